@@ -1,0 +1,57 @@
+# Two commands do all the set-up on a machine with nothing but Python 3.11 or newer and make:
+#   make demo   train on the embedded benchmark, evaluate the unseen fold, write the picture grid
+#   make test   run the tests
+# Both use .venv in this folder, made by $(PYTHON) and made anew when that names another version:
+#   make test PYTHON=python3.12
+ifndef PYTHON
+PYTHON := $(shell for p in python3 python3.13 python3.12 python3.11; do \
+  $$p -c 'import sys; sys.exit(sys.version_info < (3, 11))' 2>/dev/null && echo $$p && break; done)
+endif
+ifeq ($(PYTHON),)
+PYTHON := python3
+endif
+VENV := .venv
+BIN := $(VENV)/bin
+RUN_DIR ?= runs/demo
+
+# The stamp carries the interpreter's version, so another interpreter means another environment.
+VERSION := $(shell $(PYTHON) -c 'import sys; print("%d.%d" % sys.version_info[:2])' 2>/dev/null)
+STAMP := $(VENV)/installed-$(VERSION)
+TEST_STAMP := $(VENV)/installed-tests-$(VERSION)
+
+# Compiled programs outlive the process: a second run of the same shapes starts at once.
+export JAX_COMPILATION_CACHE_DIR ?= $(abspath $(VENV))/compiled
+
+.PHONY: test demo lint format clean
+.DEFAULT_GOAL := test
+
+test: $(TEST_STAMP)
+	$(BIN)/python -m pytest --numprocesses=auto --maxprocesses=8 --dist=loadfile $(TESTS)
+
+demo: $(STAMP)
+	$(BIN)/python -m experiments.demo --run_dir=$(RUN_DIR)
+
+lint: $(TEST_STAMP)
+	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
+
+format: $(TEST_STAMP)
+	$(BIN)/ruff check --fix .
+	$(BIN)/ruff format .
+
+$(STAMP): requirements.txt
+	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' 2>/dev/null || \
+	  { echo "error: Python 3.11 or newer is needed, and '$(PYTHON)' is $(or $(VERSION),not runnable);" \
+	    "name another one, as in: make $(MAKECMDGOALS) PYTHON=python3.12" >&2; exit 2; }
+	@ls $(STAMP) >/dev/null 2>&1 || rm -rf $(VENV)
+	$(PYTHON) -m venv $(VENV)
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check -r requirements.txt
+	@touch $@
+
+$(TEST_STAMP): $(STAMP) requirements-test.txt
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check \
+	  -r requirements.txt -r requirements-test.txt
+	@touch $@
+
+clean:
+	rm -rf $(VENV) .pytest_cache .ruff_cache build *.egg-info

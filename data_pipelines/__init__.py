@@ -1,0 +1,39 @@
+"""What is read: benchmarks, their splits and episodes, and batches of them.
+
+Example:
+  benchmark = make_benchmark('pascal', data_dir='VOC2012', splits_dir='splits')
+  for batch in eval_batches(benchmark, fold=2, count=300): ...
+"""
+
+from data_pipelines.benchmarks import BENCHMARKS, Benchmark, make_benchmark
+from data_pipelines.episodes import Episode, published_episodes, training_episode
+from data_pipelines.heldout import HeldOut
+from data_pipelines.images import mask_values, read_image, read_label, read_mask, read_pair
+from data_pipelines.loader import Batches, eval_batches, train_batches
+from data_pipelines.pascal import Pascal5i
+from data_pipelines.splits import Split, read_pascal_list, trainable
+from data_pipelines.transforms import resize_image, resize_mask
+
+__all__ = [
+  'BENCHMARKS',
+  'Batches',
+  'Benchmark',
+  'Episode',
+  'HeldOut',
+  'Pascal5i',
+  'Split',
+  'eval_batches',
+  'make_benchmark',
+  'mask_values',
+  'published_episodes',
+  'read_image',
+  'read_label',
+  'read_mask',
+  'read_pair',
+  'read_pascal_list',
+  'resize_image',
+  'resize_mask',
+  'train_batches',
+  'trainable',
+  'training_episode',
+]

@@ -1,0 +1,126 @@
+"""Episodes: a query, K supports and the class they share.
+
+Test episodes follow the published protocol draw by draw, so that a score can be held against a
+published one. Training episodes are stateless: each is a function of the list, the position of its
+query and a generator of its own, so any of them can be made alone, in any order, on any worker.
+"""
+
+from typing import NamedTuple
+
+import numpy as np
+
+from data_pipelines.splits import Split
+from hsnet_jax.errors import InputError
+
+
+class Episode(NamedTuple):
+  """The names of one episode's images.
+
+  Attributes:
+    query: the query image.
+    supports: K support images, none of them the query.
+    class_id: the class to segment, counted from 0.
+  """
+
+  query: str
+  supports: tuple[str, ...]
+  class_id: int
+
+
+def published_episodes(
+  split: Split, *, shots: int = 1, count: int = 1000, seed: int = 0, distinct: bool = False
+) -> tuple[Episode, ...]:
+  """The test episodes of PASCAL-5i in the published manner.
+
+  Query i is item `i mod n` of the list. Supports are drawn from the images of its class by one
+  `numpy.random.RandomState(seed)` walked in order, a legacy `choice(list, 1, replace=False)` per
+  draw; a draw that hits the query is made again.
+
+  Args:
+    split: the test list of a fold.
+    shots: supports per episode, K.
+    count: how many episodes.
+    seed: of the draws; the published figure is 0.
+    distinct: whether the supports of an episode must differ from one another, too. The published
+      protocol lets them repeat.
+
+  Returns:
+    The episodes, in order; fewer or more of them are a prefix of the same sequence.
+
+  Raises:
+    InputError: a listed class has too few images to give an episode its supports.
+  """
+  _check_positive(shots=shots, count=count)
+  _check_supports(split, shots if distinct else 1)
+  rng = np.random.RandomState(seed)
+  episodes = []
+  for i in range(count):
+    query, class_id = split.items[i % len(split.items)]
+    candidates = split.by_class[class_id]
+    supports: list[str] = []
+    while len(supports) < shots:
+      # Drawing a position takes the same numbers from the generator as drawing from the list.
+      name = candidates[rng.choice(len(candidates), 1, replace=False)[0]]
+      if name != query and not (distinct and name in supports):
+        supports.append(name)
+    episodes.append(Episode(query, tuple(supports), class_id))
+  return tuple(episodes)
+
+
+def training_episode(
+  split: Split,
+  index: int,
+  rng: np.random.Generator,
+  *,
+  shots: int = 1,
+  distinct: bool = False,
+) -> Episode:
+  """A training episode: the list's item `index` as the query, supports drawn from its class.
+
+  Args:
+    split: a training list whose classes have two images at least (`splits.trainable`).
+    index: the query's position in the list.
+    rng: the episode's own generator.
+    shots: supports per episode, K.
+    distinct: whether the supports must differ from one another, too.
+
+  Returns:
+    The episode. Each support is uniform over the images of the class other than the query.
+
+  Raises:
+    InputError: the class has too few images.
+  """
+  _check_positive(shots=shots)
+  query, class_id = split.items[index]
+  others = [name for name in split.by_class[class_id] if name != query]
+  if distinct:
+    others = list(dict.fromkeys(others))
+  if len(others) < (shots if distinct else 1):
+    raise _too_few(split, class_id, shots if distinct else 1)
+  chosen = rng.choice(len(others), size=shots, replace=not distinct)
+  return Episode(query, tuple(others[i] for i in chosen), class_id)
+
+
+def _check_supports(split: Split, needed: int) -> None:
+  """Raises for the first class that cannot give every query `needed` other images."""
+  if not split.items:
+    raise InputError(f'{split.name}: the image list is empty; there is no episode to draw')
+  for class_id in split.by_class:
+    # A redraw could never end where the class has no image but the query.
+    if split.class_size(class_id) <= needed:
+      raise _too_few(split, class_id, needed)
+
+
+def _too_few(split: Split, class_id: int, needed: int) -> InputError:
+  size = split.class_size(class_id)
+  return InputError(
+    f'{split.name}: {split.describe(class_id)} has {size} image{"s" if size > 1 else ""}, so a'
+    f' query has no {needed} other{"s" if needed > 1 else ""} as support; add images of this class'
+    ' to the list or take the class out of it'
+  )
+
+
+def _check_positive(**numbers: int) -> None:
+  for name, number in numbers.items():
+    if number < 1:
+      raise InputError(f'{name} is {number}; it must be at least 1')

@@ -1,0 +1,99 @@
+"""PASCAL-5i: 20 classes in four folds, read straight from a VOC2012 folder."""
+
+import os
+from collections.abc import Iterable
+from pathlib import Path
+
+import numpy as np
+from jaxtyping import UInt8
+
+from data_pipelines import images, splits
+from data_pipelines.benchmarks import Benchmark
+from hsnet_jax.errors import InputError
+
+IMAGES = 'JPEGImages'
+LABELS = 'SegmentationClassAug'
+
+
+class Pascal5i(Benchmark):
+  """PASCAL-5i (OSLSM's folds of PASCAL VOC 2012 with the SBD masks).
+
+  The lists of training hold a fold's own classes, so a fold trains on the lists of the other three.
+
+  Args:
+    data_dir: a VOC2012 folder; holds JPEGImages/*.jpg and SegmentationClassAug/*.png. Like
+      splits_dir, it may begin with `~`.
+    splits_dir: holds pascal/{trn,val}/fold{0,1,2,3}.txt.
+
+  Raises:
+    InputError: a folder is missing.
+  """
+
+  name = 'pascal'
+  num_classes = 20
+  num_folds = 4
+  class_names = (
+    'aeroplane', 'bicycle', 'bird', 'boat', 'bottle',
+    'bus', 'car', 'cat', 'chair', 'cow',
+    'diningtable', 'dog', 'horse', 'motorbike', 'person',
+    'pottedplant', 'sheep', 'sofa', 'train', 'tvmonitor',
+  )  # fmt: skip
+
+  def __init__(self, data_dir: str | os.PathLike, splits_dir: str | os.PathLike):
+    """Checks that the folders are there; images are read by `load`."""
+    data, lists = (Path(os.path.expanduser(folder)) for folder in (data_dir, splits_dir))
+    self._images, self._labels = data / IMAGES, data / LABELS
+    self._lists = lists / self.name
+    for folder in (self._images, self._labels):
+      if not folder.is_dir():
+        raise InputError(
+          f'{folder}: no such folder; --data_dir must name the folder that holds {IMAGES} and'
+          f' {LABELS}'
+        )
+    if not self._lists.is_dir():
+      raise InputError(
+        f'{self._lists}: no such folder; --splits_dir must name the folder that holds {self.name}/'
+      )
+
+  def split(self, fold: int, name: str) -> splits.Split:
+    """See `Benchmark.split`; raises InputError where a list is missing, damaged or misplaced."""
+    self.check_split(fold, name)
+    folds = [fold] if name == 'val' else [f for f in range(self.num_folds) if f != fold]
+    items = [item for f in folds for item in self._read_list(name, f)]
+    return splits.Split(f'{self.name} fold {fold} {name}', tuple(items), self.class_names)
+
+  def load(self, image_name: str) -> tuple[UInt8[np.ndarray, 'h w 3'], UInt8[np.ndarray, 'h w']]:
+    """See `Benchmark.load`; raises InputError for a file that is missing, damaged or misfit."""
+    return images.read_pair(*self._paths(image_name))
+
+  def check_images(self, image_names: Iterable[str]) -> None:
+    """See `Benchmark.check_images`."""
+    names = list(image_names)
+    # Two listings are quicker than thousands of look-ups.
+    for column, folder in enumerate((self._images, self._labels)):
+      present = {entry.name for entry in os.scandir(folder)}
+      paths = dict.fromkeys(self._paths(name)[column] for name in names)
+      missing = [path for path in paths if path.name not in present]
+      if missing:
+        more = f' (and {len(missing) - 1} more)' if len(missing) > 1 else ''
+        what = 'image' if column == 0 else 'mask of a listed image'
+        raise InputError(
+          f'{missing[0]}{more}: no such {what}; complete --data_dir or narrow the lists of'
+          ' --splits_dir'
+        )
+
+  def _paths(self, image_name: str) -> tuple[Path, Path]:
+    return self._images / f'{image_name}.jpg', self._labels / f'{image_name}.png'
+
+  def _read_list(self, name: str, fold: int) -> tuple[tuple[str, int], ...]:
+    path = self._lists / name / f'fold{fold}.txt'
+    items = splits.read_pascal_list(path, num_classes=self.num_classes)
+    classes = self.test_classes(fold)
+    for image_name, class_id in items:
+      # A list in the wrong place would put classes of the test into the training.
+      if class_id not in classes:
+        raise InputError(
+          f'{path}: {image_name}__{class_id + 1:02d} is not of this fold, whose classes are'
+          f' {classes[0] + 1} to {classes[-1] + 1}; put the published list back'
+        )
+    return items

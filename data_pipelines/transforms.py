@@ -1,0 +1,102 @@
+"""From photographs of any size to the arrays of an episode, as the published protocol does it.
+
+Pixels stay uint8; they are normalised on the device, by the backbone's own mean and deviation.
+"""
+
+from collections.abc import Sequence
+
+import numpy as np
+from jaxtyping import Integer, UInt8
+from PIL import Image
+
+from hsnet_jax.errors import InputError
+from hsnet_jax.resize import nearest_indices
+
+BOUNDARY = 255  # The label of pixels that the annotation leaves open, such as PASCAL's outlines.
+
+
+def image_hw(image_size: int | Sequence[int]) -> tuple[int, int]:
+  """(height, width) from one number for both or from the two of them.
+
+  Raises:
+    InputError: it is neither, or not positive.
+  """
+  sides = (image_size, image_size) if np.ndim(image_size) == 0 else tuple(image_size)
+  if len(sides) != 2 or not all(isinstance(s, int | np.integer) and s > 0 for s in sides):
+    raise InputError(f'image size {image_size!r}: give a positive number or a height and a width')
+  return int(sides[0]), int(sides[1])
+
+
+def resize_image(
+  image: UInt8[np.ndarray, 'h w 3'], size: tuple[int, int]
+) -> UInt8[np.ndarray, 'H W 3']:
+  """Resizes with Pillow's bilinear filter (which averages when it shrinks), whatever the aspect.
+
+  Args:
+    image: RGB.
+    size: (height, width) of the result.
+  """
+  if image.shape[:2] == tuple(size):
+    return image
+  resized = Image.fromarray(image).resize((size[1], size[0]), Image.Resampling.BILINEAR)
+  return np.asarray(resized)
+
+
+def resize_mask(
+  mask: Integer[np.ndarray, 'h w'], size: tuple[int, int]
+) -> Integer[np.ndarray, 'H W']:
+  """Resizes a mask or a label to (height, width) by the library's `nearest_indices`.
+
+  No new value appears.
+  """
+  if mask.shape == tuple(size):
+    return mask
+  rows, columns = (nearest_indices(*pair) for pair in zip(mask.shape, size, strict=True))
+  return mask[rows[:, None], columns]
+
+
+def class_mask(
+  label: Integer[np.ndarray, 'h w'], class_id: int
+) -> tuple[UInt8[np.ndarray, 'h w'], UInt8[np.ndarray, 'h w']]:
+  """Where a label shows the class, and where it leaves open what it shows.
+
+  Args:
+    label: 0 background, class_id + 1 a class, 255 left open.
+    class_id: the class, from 0.
+
+  Returns:
+    mask, 1 on the class; ignore, 1 where the label is open. An open pixel is background in the
+    mask: that is how the loss and the supports take it, while the metrics leave it out.
+  """
+  return (label == class_id + 1).view(np.uint8), (label == BOUNDARY).view(np.uint8)
+
+
+def episode_arrays(
+  query: tuple[np.ndarray, np.ndarray],
+  supports: Sequence[tuple[np.ndarray, np.ndarray]],
+  *,
+  class_id: int,
+  size: tuple[int, int],
+) -> dict[str, np.ndarray]:
+  """Makes the arrays of one episode.
+
+  Args:
+    query: the query's image [h, w, 3] and label [h, w], at any size.
+    supports: the image and label of each of the K supports, each at any size.
+    class_id: the class to segment.
+    size: (height, width) of the arrays.
+
+  Returns:
+    query_image [H, W, 3], query_mask and query_ignore [H, W], support_images [K, H, W, 3],
+    support_masks [K, H, W]; all uint8, masks in {0, 1}.
+  """
+  mask, ignore = class_mask(resize_mask(query[1], size), class_id)
+  return {
+    'query_image': resize_image(query[0], size),
+    'query_mask': mask,
+    'query_ignore': ignore,
+    'support_images': np.stack([resize_image(image, size) for image, _ in supports]),
+    'support_masks': np.stack(
+      [class_mask(resize_mask(label, size), class_id)[0] for _, label in supports]
+    ),
+  }

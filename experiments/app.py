@@ -1,0 +1,125 @@
+"""How every script starts and fails: flags with help that teaches, one-line errors, exit codes.
+
+Exit codes: 0 done, 2 something that the user can mend (one line `error: ...` on stderr), 130
+interrupted from the keyboard; anything else is a bug and keeps its traceback.
+"""
+
+import errno
+import logging as std_logging
+import os
+import sys
+import threading
+import traceback
+import types
+import warnings
+from collections.abc import Callable
+
+from absl import app, flags, logging
+
+from hsnet_jax.errors import InputError
+
+_HELP = ('--help', '-help', '-h', '--h', '--helpshort', '-helpshort')
+
+# What the machine refuses, and a user can mend; other OSErrors are bugs until shown otherwise.
+_MACHINE = {
+  errno.ENOSPC: 'the disk is full',
+  errno.EDQUOT: 'the disk quota is used up',
+  errno.EFBIG: 'the file is larger than allowed here',
+  errno.EACCES: 'permission denied',
+  errno.EPERM: 'permission denied',
+  errno.EROFS: 'the disk is read-only',
+  errno.ENOTDIR: 'a part of the path is a file, not a folder',
+  errno.EISDIR: 'this is a folder, not a file',
+  errno.EEXIST: 'a file of this name is in the way',
+  errno.ENAMETOOLONG: 'the name is too long',
+}
+
+
+def run(main: Callable[[], int | None]) -> None:
+  """Parses the flags, runs `main()` and exits.
+
+  Args:
+    main: the script; takes nothing, returns an exit code or None for 0.
+  """
+  # Libraries warn about what their callers did; a user of a script can do nothing about it.
+  warnings.formatwarning = lambda message, *_, **__: f'warning: {message}\n'
+  warnings.filterwarnings('ignore', category=DeprecationWarning)
+  warnings.filterwarnings('ignore', category=UserWarning, module='orbax|jax|grain|flax')
+  _hush_threads()
+  try:
+    app.run(lambda _: main(), flags_parser=_parse_flags)
+  except InputError as error:
+    _fail(error)
+  except KeyboardInterrupt:
+    print('\ninterrupted', file=sys.stderr)
+    sys.exit(130)
+  except BrokenPipeError:
+    # The reader of a pipe went away, as in `... | head`; nothing is left to tell anyone.
+    os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+    sys.exit(0)
+  except Exception as error:
+    line = machine_error(error)
+    if line is None:
+      raise
+    _fail(line)
+
+
+def machine_error(error: BaseException | None) -> str | None:
+  """What the machine refused, in one line, if that is what an exception comes from.
+
+  Args:
+    error: an exception; those it was raised from are looked through as well.
+
+  Returns:
+    The line, or None if the exception is something else.
+  """
+  seen = set()
+  while error is not None and id(error) not in seen:
+    seen.add(id(error))
+    if isinstance(error, OSError) and error.errno in _MACHINE:
+      where = f'{error.filename}: ' if error.filename else ''
+      return f'{where}{_MACHINE[error.errno]}'
+    # Storage libraries in C++ keep the system's words and lose its number.
+    for code in (errno.ENOSPC, errno.EDQUOT, errno.EFBIG):
+      if os.strerror(code) in str(error):
+        return _MACHINE[code]
+    error = error.__cause__ or error.__context__
+  return None
+
+
+def _hush_threads() -> None:
+  """Lets one thread speak: what fails while Orbax writes is raised in the main one as well."""
+  speak = threading.excepthook
+
+  def hook(args) -> None:
+    if machine_error(args.exc_value) is None or not _is_storage(args.exc_traceback):
+      speak(args)
+
+  threading.excepthook = hook
+  std_logging.getLogger('asyncio').setLevel(std_logging.CRITICAL)
+
+
+def _is_storage(trace: types.TracebackType | None) -> bool:
+  """Whether an exception went through Orbax or the library under it."""
+  modules = (frame.f_globals.get('__name__', '') for frame, _ in traceback.walk_tb(trace))
+  return any(module.split('.')[0] in ('orbax', 'tensorstore') for module in modules)
+
+
+def _parse_flags(argv: list[str]) -> list[str]:
+  if any(arg in _HELP for arg in argv[1:]):
+    app.usage(shorthelp=True, writeto_stdout=True)
+    sys.exit(0)
+  try:
+    rest = flags.FLAGS(argv)
+  except flags.Error as error:
+    _fail(f'{error}; --help shows the flags')
+  if len(rest) > 1:
+    _fail(f"'{rest[1]}' belongs to no flag; write --name=value, --help shows the flags")
+  # Storage libraries report every file they write, and threads what they raise as well.
+  logging.set_verbosity(logging.FATAL)
+  return rest
+
+
+def _fail(message: object) -> None:
+  print('error:', ' '.join(str(message).split()), file=sys.stderr)
+  sys.exit(2)

@@ -1,0 +1,83 @@
+"""All of it on the embedded benchmark: train, evaluate on classes never seen, show pictures.
+
+  make demo
+
+runs the scripts as a user would, prints each command, and ends with one table: the training-free
+prototype, then HSNet with one and with five support images. About five minutes on two CPU cores.
+"""
+
+import json
+import pathlib
+import shlex
+import subprocess
+import sys
+import time
+
+if not __package__:  # Run by its path: the checkout's folder is where the packages are.
+  sys.path[0] = str(pathlib.Path(__file__).resolve().parents[1])
+
+from absl import flags
+
+from experiments import app
+from experiments.reports import text_table
+
+_RUN_DIR = flags.DEFINE_string('run_dir', 'runs/demo', 'Where everything goes; replaced.')
+_FOLD = flags.DEFINE_integer('fold', 0, 'Fold whose classes are never seen in training.')
+_EPOCHS = flags.DEFINE_integer('epochs', 2, 'Passes over the training list.', lower_bound=1)
+_MINUTES = flags.DEFINE_float('minutes', 3, 'Training time at most.', lower_bound=0)
+_EPISODES = flags.DEFINE_integer('episodes', 250, 'Test episodes.', lower_bound=1)
+
+# Head of the column, flags of experiments.evaluate, folder of the results.
+_EVALUATIONS = (
+  ('prototype', ('--model=prototype',), 'prototype-1shot'),
+  ('HSNet 1-shot', (), '1shot'),
+  ('HSNet 5-shot', ('--shots=5',), '5shot'),
+)
+
+
+def main() -> int:
+  """Trains, evaluates, and says where the pictures are."""
+  start = time.monotonic()
+  run_dir = pathlib.Path(_RUN_DIR.value).expanduser()
+  code = _script(
+    'train',
+    f'--fold={_FOLD.value}',
+    f'--epochs={_EPOCHS.value}',
+    f'--max_minutes={_MINUTES.value:g}',
+    f'--run_dir={run_dir}',
+    '--overwrite',
+  )
+  if code:
+    return code
+  columns = {}
+  for head, options, name in _EVALUATIONS:
+    folder = run_dir / 'evaluation' / name
+    code = _script(
+      'evaluate',
+      f'--checkpoint={run_dir}',
+      f'--episodes={_EPISODES.value}',
+      f'--output_dir={folder}',
+      *options,
+    )
+    if code:
+      return code
+    results = json.loads((folder / 'results.json').read_text(encoding='utf-8'))['results']
+    columns[head] = list(results.values())[-1]
+  print(f'\nClasses never seen in training, {_EPISODES.value} episodes:\n')
+  print(text_table(columns))
+  pictures = run_dir.resolve() / 'evaluation' / '1shot' / 'episodes.png'
+  print(f'\nSupport, prediction, ground truth: {pictures}')
+  print(f'{time.monotonic() - start:.0f} s in all', flush=True)
+  return 0
+
+
+def _script(name: str, *options: str) -> int:
+  """Runs a script of this folder; returns its exit code."""
+  print('\n$ python -m', shlex.join([f'experiments.{name}', *options]), flush=True)
+  # By its path, so that the packages are found from any folder.
+  script = pathlib.Path(__file__).resolve().parent / f'{name}.py'
+  return subprocess.run([sys.executable, script, *options], check=False).returncode
+
+
+if __name__ == '__main__':
+  app.run(main)

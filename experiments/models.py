@@ -1,0 +1,92 @@
+"""Models to work with: new ones, and those that checkpoints hold."""
+
+import dataclasses
+import os
+import pathlib
+from typing import Any
+
+import jax
+import jax.numpy as jnp
+
+from hsnet_jax import checkpoints
+from hsnet_jax.backbones import Backbone, get_backbone
+from hsnet_jax.errors import InputError
+from hsnet_jax.model import HSNet
+
+
+@dataclasses.dataclass(frozen=True)
+class Model:
+  """A network and its variables.
+
+  Attributes:
+    module: the network.
+    variables: {'params', 'backbone'}; for a bare backbone without 'params'.
+    config: what its checkpoint records; empty for a new model.
+    path: its checkpoint, if it has one.
+  """
+
+  module: HSNet
+  variables: dict[str, Any]
+  config: dict[str, Any] = dataclasses.field(default_factory=dict)
+  path: pathlib.Path | None = None
+
+  @property
+  def backbone(self) -> Backbone:
+    """The backbone's row of the table."""
+    return get_backbone(self.module.backbone)
+
+
+def find_checkpoint(path: str | os.PathLike) -> pathlib.Path:
+  """The checkpoint that a path names: itself, or the best one of a run's folder."""
+  path = pathlib.Path(path).expanduser()
+  best = path / 'checkpoints' / 'best'
+  return best if best.is_dir() else path
+
+
+def load_model(path: str | os.PathLike | None, *, backbone: str | None = None) -> Model:
+  """Loads a model from a checkpoint.
+
+  Args:
+    path: a checkpoint's folder, or a run's.
+    backbone: the backbone it must have; None takes any.
+
+  Returns:
+    The model.
+
+  Raises:
+    InputError: no path, no checkpoint there, a damaged one, or one of another backbone.
+  """
+  if path is None:
+    raise InputError('--checkpoint is missing: name the folder of a checkpoint or of a run')
+  path = find_checkpoint(path)
+  checkpoint = checkpoints.load_checkpoint(path, backbone=backbone)
+  config = checkpoint.config
+  module = HSNet(config['backbone'], mask_support=config.get('mask_support', True))
+  return Model(module, checkpoint.variables, config, path)
+
+
+def check_image_size(module: HSNet, variables: Any, size: int) -> None:
+  """Raises what the network raises for images of a size that does not fit it; computes nothing.
+
+  Args:
+    module: the network.
+    variables: its variables.
+    size: side of the square images.
+
+  Raises:
+    InputError: the feature maps of such images do not fit one another.
+  """
+  images = jax.ShapeDtypeStruct((1, size, size, 3), jnp.float32)
+  mask = jax.ShapeDtypeStruct((1, size, size), jnp.float32)
+  jax.eval_shape(module.apply, variables, images, images, mask)
+
+
+def describe_devices() -> str:
+  """The devices that computation runs on, in words."""
+  devices = jax.devices()
+  return f'{len(devices)} x {devices[0].device_kind} ({devices[0].platform})'
+
+
+def count_parameters(tree: Any) -> int:
+  """How many numbers a tree of arrays holds."""
+  return sum(leaf.size for leaf in jax.tree.leaves(tree))

@@ -1,0 +1,150 @@
+"""Pictures of episodes: masks laid over photographs, and a grid of them beside the figures.
+
+Images are uint8 `[h, w, 3]`, masks {0, 1} `[h, w]`.
+"""
+
+import dataclasses
+import math
+import os
+from collections.abc import Sequence
+
+import numpy as np
+from jaxtyping import Integer, UInt8
+from PIL import Image, ImageDraw, ImageFont
+
+from experiments.files import replacing
+
+# Told apart by people of any colour vision (Okabe and Ito's palette).
+SUPPORT = (86, 180, 233)
+PREDICTION = (230, 120, 0)
+TRUTH = (0, 158, 115)
+_OPEN = (200, 200, 200)
+_PAPER = (255, 255, 255)
+_INK = (40, 40, 40)
+_GAP = 6
+_LINE = 22
+
+Pixels = UInt8[np.ndarray, 'h w 3']
+Mask = Integer[np.ndarray, 'h w']
+
+
+@dataclasses.dataclass(frozen=True)
+class Panel:
+  """One episode of a grid.
+
+  Attributes:
+    supports: the support images, each with its mask.
+    query: the query image.
+    prediction: the predicted mask.
+    target: the true mask.
+    ignore: 1 where the truth is open.
+    caption: the class and the episode's IoU.
+  """
+
+  supports: Sequence[tuple[np.ndarray, np.ndarray]]
+  query: np.ndarray
+  prediction: np.ndarray
+  target: np.ndarray
+  ignore: np.ndarray
+  caption: str
+
+
+def overlay(
+  image: Pixels,
+  mask: Mask,
+  *,
+  color: tuple[int, int, int] = PREDICTION,
+  strength: float = 0.5,
+  dim: float = 0.0,
+) -> Pixels:
+  """Tints the foreground of an image, and draws its outline at full strength.
+
+  Args:
+    image: the image.
+    mask: its mask.
+    color: of the tint.
+    strength: 0 leaves the foreground as it is, 1 covers it.
+    dim: 0 leaves the background as it is, 1 blackens it.
+
+  Returns:
+    A new image.
+  """
+  inside = mask.astype(bool)
+  padded = np.pad(inside, 1, mode='edge')
+  core = padded[:-2, 1:-1] & padded[2:, 1:-1] & padded[1:-1, :-2] & padded[1:-1, 2:]
+  weight = np.where(inside, strength, 0.0) + np.where(inside & ~core, 1.0 - strength, 0.0)
+  mixed = image + weight[..., None] * (np.asarray(color, np.float64) - image)
+  light = np.where(inside, 1.0, 1.0 - dim)
+  return np.rint(light[..., None] * mixed).astype(np.uint8)
+
+
+def save_image(path: str | os.PathLike, image: np.ndarray | Image.Image) -> None:
+  """Writes an image, whole or not at all; arrays are uint8 `[h, w]` or `[h, w, 3]`."""
+  if isinstance(image, np.ndarray):
+    image = Image.fromarray(image)
+  with replacing(path) as part:
+    image.save(part)
+
+
+def draw_grid(panels: Sequence[Panel], *, title: str, across: int = 2, cell: int = 176):
+  """Draws episodes as panels of three: support with mask, prediction, ground truth.
+
+  Args:
+    panels: the episodes, at least one.
+    title: a line above them.
+    across: panels side by side.
+    cell: side of the squares that images are fitted into, pixels.
+
+  Returns:
+    A `PIL.Image.Image`.
+  """
+  across = min(across, len(panels))
+  down = math.ceil(len(panels) / across)
+  wide, high = 3 * cell + 3 * _GAP + 2 * _GAP, cell + _LINE + _GAP
+  page = Image.new('RGB', (across * wide + _GAP, 2 * _LINE + 2 * _GAP + down * high), _PAPER)
+  draw = ImageDraw.Draw(page)
+  draw.text((_GAP, _GAP), title, fill=_INK, font=ImageFont.load_default(15))
+  small = ImageFont.load_default(13)
+  heads = (('support', SUPPORT), ('prediction', PREDICTION), ('ground truth', TRUTH))
+  for column in range(across):
+    for i, (head, color) in enumerate(heads):
+      x = column * wide + _GAP + i * (cell + _GAP)
+      draw.text((x, _LINE + _GAP), head, fill=color, font=small)
+  for number, panel in enumerate(panels):
+    x = number % across * wide + _GAP
+    y = number // across * high + 2 * _LINE + _GAP
+    for i, image in enumerate(_cells(panel, cell)):
+      page.paste(image, (x + i * (cell + _GAP), y))
+    draw.text((x, y + cell + 2), panel.caption, fill=_INK, font=small)
+  return page
+
+
+def _cells(panel: Panel, cell: int) -> list[Image.Image]:
+  look = {'strength': 0.4, 'dim': 0.5}
+  truth = overlay(panel.query, panel.target, color=TRUTH, **look)
+  truth = overlay(truth, panel.ignore, color=_OPEN, strength=0.7)
+  supports = [overlay(image, mask, color=SUPPORT, **look) for image, mask in panel.supports]
+  return [
+    _mosaic(supports, cell),
+    _fit(overlay(panel.query, panel.prediction, **look), cell),
+    _fit(truth, cell),
+  ]
+
+
+def _mosaic(images: Sequence[np.ndarray], cell: int) -> Image.Image:
+  """All supports of an episode in one cell, in as few rows as hold them."""
+  side = math.ceil(math.sqrt(len(images)))
+  part = cell // side
+  page = Image.new('RGB', (cell, cell), _PAPER)
+  for i, image in enumerate(images):
+    page.paste(_fit(image, part - (side > 1)), (i % side * part, i // side * part))
+  return page
+
+
+def _fit(image: np.ndarray, cell: int) -> Image.Image:
+  """Scales to a square cell, keeping the aspect."""
+  scale = cell / max(image.shape[:2])
+  size = tuple(max(1, round(scale * n)) for n in (image.shape[1], image.shape[0]))
+  page = Image.new('RGB', (cell, cell), _PAPER)
+  page.paste(Image.fromarray(image).resize(size, Image.Resampling.LANCZOS))
+  return page

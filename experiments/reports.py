@@ -1,0 +1,118 @@
+"""Tables of results, for a reader (text, Markdown) and for a program (JSON, CSV).
+
+A column of a table is what one model reaches on some episodes: a dict of figures in percent,
+`miou`, `fb_iou`, `class_iou` {class name: IoU}, `class_episodes` {class name: how many},
+`accuracy`, `sensitivity`, `specificity`, `auc`, as `experiments.evaluation` makes it.
+"""
+
+import csv
+import io
+import json
+import math
+import os
+import pathlib
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+from experiments.files import write_text
+
+FIGURES = {
+  'miou': 'mIoU',
+  'fb_iou': 'FB-IoU',
+  'accuracy': 'accuracy',
+  'sensitivity': 'sensitivity',
+  'specificity': 'specificity',
+  'auc': 'AUC',
+}
+
+Figures = Mapping[str, Any]
+
+
+def table_rows(columns: Mapping[str, Figures]) -> list[list[str]]:
+  """Lays figures side by side, one line per figure and class.
+
+  Args:
+    columns: {head: figures}.
+
+  Returns:
+    Rows of text, the first one the heads. A class is followed by its number of episodes where
+    all columns agree on it.
+  """
+  rows = [['percent', *columns]]
+  rows.append(_row(FIGURES['miou'], [c.get('miou') for c in columns.values()]))
+  classes = dict.fromkeys(name for c in columns.values() for name in c['class_iou'])
+  for name in classes:
+    counts = {c.get('class_episodes', {}).get(name) for c in columns.values()}
+    label = f'  {name} ({counts.pop()})' if len(counts) == 1 and None not in counts else f'  {name}'
+    rows.append(_row(label, [c['class_iou'].get(name) for c in columns.values()]))
+  rest = [name for name in FIGURES if name != 'miou']
+  return rows + [_row(FIGURES[name], [c.get(name) for c in columns.values()]) for name in rest]
+
+
+def text_table(columns: Mapping[str, Figures]) -> str:
+  """`table_rows` for a terminal, columns aligned."""
+  rows = table_rows(columns)
+  widths = [max(len(row[i]) for row in rows) for i in range(len(rows[0]))]
+  lines = []
+  for row in rows:
+    cells = [row[0].ljust(widths[0])]
+    cells += [cell.rjust(width) for cell, width in zip(row[1:], widths[1:], strict=True)]
+    lines.append('  '.join(cells).rstrip())
+  return '\n'.join(lines)
+
+
+def markdown_table(columns: Mapping[str, Figures]) -> str:
+  """`table_rows` as a Markdown table."""
+  head, *rows = table_rows(columns)
+  rule = ['---', *['---:'] * (len(head) - 1)]
+  return '\n'.join('| ' + ' | '.join(cells).strip() + ' |' for cells in (head, rule, *rows))
+
+
+def csv_table(columns: Mapping[str, Figures]) -> str:
+  """One line per column, figure and class, with every digit: column, figure, class, value."""
+  out = io.StringIO()
+  writer = csv.writer(out, lineterminator='\n')
+  writer.writerow(['column', 'figure', 'class', 'value'])
+  for head, figures in columns.items():
+    writer.writerows([head, name, '', figures[name]] for name in FIGURES if name in figures)
+    writer.writerows([head, 'iou', name, value] for name, value in figures['class_iou'].items())
+  return out.getvalue()
+
+
+def write_results(
+  folder: str | os.PathLike, *, columns: Mapping[str, Figures], about: Mapping[str, Any]
+) -> list[pathlib.Path]:
+  """Writes results.json, results.md and results.csv.
+
+  Args:
+    folder: where to.
+    columns: {head: figures}.
+    about: what was evaluated: model, checkpoint, benchmark, fold, shots, protocol.
+
+  Returns:
+    The files written.
+  """
+  folder = pathlib.Path(folder)
+  record = {**about, 'results': dict(columns)}
+  facts = [f'{name}: {value}' for name, value in about.items() if not isinstance(value, dict)]
+  files = {
+    # NaN is no JSON: a figure that does not exist, such as the AUC without foreground, is null.
+    folder / 'results.json': json.dumps(_no_nan(record), indent=2) + '\n',
+    folder / 'results.md': '\n'.join(f'- {f}' for f in facts) + f'\n\n{markdown_table(columns)}\n',
+    folder / 'results.csv': csv_table(columns),
+  }
+  for path, text in files.items():
+    write_text(path, text)
+  return list(files)
+
+
+def _row(label: str, values: Sequence[float | None]) -> list[str]:
+  return [label, *('-' if v is None or math.isnan(v) else f'{v:.2f}' for v in values)]
+
+
+def _no_nan(value: Any) -> Any:
+  if isinstance(value, Mapping):
+    return {key: _no_nan(item) for key, item in value.items()}
+  if isinstance(value, list | tuple):
+    return [_no_nan(item) for item in value]
+  return None if isinstance(value, float) and not math.isfinite(value) else value

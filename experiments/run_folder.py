@@ -1,0 +1,94 @@
+"""The folder of a training run: who may write to it, and what is read from it again."""
+
+import contextlib
+import json
+import os
+import pathlib
+import shutil
+
+from hsnet_jax.errors import InputError
+
+# What a run and its evaluations write. Nothing else that lies in the folder is ever removed.
+_SAVED = ('checkpoints/best', 'checkpoints/last', 'checkpoints/.best.*', 'checkpoints/.last.*')
+_WRITTEN = (
+  'metrics.jsonl',
+  'tensorboard/events.out.tfevents.*',
+  'pictures/validation.png',
+  'evaluation/*/results.*',
+  'evaluation/*/episodes.png',
+)
+
+
+def check_run_folder(path: str | os.PathLike, *, resume: bool, overwrite: bool) -> pathlib.Path:
+  """Makes sure that a run may go to a folder; changes nothing.
+
+  Args:
+    path: the folder, which need not be there; `~` is the home folder.
+    resume: whether the run in it goes on.
+    overwrite: whether the run in it is replaced.
+
+  Returns:
+    The folder.
+
+  Raises:
+    InputError: it holds a run that would be lost, or is to be replaced and holds no run.
+  """
+  folder = pathlib.Path(path).expanduser()
+  if resume and overwrite:
+    raise InputError('--resume and --overwrite exclude each other; give one')
+  if _paths(folder, _SAVED) and not (resume or overwrite):
+    raise InputError(
+      f'{folder}: holds a run already; --resume goes on with it, --overwrite replaces it,'
+      ' --run_dir names another folder'
+    )
+  if overwrite and folder.is_dir() and any(folder.iterdir()) and not _holds_run(folder):
+    raise InputError(f'{folder}: not a run; --overwrite replaces runs alone')
+  return folder
+
+
+def clear_run(folder: pathlib.Path) -> None:
+  """Removes what an earlier run wrote, even one that ended before its first checkpoint."""
+  if not _holds_run(folder):
+    return
+  for path in _paths(folder, _SAVED + _WRITTEN):
+    if path.is_dir() and not path.is_symlink():
+      shutil.rmtree(path)
+    else:
+      path.unlink()
+  emptied = ('checkpoints', 'tensorboard', 'pictures', 'evaluation/*', 'evaluation')
+  for path in _paths(folder, emptied):
+    with contextlib.suppress(OSError):  # Other things lie in it.
+      path.rmdir()
+
+
+def read_validations(folder: pathlib.Path, *, last_step: int) -> dict[int, float]:
+  """The validation scores that a run wrote down.
+
+  Args:
+    folder: the run's folder.
+    last_step: the step it goes on from; what was measured later is left out.
+
+  Returns:
+    {step: mIoU}. Where a step was taken twice, after a crash, the later figure counts.
+  """
+  try:
+    lines = (folder / 'metrics.jsonl').read_text(encoding='utf-8').splitlines()
+  except FileNotFoundError:
+    return {}
+  miou = {}
+  for line in lines:
+    try:
+      figures = json.loads(line)
+    except ValueError:  # Cut short by a crash.
+      continue
+    if figures.get('val/miou') is not None and figures['step'] <= last_step:
+      miou[figures['step']] = figures['val/miou']
+  return miou
+
+
+def _holds_run(folder: pathlib.Path) -> bool:
+  return (folder / 'metrics.jsonl').is_file() or bool(_paths(folder, _SAVED))
+
+
+def _paths(folder: pathlib.Path, patterns: tuple[str, ...]) -> list[pathlib.Path]:
+  return [path for pattern in patterns for path in sorted(folder.glob(pattern))]

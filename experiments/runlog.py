@@ -1,0 +1,90 @@
+"""What a run shows while it runs, a progress bar, and leaves behind: metrics.jsonl and curves."""
+
+import contextlib
+import json
+import math
+import os
+import pathlib
+import sys
+import time
+from collections.abc import Mapping
+
+import numpy as np
+from tensorboardX import summary
+from tensorboardX.event_file_writer import EventsWriter
+from tensorboardX.proto.event_pb2 import Event
+from tqdm import tqdm
+
+from experiments.files import naming
+from experiments.pictures import save_image
+
+
+class RunLog:
+  """Writes the figures of a run as they come.
+
+  `metrics.jsonl` has one JSON object per line, with `step`, `seconds` since the start and the
+  figures; `tensorboard/` has the same as curves; `pictures/` what was drawn. All is written at
+  once: tensorboardX's own writer is a thread, which a full disk ends unheard, and whose queue then
+  blocks the run.
+  """
+
+  def __init__(self, run_dir: str | os.PathLike):
+    """Opens the log; a log already there is continued."""
+    self._folder = pathlib.Path(run_dir)
+    self._curves_folder = self._folder / 'tensorboard'
+    self._curves_folder.mkdir(parents=True, exist_ok=True)
+    path = self._folder / 'metrics.jsonl'
+    before = path.read_bytes() if path.is_file() else b''
+    self._lines = open(path, 'a', encoding='utf-8')
+    if before and not before.endswith(b'\n'):
+      self._lines.write('\n')  # What a crash cut short stays a line of its own.
+    self._curves = EventsWriter(str(self._curves_folder / 'events'))
+    self._start = time.monotonic()
+
+  def scalars(self, step: int, figures: Mapping[str, float]) -> None:
+    """Adds a line of figures and a point to each of their curves.
+
+    Args:
+      step: how many steps the model has been trained for.
+      figures: {name: value}; a curve's name is a group and a figure, such as `val/miou`.
+    """
+    finite = {k: float(v) if math.isfinite(v) else None for k, v in figures.items()}
+    seconds = round(time.monotonic() - self._start, 2)
+    with naming(self._folder / 'metrics.jsonl'):
+      self._lines.write(json.dumps({'step': step, 'seconds': seconds, **finite}) + '\n')
+      self._lines.flush()
+    self._add(step, *(summary.scalar(name, float(value)) for name, value in figures.items()))
+
+  def picture(self, name: str, step: int, image) -> pathlib.Path:
+    """Keeps a picture, the newest of its name as a file, all of them in TensorBoard.
+
+    Args:
+      name: of the file, without ending.
+      step: how many steps the model has been trained for.
+      image: a `PIL.Image.Image`.
+
+    Returns:
+      The file.
+    """
+    path = self._folder / 'pictures' / f'{name}.png'
+    save_image(path, image)
+    self._add(step, summary.image(name, np.asarray(image), dataformats='HWC'))
+    return path
+
+  def close(self) -> None:
+    """Closes the files; a failure to write them was raised when it happened."""
+    for file in (self._lines, self._curves):
+      with contextlib.suppress(OSError):
+        file.close()
+
+  def _add(self, step: int, *points) -> None:
+    with naming(self._curves_folder):
+      for point in points:
+        self._curves.write_event(Event(step=int(step), wall_time=time.time(), summary=point))
+      self._curves.flush()
+
+
+def progress_bar(total: int, *, unit: str, desc: str | None = None) -> tqdm:
+  """A progress bar on stderr; in a log file, where it cannot be redrawn, a line now and then."""
+  interval = 0.5 if sys.stderr.isatty() else 20.0
+  return tqdm(total=total, unit=unit, desc=desc, mininterval=interval, leave=False)

@@ -1,0 +1,72 @@
+"""MobileNetV1 (Howard et al., 2017) of width 0.75, with Keras' names and TensorFlow's padding.
+
+Features are the pointwise outputs of blocks 4 to 13 after batch norm and before ReLU6: blocks 4-5
+at stride 8, 6-11 at 16, 12-13 at 32.
+"""
+
+import jax
+from jax import lax
+from jax.lax import PrecisionLike
+from jaxtyping import Array, Float
+
+from hsnet_jax.backbones.layers import Weights, fold_batch_norm, init_conv, init_norm
+from hsnet_jax.convolution import DIMENSIONS, conv2d, depthwise_conv2d
+
+_EPSILON = 1e-3
+_WIDTHS = (48, 96, 96, 192, 192, 384, 384, 384, 384, 384, 384, 768, 768)
+_STRIDE_2 = (2, 4, 6, 12)
+_FIRST_FEATURE = 4
+
+
+def init(key: Array) -> Weights:
+  """Random weights, named as Keras names them."""
+  keys = iter(jax.random.split(key, 1 + 2 * len(_WIDTHS)))
+  weights = {'conv1': init_conv(next(keys), 3, 3, 3, 24), 'conv1_bn': init_norm(24)}
+  channels = 24
+  for block, out in enumerate(_WIDTHS, start=1):
+    depthwise = init_conv(next(keys), 3, 3, 1, channels)['kernel'].swapaxes(2, 3)
+    weights[f'conv_dw_{block}'] = {'kernel': depthwise}
+    weights[f'conv_dw_{block}_bn'] = init_norm(channels)
+    weights[f'conv_pw_{block}'] = init_conv(next(keys), 1, 1, channels, out)
+    weights[f'conv_pw_{block}_bn'] = init_norm(out)
+    channels = out
+  return weights
+
+
+def _same_padding(n: int, stride: int) -> tuple[int, int]:
+  """TensorFlow's 'SAME' padding of a 3-wide window: the odd pixel goes last."""
+  total = max((-(-n // stride) - 1) * stride + 3 - n, 0)
+  return total // 2, total - total // 2
+
+
+def apply(
+  weights: Weights, images: Float[Array, 'B H W 3'], *, precision: PrecisionLike = 'highest'
+) -> tuple[Float[Array, 'B _h _w _c'], ...]:
+  """Features of images scaled to [-1, 1], finest first."""
+
+  def norm(name):
+    scale, shift = fold_batch_norm(weights[name], epsilon=_EPSILON)
+    return scale, shift[None, None, None]
+
+  scale, shift = norm('conv1_bn')
+  kernel = weights['conv1']['kernel'] * scale[None, None, None]
+  pads = tuple(_same_padding(n, 2) for n in images.shape[1:3])
+  x = lax.conv_general_dilated(
+    images, kernel, (2, 2), pads, dimension_numbers=DIMENSIONS, precision=precision
+  )
+  x = jax.nn.relu6(x + shift)
+  features = []
+  for block in range(1, len(_WIDTHS) + 1):
+    stride = 2 if block in _STRIDE_2 else 1
+    scale, shift = norm(f'conv_dw_{block}_bn')
+    kernel = weights[f'conv_dw_{block}']['kernel'] * scale[None, None, :, None]
+    pads = tuple(_same_padding(n, stride) for n in x.shape[1:3])
+    y = depthwise_conv2d(x, kernel, stride=stride, padding=pads, precision=precision)
+    x = jax.nn.relu6(y + shift)
+    scale, shift = norm(f'conv_pw_{block}_bn')
+    kernel = weights[f'conv_pw_{block}']['kernel'] * scale[None, None, None]
+    before_relu = conv2d(x, kernel, precision=precision) + shift
+    if block >= _FIRST_FEATURE:
+      features.append(before_relu)
+    x = jax.nn.relu6(before_relu)
+  return tuple(features)

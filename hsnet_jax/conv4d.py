@@ -1,0 +1,132 @@
+"""4D convolutions over `[B, Hq, Wq, Hs, Ws, C]`: the center-pivot one, and two to compare with.
+
+All three take the kernels of the query side and the support side (or the one full kernel), pad by
+half the kernel, and stride on the support side only (Sec. 4.2, Fig. 4). `bias` is the sum of the
+published layer's two.
+"""
+
+import jax.numpy as jnp
+import numpy as np
+from jax.lax import PrecisionLike
+from jaxtyping import Array, Float
+
+from hsnet_jax import convolution
+from hsnet_jax.convolution import conv2d, conv2d_plain
+
+# How many times more multiply-adds the dense form of a strided convolution may take on a CPU and
+# still win: a product runs nearer the peak, and so does its gradient.
+_DENSE_EXCESS = 8
+# Elements of the largest dense matrix, 64 MB: it grows with the squares of channels and sizes, not
+# with the batch. The network's own stay below a fifth of it at 400 x 400.
+_DENSE_ELEMENTS = 2**24
+
+
+def _query_side(x, kernel, precision):
+  """2D convolution over the query dimensions at every support position."""
+  b, hq, wq, hs, ws, c = x.shape
+  if hs * ws == 1:  # nothing to move
+    y = conv2d(x.reshape(b, hq, wq, c), kernel, precision=precision)
+    return y.reshape(b, hq, wq, 1, 1, -1)
+  x = x.transpose(0, 3, 4, 1, 2, 5).reshape(b * hs * ws, hq, wq, c)
+  y = conv2d(x, kernel, precision=precision)
+  return y.reshape(b, hs, ws, hq, wq, -1).transpose(0, 3, 4, 1, 2, 5)
+
+
+def _taps(n_in: int, k: int, stride: int) -> np.ndarray:
+  """`[n_in, n_out, k]`: 1 where input position meets output position at a tap of the kernel."""
+  n_out = -(-n_in // stride)
+  position, out, tap = np.ogrid[:n_in, :n_out, :k]
+  return (position == out * stride + tap - k // 2).astype(np.float32)
+
+
+def _support_side_dense(x, kernel, stride, precision):
+  """The support side as one product with the convolution's dense matrix."""
+  b, hq, wq, hs, ws, c = x.shape
+  kh, kw, _, o = kernel.shape
+  rows, columns = _taps(hs, kh, stride), _taps(ws, kw, stride)
+  h2, w2 = rows.shape[1], columns.shape[1]
+  matrix = jnp.einsum('yik,klco->yilco', rows, kernel, precision='highest')
+  matrix = jnp.einsum('xjl,yilco->yxcijo', columns, matrix, precision='highest')
+  matrix = matrix.reshape(hs * ws * c, h2 * w2 * o)
+  y = jnp.matmul(x.reshape(b * hq * wq, hs * ws * c), matrix, precision=precision)
+  return y.reshape(b, hq, wq, h2, w2, o)
+
+
+def _support_side(x, kernel, stride, precision):
+  """Strided 2D convolution over the support dimensions at every query position."""
+  b, hq, wq, hs, ws, c = x.shape
+  kh, kw, _, o = kernel.shape
+  few = hs * ws <= _DENSE_EXCESS * kh * kw
+  elements = hs * ws * c * -(-hs // stride) * -(-ws // stride) * o
+  if convolution.on_cpu() and few and elements <= _DENSE_ELEMENTS:
+    return _support_side_dense(x, kernel, stride, precision)
+  y = conv2d(x.reshape(b * hq * wq, hs, ws, c), kernel, stride=stride, precision=precision)
+  return y.reshape(b, hq, wq, *y.shape[1:])
+
+
+def _add_bias(y, bias):
+  return y if bias is None else y + bias.reshape((1,) * 5 + (-1,))
+
+
+def center_pivot_conv4d(
+  x: Float[Array, 'B Hq Wq Hs Ws C'],
+  query_kernel: Float[Array, 'k l C O'],
+  support_kernel: Float[Array, 'k l C O'],
+  bias: Float[Array, ' O'] | None = None,
+  *,
+  stride: int = 1,
+  precision: PrecisionLike = 'highest',
+) -> Float[Array, 'B Hq Wq H2 W2 O']:
+  """Center-pivot 4D convolution: two 2D convolutions with one center (Eq. 4, Fig. 4c).
+
+  Args:
+    x: stacked 4D correlations or their embedding.
+    query_kernel: over the query dimensions, applied at the strided support positions.
+    support_kernel: over the support dimensions, strided, applied at every query position.
+    bias: the sum of both sides' biases.
+    stride: on the support dimensions; `H2 = ceil(Hs / stride)`.
+    precision: of the products.
+
+  Returns:
+    The sum of both convolutions.
+  """
+  y = _query_side(x[:, :, :, ::stride, ::stride], query_kernel, precision)
+  return _add_bias(y + _support_side(x, support_kernel, stride, precision), bias)
+
+
+def separable_conv4d(
+  x: Float[Array, 'B Hq Wq Hs Ws C'],
+  query_kernel: Float[Array, 'k l C M'],
+  support_kernel: Float[Array, 'k l M O'],
+  bias: Float[Array, ' O'] | None = None,
+  *,
+  stride: int = 1,
+  precision: PrecisionLike = 'highest',
+) -> Float[Array, 'B Hq Wq H2 W2 O']:
+  """Separable 4D convolution (Fig. 4b): the query side's 2D convolution, then the support's."""
+  y = _query_side(x, query_kernel, precision)
+  return _add_bias(_support_side(y, support_kernel, stride, precision), bias)
+
+
+def full_conv4d(
+  x: Float[Array, 'B Hq Wq Hs Ws C'],
+  kernel: Float[Array, 'k l m n C O'],
+  bias: Float[Array, ' O'] | None = None,
+  *,
+  stride: int = 1,
+  precision: PrecisionLike = 'highest',
+) -> Float[Array, 'B Hq Wq H2 W2 O']:
+  """Full 4D convolution (Fig. 4a), as a sum of 2D ones over the query side's taps.
+
+  XLA has no 4D convolution; each of the `k * l` taps of the query side is a shift of the query
+  dimensions followed by a 2D convolution over the support dimensions.
+  """
+  b, hq, wq, hs, ws, c = x.shape
+  kh, kw = kernel.shape[:2]
+  padded = jnp.pad(x, ((0, 0), (kh // 2, kh // 2), (kw // 2, kw // 2), (0, 0), (0, 0), (0, 0)))
+  y = 0.0
+  for i in range(kh):
+    for j in range(kw):
+      shifted = padded[:, i : i + hq, j : j + wq].reshape(b * hq * wq, hs, ws, c)
+      y = y + conv2d_plain(shifted, kernel[i, j], stride=stride, precision=precision)
+  return _add_bias(y.reshape(b, hq, wq, *y.shape[1:]), bias)

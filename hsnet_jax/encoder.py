@@ -1,0 +1,133 @@
+"""The 4D encoder: squeezing blocks for each pyramid level, mixing blocks down it (Fig. 2)."""
+
+import math
+from collections.abc import Sequence
+
+import flax.linen as nn
+import jax
+import jax.numpy as jnp
+from jax.lax import PrecisionLike
+from jaxtyping import Array, Float
+
+from hsnet_jax.conv4d import center_pivot_conv4d
+from hsnet_jax.errors import InputError
+from hsnet_jax.resize import resize_bilinear
+
+WIDTHS = (16, 64, 128)
+# (name, kernels, strides) of each level's three layers, coarsest first. The names are those of the
+# published parameters: `encoder_layer4` is `squeeze4`.
+SQUEEZING = (
+  ('squeeze4', (3, 3, 3), (2, 2, 2)),
+  ('squeeze3', (5, 3, 3), (4, 2, 2)),
+  ('squeeze2', (5, 5, 3), (4, 4, 2)),
+)
+MIXING = ('mix4to3', 'mix3to2')
+MIXING_WIDTHS = (WIDTHS[-1],) * 3
+
+
+def fan_in_bound(kernel_shape: Sequence[int]) -> float:
+  """1/sqrt(fan_in) of an HWIO kernel: PyTorch draws it and its bias uniformly within."""
+  return 1 / math.sqrt(math.prod(kernel_shape[:-1]))
+
+
+def uniform_by_fan_in(kernel_shape: Sequence[int]) -> nn.initializers.Initializer:
+  """PyTorch's default initial values of a convolution's weights and of its bias."""
+  bound = fan_in_bound(kernel_shape)
+
+  def init(key, shape, dtype=jnp.float32):
+    return jax.random.uniform(key, shape, dtype, -bound, bound)
+
+  return init
+
+
+def upsample_query(
+  x: Float[Array, 'B Hq Wq Hs Ws C'], size: tuple[int, int], *, precision: PrecisionLike = 'highest'
+) -> Float[Array, 'B H2 W2 Hs Ws C']:
+  """Resizes the query dimensions bilinearly with aligned corners."""
+  b, hq, wq, *rest = x.shape
+  y = resize_bilinear(x.reshape(b, hq, wq, -1), size, precision=precision)
+  return y.reshape(b, *size, *rest)
+
+
+class CenterPivotConv4d(nn.Module):
+  """`center_pivot_conv4d` with its parameters; both sides keep the bias the published layer has."""
+
+  features: int
+  kernel_size: int
+  stride: int = 1
+  precision: PrecisionLike = 'highest'
+
+  @nn.compact
+  def __call__(self, x: Float[Array, 'B Hq Wq Hs Ws C']) -> Float[Array, 'B Hq Wq H2 W2 O']:
+    """Convolves; the support dimensions shrink by the stride."""
+    k, channels = self.kernel_size, x.shape[-1]
+    shape = (k, k, channels, self.features)
+    init = uniform_by_fan_in(shape)
+    query_kernel = self.param('query_kernel', init, shape)
+    query_bias = self.param('query_bias', init, (self.features,))
+    support_kernel = self.param('support_kernel', init, shape)
+    support_bias = self.param('support_bias', init, (self.features,))
+    return center_pivot_conv4d(
+      x,
+      query_kernel,
+      support_kernel,
+      query_bias + support_bias,
+      stride=self.stride,
+      precision=self.precision,
+    )
+
+
+class Block(nn.Module):
+  """Three center-pivot convolutions, each with group norm and ReLU (Fig. 3)."""
+
+  features: tuple[int, ...]
+  kernels: tuple[int, ...] = (3, 3, 3)
+  strides: tuple[int, ...] = (1, 1, 1)
+  precision: PrecisionLike = 'highest'
+
+  @nn.compact
+  def __call__(self, x: Float[Array, 'B Hq Wq Hs Ws C']) -> Float[Array, 'B Hq Wq H2 W2 O']:
+    """Applies the layers; the support dimensions shrink by each one's stride."""
+    for i, layer in enumerate(zip(self.features, self.kernels, self.strides, strict=True)):
+      x = CenterPivotConv4d(*layer, precision=self.precision, name=f'conv{i}')(x)
+      x = nn.GroupNorm(num_groups=4, epsilon=1e-5, use_fast_variance=False, name=f'norm{i}')(x)
+      x = nn.relu(x)
+    return x
+
+
+class Encoder(nn.Module):
+  """Squeezes each level's support dimensions and mixes coarse into fine."""
+
+  precision: PrecisionLike = 'highest'
+
+  @nn.compact
+  def __call__(
+    self, pyramid: tuple[Float[Array, 'B _Hq _Wq _Hs _Ws _L'], ...]
+  ) -> Float[Array, 'B H W 128']:
+    """Encodes a hypercorrelation.
+
+    Args:
+      pyramid: one tensor a level, coarsest first.
+
+    Returns:
+      The context at every position of the finest query map: the mean over support positions.
+
+    Raises:
+      InputError: two levels' support dimensions differ after squeezing, as VGG-16's do at some
+        sizes.
+    """
+    squeezed = [
+      Block(WIDTHS, kernels, strides, precision=self.precision, name=name)(level)
+      for (name, kernels, strides), level in zip(SQUEEZING, pyramid, strict=True)
+    ]
+    mixed = squeezed[0]
+    for name, finer in zip(MIXING, squeezed[1:], strict=True):
+      if mixed.shape[3:5] != finer.shape[3:5]:
+        raise InputError(
+          f'the support dimensions of two levels, {mixed.shape[3:5]} and {finer.shape[3:5]}, '
+          f'differ after squeezing (support maps of {tuple(x.shape[3:5] for x in pyramid)}, '
+          'coarsest first); choose another image size'
+        )
+      mixed = upsample_query(mixed, finer.shape[1:3], precision=self.precision) + finer
+      mixed = Block(MIXING_WIDTHS, precision=self.precision, name=name)(mixed)
+    return mixed.mean(axis=(3, 4))

@@ -1,0 +1,254 @@
+"""From a model and images to masks: K shots, many queries, one support set.
+
+Images are `[B, H, W, 3]` and already normalised the way the backbone wants them; masks are
+`[B, H, W]` in {0, 1}. Everything is a pure function over the public methods of `HSNet`
+(`encode`, `match`) and may be jitted with the model as a static argument:
+
+    segment_jit = jax.jit(segment, static_argnums=0, static_argnames='output_size')
+
+Without that the backbone runs one operation at a time, each compiled by itself.
+"""
+
+import functools
+from collections.abc import Mapping, Sequence
+from typing import Any, NamedTuple
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+from jaxtyping import Array, Bool, Float, Integer, Shaped
+
+Size = tuple[int, int]
+
+
+class SupportSet(NamedTuple):
+  """K support images of one class, encoded once.
+
+  Attributes:
+    features: the backbone's maps, each `[K, h, w, C]`, in the network's order.
+    masks: their masks at image size, `[K, H, W]`.
+  """
+
+  features: tuple[Array, ...]
+  masks: Array
+
+
+class Segmentation(NamedTuple):
+  """What the model says about some queries.
+
+  Attributes:
+    mask: the vote of the shots, uint8 {0, 1}, `[B, h, w]`.
+    probability: foreground probability averaged over the shots, float32 `[B, h, w]`.
+  """
+
+  mask: Array
+  probability: Array
+
+
+def vote(
+  predictions: Bool[Array | np.ndarray, 'shots *batch h w']
+  | Integer[Array | np.ndarray, 'shots *batch h w'],
+) -> Shaped[Array, '*batch h w']:
+  """The published K-shot vote.
+
+  The K masks are summed and divided by that image's own largest count (at least 1);
+  foreground is where the quotient is 0.5 or more. A pixel that two of five shots mark is
+  therefore foreground in an image where no pixel has more than four marks.
+
+  Args:
+    predictions: masks in {0, 1}, one per shot, `[K, B, H, W]`.
+
+  Returns:
+    The voted masks, `[B, H, W]`, in the type of the predictions.
+  """
+  predictions = jnp.asarray(predictions)
+  count = jnp.sum(predictions, axis=0, dtype=jnp.int32)
+  largest = jnp.max(count, axis=(-2, -1), keepdims=True)
+  # count / max(largest, 1) >= 1/2, in whole numbers.
+  return (2 * count >= jnp.maximum(largest, 1)).astype(predictions.dtype)
+
+
+def mean_margin(logits: Float[Array | np.ndarray, 'shots *batch 2']) -> Float[Array, '*batch']:
+  """Logit margin of the K-shot foreground probability.
+
+  The K-shot probability is the mean of the shots' probabilities, `p = mean_k softmax(z_k)_1`;
+  the margin is `log(p / (1 - p))`, found without forming p, which float32 rounds to 1 from a
+  margin of 17 on. It ranks pixels for the AUC; masks come from `vote`, which is not the same
+  as thresholding p.
+
+  Args:
+    logits: one set per shot, `[K, B, H, W, 2]`, channel 1 the foreground.
+
+  Returns:
+    float32 `[B, H, W]`, whose sigmoid is p. With one shot, that shot's own margin.
+  """
+  logits = jnp.asarray(logits).astype(jnp.float32)
+  margin = logits[..., 1] - logits[..., 0]
+  if len(margin) == 1:
+    return margin[0]
+  foreground = jax.nn.logsumexp(jax.nn.log_sigmoid(margin), axis=0)
+  return foreground - jax.nn.logsumexp(jax.nn.log_sigmoid(-margin), axis=0)
+
+
+def combine_shots(logits: Float[Array | np.ndarray, 'shots *batch h w 2']) -> Segmentation:
+  """Masks voted over the shots, and the mean foreground probability.
+
+  Args:
+    logits: one set per shot, `[K, B, H, W, 2]`. Equal logits are background.
+
+  Returns:
+    A `Segmentation` at the size of the logits.
+  """
+  masks = (logits[..., 1] > logits[..., 0]).astype(jnp.uint8)
+  return Segmentation(vote(masks), jax.nn.sigmoid(mean_margin(logits)))
+
+
+def encode_support(
+  model: Any,
+  variables: Mapping[str, Any],
+  images: Float[Array | np.ndarray, 'shots h w 3'],
+  masks: Shaped[Array | np.ndarray, 'shots h w'],
+) -> SupportSet:
+  """Runs the backbone on K support images, once for any number of queries.
+
+  Args:
+    model: an `HSNet`.
+    variables: its variables.
+    images: the support images, `[K, H, W, 3]`, normalised.
+    masks: their masks, `[K, H, W]` in {0, 1}.
+
+  Returns:
+    A `SupportSet` for `segment`; a pytree.
+  """
+  features = model.apply(variables, jnp.asarray(images), method='encode')
+  return SupportSet(tuple(features), jnp.asarray(masks).astype(jnp.float32))
+
+
+def segment(
+  model: Any,
+  variables: Mapping[str, Any],
+  query_images: Float[Array | np.ndarray, 'batch h w 3'],
+  support_set: SupportSet,
+  *,
+  output_size: Size | None = None,
+) -> Segmentation:
+  """Segments the class of one support set in many queries.
+
+  The backbone runs once on the queries, whatever K is, and not at all on the supports.
+  Shots are matched one after the other, so that beside the support set only K sets of logits
+  grow with K.
+
+  Args:
+    model: an `HSNet`.
+    variables: its variables.
+    query_images: the queries, `[B, H, W, 3]`, normalised; their size may differ from the
+      supports' where the network allows it.
+    support_set: from `encode_support`.
+    output_size: (height, width) of the answer; by default the size of the queries.
+
+  Returns:
+    A `Segmentation` of all queries at `output_size`.
+  """
+  features = model.apply(variables, jnp.asarray(query_images), method='encode')
+  size = output_size or query_images.shape[1:3]
+  return combine_shots(match_shots(model, variables, features, support_set, output_size=size))
+
+
+def match_shots(
+  model: Any,
+  variables: Mapping[str, Any],
+  query_features: Sequence[Float[Array, 'batch _h _w _c']],
+  support_set: SupportSet,
+  *,
+  output_size: Size | None = None,
+) -> Float[Array, 'shots batch out_h out_w 2']:
+  """Logits of queries whose features are known, one set per shot of one support set.
+
+  Args:
+    model: an `HSNet`.
+    variables: its variables.
+    query_features: of the queries, from the model's `encode`, each `[B, h, w, C]`.
+    support_set: from `encode_support`.
+    output_size: (height, width) of the logits; by default the decoder's own, twice the finest
+      feature map.
+
+  Returns:
+    `[K, B, h, w, 2]`, channel 1 the foreground.
+  """
+  options = {'output_size': output_size and tuple(output_size), 'shared': True}
+  return _match_shots(model, variables, tuple(query_features), support_set, **options)
+
+
+def predict_episodes(
+  model: Any,
+  variables: Mapping[str, Any],
+  query: Float[Array | np.ndarray, 'batch h w 3'],
+  supports: Float[Array | np.ndarray, 'batch shots hs ws 3'],
+  masks: Shaped[Array | np.ndarray, 'batch shots hs ws'],
+  *,
+  output_size: Size | None = None,
+) -> Float[Array, 'shots batch out_h out_w 2']:
+  """Logits of a batch of episodes, one set per shot.
+
+  One backbone pass sees the queries and all supports, B + B K images; then shots are matched
+  one after the other, so that the memory of the 4D tensors does not grow with K. Neither does
+  it under `grad`, which with K > 1 computes them a second time.
+
+  Args:
+    model: an `HSNet`.
+    variables: its variables.
+    query: the queries, `[B, H, W, 3]`, normalised.
+    supports: the supports of each query, `[B, K, H, W, 3]`, normalised; of the queries' size.
+    masks: the supports' masks, `[B, K, H, W]` in {0, 1}.
+    output_size: (height, width) of the logits; by default the size of the queries.
+
+  Returns:
+    `[K, B, h, w, 2]`, channel 1 the foreground. `combine_shots` makes masks of them and
+    `mean_margin` scores.
+
+  Raises:
+    ValueError: queries and supports differ in size.
+  """
+  check_one_size(query, supports)
+  batch, shots = supports.shape[:2]
+  by_shot = jnp.moveaxis(jnp.asarray(supports), 1, 0).reshape(-1, *supports.shape[2:])
+  images = jnp.concatenate([jnp.asarray(query), by_shot])
+  features = model.apply(variables, images, method='encode')
+  query_features = tuple(x[:batch] for x in features)
+  support_set = SupportSet(
+    tuple(x[batch:].reshape(shots, batch, *x.shape[1:]) for x in features),
+    jnp.moveaxis(jnp.asarray(masks), 1, 0).astype(jnp.float32),
+  )
+  size = tuple(output_size or query.shape[1:3])
+  return _match_shots(model, variables, query_features, support_set, output_size=size, shared=False)
+
+
+def check_one_size(query: Any, supports: Any) -> None:
+  """Raises ValueError unless queries and supports, `[..., H, W, 3]`, fit one backbone pass."""
+  sizes = [' x '.join(map(str, x.shape[-3:-1])) for x in (query, supports)]
+  if sizes[0] != sizes[1]:
+    raise ValueError(
+      f'queries of {sizes[0]} and supports of {sizes[1]} pixels do not go through the backbone as '
+      'one batch: bring them to one size, or use encode_support and segment'
+    )
+
+
+# Compiled even where the caller is not, since an uncompiled loop would be compiled anew each time.
+@functools.partial(jax.jit, static_argnames=('model', 'output_size', 'shared'), inline=True)
+def _match_shots(model, variables, query_features, shots: SupportSet, *, output_size, shared):
+  """Logits `[K, B, h, w, 2]` of the shots of one support set or of each query's own.
+
+  Those of one set, `shared`, are `[K, ...]`, else `[K, B, ...]`.
+  """
+  batch = query_features[0].shape[0]
+
+  def match(shot):
+    if shared:  # here and not before the loop, where it would make K x B copies
+      shot = jax.tree.map(lambda x: jnp.broadcast_to(x, (batch, *x.shape)), shot)
+    options = {'output_size': output_size, 'method': 'match'}
+    return model.apply(variables, query_features, shot.features, shot.masks, **options)
+
+  if shots.masks.shape[0] == 1:
+    return match(jax.tree.map(lambda x: x[0], shots))[None]
+  # A gradient keeps nothing of a shot but its inputs; a loop needs no guard against merging.
+  return jax.lax.map(jax.checkpoint(match, prevent_cse=False), shots)

@@ -1,0 +1,123 @@
+"""HSNet: `(query, support, support mask) -> logits` (Fig. 2)."""
+
+import dataclasses
+
+import flax.linen as nn
+import jax.numpy as jnp
+import numpy as np
+from jax.lax import PrecisionLike
+from jaxtyping import Array, Float, Shaped
+
+from hsnet_jax.backbones import get_backbone
+from hsnet_jax.correlation import hypercorrelation, mask_features
+from hsnet_jax.decoder import Decoder
+from hsnet_jax.encoder import Encoder
+from hsnet_jax.errors import InputError
+from hsnet_jax.resize import resize_bilinear
+
+Features = tuple[Float[Array, 'B _h _w _c'], ...]
+
+
+class HSNet(nn.Module):
+  """Hypercorrelation Squeeze Network.
+
+  Its variables are `{'params': the learnable ones, 'backbone': the frozen ones}`.
+
+  Attributes:
+    backbone: a name in `hsnet_jax.backbones.BACKBONES`.
+    mask_support: whether support features are masked (Eq. 1); without it, the paper's dagger
+      variant.
+    precision: of all products and convolutions, the backbone's among them.
+  """
+
+  backbone: str = 'resnet50'
+  mask_support: bool = dataclasses.field(default=True, kw_only=True)
+  precision: PrecisionLike = dataclasses.field(default='highest', kw_only=True)
+
+  def setup(self):
+    """Builds the two learnable parts."""
+    self.encoder = Encoder(precision=self.precision)
+    self.decoder = Decoder(precision=self.precision)
+
+  def __call__(
+    self,
+    query: Float[Array, 'B H W 3'],
+    support: Float[Array, 'B Hs Ws 3'],
+    support_mask: Shaped[Array | np.ndarray, 'B Hm Wm'],
+    *,
+    output_size: tuple[int, int] | None = None,
+  ) -> Float[Array, 'B H2 W2 2']:
+    """Segments queries by one support image each.
+
+    Args:
+      query: normalised query images.
+      support: normalised support images; of the query's size, both go through the backbone as
+        one batch.
+      support_mask: 1 where the support shows the class, else 0, in numbers of any kind or bool.
+      output_size: `(height, width)` of the logits; without it, the query's.
+
+    Returns:
+      Logits; channel 1 is the foreground.
+
+    Raises:
+      InputError: the backbone cannot take supports of this size, as VGG-16 at some.
+    """
+    if query.shape[1:] == support.shape[1:]:
+      count = query.shape[0]
+      both = self.encode(jnp.concatenate([query, support]))
+      query_features = tuple(f[:count] for f in both)
+      support_features = tuple(f[count:] for f in both)
+    else:
+      query_features, support_features = self.encode(query), self.encode(support)
+    size = query.shape[1:3] if output_size is None else output_size
+    return self.match(query_features, support_features, support_mask, output_size=size)
+
+  def encode(self, images: Float[Array, 'B H W 3']) -> Features:
+    """Backbone features of normalised images, finest first."""
+    spec = get_backbone(self.backbone)
+    if self.is_initializing():
+      for name, weights in spec.init(self.make_rng('params')).items():
+        self.put_variable('backbone', name, weights)
+    return spec.apply(self.variables['backbone'], images, precision=self.precision)
+
+  def match(
+    self,
+    query_features: Features,
+    support_features: Features,
+    support_mask: Shaped[Array | np.ndarray, 'B Hm Wm'],
+    *,
+    output_size: tuple[int, int] | None = None,
+  ) -> Float[Array, 'B H2 W2 2']:
+    """Segments queries from features, so that a support set is encoded once.
+
+    Args:
+      query_features: from `encode`.
+      support_features: from `encode`, as many images.
+      support_mask: the supports' masks, of any size.
+      output_size: `(height, width)` of the logits; without it, the decoder's own, twice the
+        finest feature map.
+
+    Returns:
+      Logits; channel 1 is the foreground.
+
+    Raises:
+      InputError: the backbone cannot take supports of this size, as VGG-16 at some.
+    """
+    if self.mask_support:
+      support_features = mask_features(support_features, support_mask)
+    levels = get_backbone(self.backbone).levels
+    pyramid = hypercorrelation(
+      query_features, support_features, levels=levels, precision=self.precision
+    )
+    try:
+      context = self.encoder(pyramid)
+    except InputError as error:
+      # Not the mask's size, which may be any: the finest map's, at a stride of 8.
+      height, width = (8 * n for n in support_features[0].shape[1:3])
+      raise InputError(
+        f'{self.backbone} cannot take support images of about {height} x {width} pixels: {error}'
+      ) from None
+    logits = self.decoder(context)
+    if output_size is None:
+      return logits
+    return resize_bilinear(logits, output_size, precision=self.precision)

@@ -1,0 +1,271 @@
+"""The training-free floor: masked average pooling, cosine similarity, one threshold.
+
+It uses the backbone's features alone, so it says how much of a result the features already
+give. Nothing is learned but a single threshold, the one with the best mIoU over episodes of the
+training folds. Images are `[B, H, W, 3]`, normalised; masks `[B, H, W]` in {0, 1}; scores
+`[B, H, W]` in [-1, 1].
+"""
+
+import dataclasses
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+import jax.numpy as jnp
+import numpy as np
+from jaxtyping import Array, Bool, Float, Int, Int32, Integer, Shaped
+
+from hsnet_jax.inference import check_one_size
+from hsnet_jax.metrics import check_class_ids, label_histogram, select_rows
+from hsnet_jax.resize import resize_bilinear
+
+_EPS = 1e-5  # added to norms, as in Eq. 2
+
+
+def prototypes(
+  features: Sequence[Float[Array, 'n _h _w _c']], mask: Shaped[Array | np.ndarray, 'n h w']
+) -> tuple[Float[Array, 'n _c'], ...]:
+  """Masked average pooling: the mean feature under the mask, for every map.
+
+  The mask is brought to the size of the features as in Eq. 1, bilinearly with aligned corners,
+  and its fractions are weights.
+
+  Args:
+    features: the support's maps, each `[N, h, w, C]`.
+    mask: the support's masks, `[N, H, W]` in {0, 1}.
+
+  Returns:
+    One `[N, C]` per map; zeros where nothing of the mask is left at that size.
+  """
+  mask = jnp.asarray(mask).astype(jnp.float32)[..., None]
+  pooled = []
+  for feature in features:
+    weight = resize_bilinear(mask, feature.shape[1:3])[..., 0]
+    total = jnp.einsum('nhw,nhwc->nc', weight, feature, precision='highest')
+    area = jnp.sum(weight, axis=(1, 2))[:, None]
+    pooled.append(total / jnp.where(area > 0, area, 1.0))
+  return tuple(pooled)
+
+
+def prototype_scores(
+  query_features: Sequence[Float[Array, 'batch _h _w _c']],
+  support_prototypes: Sequence[Float[Array, 'batch _c']],
+  *,
+  levels: Sequence[int],
+  output_size: tuple[int, int],
+) -> Float[Array, 'batch out_h out_w']:
+  """Cosine similarity of every query position with the prototype.
+
+  Averaged over the maps of a level, brought to the output's size bilinearly with aligned
+  corners, then averaged over levels: each level weighs the same, however many maps it has.
+
+  Args:
+    query_features: the query's maps, each `[B, h, w, C]`, finest level first.
+    support_prototypes: a prototype per map, each `[B, C]`.
+    levels: how many maps each level has, finest first.
+    output_size: (height, width) of the scores.
+
+  Returns:
+    Scores in [-1, 1], `[B, h, w]`.
+
+  Raises:
+    ValueError: if `levels` does not add up to the number of maps.
+  """
+  if not len(query_features) == len(support_prototypes) == sum(levels):
+    raise ValueError(
+      f'{len(query_features)} query maps, {len(support_prototypes)} prototypes and levels of '
+      f'{tuple(levels)} maps do not agree'
+    )
+  cosines = [_cosine(q, p) for q, p in zip(query_features, support_prototypes, strict=True)]
+  score, first = 0.0, 0
+  for count in levels:
+    level = sum(cosines[first : first + count]) / count
+    score += resize_bilinear(level[..., None], tuple(output_size))[..., 0]
+    first += count
+  return score / len(levels)
+
+
+def _cosine(query: Array, prototype: Array) -> Array:
+  """`[B, h, w, C]` and `[B, C]` to `[B, h, w]`."""
+  query = query / (jnp.linalg.norm(query, axis=-1, keepdims=True) + _EPS)
+  prototype = prototype / (jnp.linalg.norm(prototype, axis=-1, keepdims=True) + _EPS)
+  return jnp.einsum('bhwc,bc->bhw', query, prototype, precision='highest')
+
+
+def score_episodes(
+  model: Any,
+  variables: Mapping[str, Any],
+  query: Float[Array | np.ndarray, 'batch h w 3'],
+  supports: Float[Array | np.ndarray, 'batch shots hs ws 3'],
+  masks: Shaped[Array | np.ndarray, 'batch shots hs ws'],
+  *,
+  levels: Sequence[int],
+  output_size: tuple[int, int] | None = None,
+) -> Float[Array, 'batch out_h out_w']:
+  """Scores of a batch of episodes, the backbone run once on all their images.
+
+  With K shots the K prototypes of an episode are averaged, as prototype networks for
+  segmentation do (PANet and after), so K shots cost K times the pooling and nothing else.
+
+  Args:
+    model: an `HSNet`; only its `encode` is used.
+    variables: its variables.
+    query: the queries, `[B, H, W, 3]`, normalised.
+    supports: the supports of each query, `[B, K, H, W, 3]`, normalised; of the queries' size.
+    masks: the supports' masks, `[B, K, H, W]` in {0, 1}.
+    levels: how many maps each level has, finest first.
+    output_size: (height, width) of the scores; by default the size of the queries.
+
+  Returns:
+    Scores in [-1, 1], `[B, h, w]`; foreground is `score > threshold`.
+
+  Raises:
+    ValueError: queries and supports differ in size, or `levels` does not fit the backbone.
+  """
+  check_one_size(query, supports)
+  batch, shots = supports.shape[:2]
+  flat = jnp.asarray(supports).reshape(-1, *supports.shape[2:])
+  images = jnp.concatenate([jnp.asarray(query), flat])
+  features = model.apply(variables, images, method='encode')
+  flat_masks = jnp.asarray(masks).reshape(-1, *masks.shape[2:])
+  pooled = prototypes(tuple(x[batch:] for x in features), flat_masks)
+  return prototype_scores(
+    tuple(x[:batch] for x in features),
+    tuple(jnp.mean(x.reshape(batch, shots, -1), axis=1) for x in pooled),
+    levels=levels,
+    output_size=output_size or query.shape[1:3],
+  )
+
+
+def prototype_logits(
+  scores: Float[Array, '*batch h w'], threshold: float | Float[Array, '']
+) -> Float[Array, '*batch h w 2']:
+  """Scores as logits, so that whatever judges HSNet judges the floor by the same code.
+
+  Args:
+    scores: `[B, H, W]`.
+    threshold: the score above which a pixel is foreground.
+
+  Returns:
+    `[B, H, W, 2]`: 0 for the background, `score - threshold` for the foreground. Their order
+    and the sign of their margin mean something, the probabilities do not.
+  """
+  return jnp.stack([jnp.zeros_like(scores), scores - threshold], axis=-1)
+
+
+def score_histogram(
+  scores: Float[Array | np.ndarray, '*batch h w'],
+  target: Bool[Array | np.ndarray, '*batch h w'] | Integer[Array | np.ndarray, '*batch h w'],
+  ignore: Bool[Array | np.ndarray, '*batch h w']
+  | Integer[Array | np.ndarray, '*batch h w']
+  | None = None,
+  *,
+  bins: int = 2048,
+) -> Int32[Array, '*batch 2 {bins}']:
+  """Histogram of the scores of each episode, background and foreground apart.
+
+  Args:
+    scores: in [-1, 1], `[B, H, W]`.
+    target: true masks in {0, 1}, `[B, H, W]`.
+    ignore: 1 where a pixel is left out, `[B, H, W]`; none by default.
+    bins: equal bins over [-1, 1], a power of two of them; a bin's width is 2 / bins.
+
+  Returns:
+    int32 `[B, 2, bins]`; bin b holds scores above `2 b / bins - 1`, up to the next edge; bin 0
+    also those of -1.
+  """
+  # ceil - 1 and not floor: a score on an edge is not above it. The shift by bins / 2 comes after
+  # the rounding, in whole numbers: before it, a score just above an edge would round onto it.
+  position = jnp.asarray(scores).astype(jnp.float32) * (bins / 2)
+  bin_index = jnp.ceil(position).astype(jnp.int32) + bins // 2 - 1
+  return label_histogram(jnp.clip(bin_index, 0, bins - 1), target, ignore, bins=bins)
+
+
+def best_threshold(
+  histogram: Integer[np.ndarray, 'classes 2 bins'],
+) -> tuple[float, float]:
+  """The single threshold with the best mIoU.
+
+  Every bin's lower edge is tried, from histograms alone: exact to the width of a bin.
+
+  Args:
+    histogram: pooled `score_histogram` of each class, `[C, 2, bins]`.
+
+  Returns:
+    The threshold, the lowest of equally good ones (a bin's width below -1 where all is best
+    foreground), and its mIoU in percent, an empty union counting as 1.
+
+  Raises:
+    ValueError: if no pixel was counted.
+  """
+  if not histogram.any():
+    raise ValueError('the threshold has no episodes to be found on')
+  # Pixels in bin b or above are predicted foreground at the edge below b.
+  above = np.cumsum(histogram[..., ::-1].astype(np.int64), axis=-1)[..., ::-1]
+  false_positive, true_positive = above[:, 0], above[:, 1]
+  union = false_positive + histogram[:, 1].sum(axis=-1, keepdims=True)
+  miou = 100.0 * np.mean(true_positive / np.maximum(union, 1), axis=0)
+  best = int(np.argmax(miou))
+  # Bin 0 holds scores of -1 too, which are not above -1.
+  edge = best if best > 0 else -1
+  return 2.0 * edge / histogram.shape[-1] - 1.0, float(miou[best])
+
+
+@dataclasses.dataclass(frozen=True, eq=False)
+class ScoreHistogram:
+  """Score histograms pooled by class, in 64 bits on the host; the threshold they give.
+
+  Attributes:
+    histogram: background and foreground pixels by class and bin, int64 `[num_classes, 2, bins]`.
+  """
+
+  histogram: Int[np.ndarray, 'classes 2 bins']
+
+  def __post_init__(self):
+    """Nobody writes into what has been counted."""
+    self.histogram.setflags(write=False)
+
+  @classmethod
+  def empty(cls, num_classes: int, *, bins: int = 2048) -> 'ScoreHistogram':
+    """Nothing counted yet, for class ids in [0, num_classes)."""
+    return cls(np.zeros((num_classes, 2, bins), np.int64))
+
+  def update(
+    self,
+    histogram: Integer[Array | np.ndarray, '*batch 2 bins'],
+    class_id: Integer[Array | np.ndarray, '*batch'],
+    valid: Bool[Array | np.ndarray, '*batch'] | None = None,
+  ) -> 'ScoreHistogram':
+    """Adds episodes: rows of `score_histogram` and their classes, those not valid left out.
+
+    Raises:
+      ValueError: if a counted class id is out of range.
+    """
+    shape = self.histogram.shape[1:]
+    rows, class_id = select_rows(histogram, class_id, row_shape=shape, valid=valid)
+    check_class_ids(class_id, len(self.histogram))
+    pooled = self.histogram.copy()
+    np.add.at(pooled, class_id, rows)
+    return ScoreHistogram(pooled)
+
+  def merge(self, other: 'ScoreHistogram') -> 'ScoreHistogram':
+    """Both together, as if one had seen all episodes."""
+    if self.histogram.shape != other.histogram.shape:
+      raise ValueError(f'{self.histogram.shape} cannot merge with {other.histogram.shape}')
+    return ScoreHistogram(self.histogram + other.histogram)
+
+  def result(self, classes: Sequence[int] | None = None) -> dict[str, float]:
+    """The best threshold, and its mIoU in percent, over some classes.
+
+    Args:
+      classes: by default those with at least one counted pixel.
+
+    Returns:
+      `threshold` and `miou`.
+
+    Raises:
+      ValueError: if no pixel was counted.
+    """
+    if classes is None:
+      classes = np.flatnonzero(self.histogram.any(axis=(1, 2)))
+    threshold, miou = best_threshold(self.histogram[np.asarray(classes, np.int64)])
+    return {'threshold': threshold, 'miou': miou}

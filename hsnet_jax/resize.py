@@ -1,0 +1,78 @@
+"""Resizing as the published network does it: corners aligned, or nearest with a floored index.
+
+Images and feature maps are `[B, H, W, C]`. `jax.image.resize` places pixel centres elsewhere and
+agrees with neither function.
+"""
+
+import jax.numpy as jnp
+import numpy as np
+from jax.lax import PrecisionLike
+from jaxtyping import Array, Float, Shaped
+
+
+def _bilinear_matrix(n_in: int, n_out: int) -> np.ndarray:
+  """Weights `[n_out, n_in]` of one axis; the first and last pixels' centres coincide."""
+  # In float32 throughout, as PyTorch computes them, so that the weights agree to the last bit.
+  scale = np.float32(n_in - 1) / np.float32(n_out - 1) if n_out > 1 else np.float32(0)
+  source = scale * np.arange(n_out, dtype=np.float32)
+  low = np.minimum(source.astype(np.int64), n_in - 1)
+  high = np.minimum(low + 1, n_in - 1)
+  fraction = source - low.astype(np.float32)
+  matrix = np.zeros((n_out, n_in), np.float32)
+  rows = np.arange(n_out)
+  np.add.at(matrix, (rows, low), 1 - fraction)
+  np.add.at(matrix, (rows, high), fraction)
+  return matrix
+
+
+def resize_bilinear(
+  x: Float[Array, 'B H W C'],
+  size: tuple[int, int],
+  *,
+  precision: PrecisionLike = 'highest',
+) -> Float[Array, 'B H2 W2 C']:
+  """Resizes bilinearly with aligned corners.
+
+  Each axis is one small matrix product: the weights are constants of the compiled program, and
+  the gradient is again a product.
+
+  Args:
+    x: feature maps or images.
+    size: `(height, width)` of the result.
+    precision: of the products.
+
+  Returns:
+    The resized maps. A result of one pixel along an axis takes the first of the input's.
+
+  Raises:
+    TypeError: the maps are whole numbers or bool, in which the weights would all be 0 or 1.
+  """
+  if not jnp.issubdtype(x.dtype, jnp.inexact):
+    raise TypeError(
+      f'resize_bilinear takes floating-point numbers, not {x.dtype}: convert them, or use '
+      'resize_nearest for labels'
+    )
+  height, width = size
+  if x.shape[1] != height:
+    rows = jnp.asarray(_bilinear_matrix(x.shape[1], height), x.dtype)
+    x = jnp.einsum('oh,bhwc->bowc', rows, x, precision=precision)
+  if x.shape[2] != width:
+    columns = jnp.asarray(_bilinear_matrix(x.shape[2], width), x.dtype)
+    x = jnp.einsum('ow,bhwc->bhoc', columns, x, precision=precision)
+  return x
+
+
+def nearest_indices(n_in: int, n_out: int) -> np.ndarray:
+  """Source index of each of `n_out` pixels, floored in float32 as PyTorch does.
+
+  Integer arithmetic differs at some sizes (336 -> 400 is one).
+  """
+  scale = np.float32(n_in) / np.float32(n_out)
+  source = np.floor(np.arange(n_out, dtype=np.float32) * scale).astype(np.int64)
+  return np.minimum(source, n_in - 1)
+
+
+def resize_nearest(x: Shaped[Array, 'B H W'], size: tuple[int, int]) -> Shaped[Array, 'B H2 W2']:
+  """Resizes masks or labels to `size` = `(height, width)` by the floored nearest index."""
+  rows, columns = nearest_indices(x.shape[1], size[0]), nearest_indices(x.shape[2], size[1])
+  return x[:, rows][:, :, columns]

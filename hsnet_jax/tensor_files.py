@@ -1,0 +1,219 @@
+"""Files of named tensors: `.safetensors`, `.npz`, PyTorch's `.pth`/`.pt`, Keras' `.h5`.
+
+Reading never executes a pickle, and writing never leaves half a file.
+"""
+
+import contextlib
+import errno
+import os
+import pathlib
+import re
+from collections.abc import Callable, Iterator, Mapping
+
+import numpy as np
+import safetensors
+import safetensors.numpy
+
+from hsnet_jax.errors import InputError
+
+# Before 2.6, torch.load(weights_only=True) could be made to run code (CVE-2025-32434).
+_SAFE_TORCH = (2, 6)
+
+
+def read_tensors(
+  path: str | os.PathLike, *, skip: Callable[[str], bool] = lambda name: False
+) -> dict[str, np.ndarray]:
+  """Reads every tensor of a `.safetensors`, `.npz`, `.pth` or `.pt` file.
+
+  Args:
+    path: the file; its ending says what it is.
+    skip: names for which this is true are left unread.
+
+  Returns:
+    {name: array}, as the file has them.
+
+  Raises:
+    InputError: the file is missing, of another kind, damaged, or holds anything but tensors.
+  """
+  path = pathlib.Path(path).expanduser()
+  readers = {
+    '.safetensors': _read_safetensors,
+    '.npz': _read_npz,
+    '.pth': _read_torch,
+    '.pt': _read_torch,
+  }
+  if path.suffix not in readers:
+    raise InputError(f'{path}: weights are read from {", ".join(readers)} files only')
+  if not path.is_file():
+    raise InputError(f'{path}: there is no such file')
+  return readers[path.suffix](path, skip)
+
+
+def write_tensors(
+  path: str | os.PathLike,
+  tensors: Mapping[str, np.ndarray],
+  *,
+  metadata: Mapping[str, str] | None = None,
+) -> None:
+  """Writes `tensors` to a `.safetensors` or `.npz` file, whole or not at all.
+
+  Args:
+    path: the file; an existing one is replaced.
+    tensors: {name: array}.
+    metadata: texts for the header of a `.safetensors` file.
+
+  Raises:
+    InputError: another ending, or the disk is full or does not let the file be written.
+  """
+  path = pathlib.Path(path).expanduser()
+  if path.suffix not in ('.safetensors', '.npz'):
+    raise InputError(f'{path}: weights are written to .safetensors and .npz files only')
+  tensors = {name: np.ascontiguousarray(array) for name, array in tensors.items()}
+  with _whole_or_nothing(path) as file:
+    if path.suffix == '.npz':
+      np.savez(file, **tensors)
+    else:
+      file.write(safetensors.numpy.save(tensors, metadata=dict(metadata or {})))
+
+
+def read_keras_h5(path: str | os.PathLike) -> dict[str, np.ndarray]:
+  """Reads the weights of a Keras application, `{'layer/weight': array}`; needs h5py.
+
+  Raises:
+    InputError: h5py is not installed, or the file is missing or damaged.
+  """
+  path = pathlib.Path(path).expanduser()
+  if not path.is_file():
+    raise InputError(f'{path}: there is no such file')
+  try:
+    import h5py
+  except ImportError:
+    raise InputError(f'{path}: reading .h5 files needs h5py: pip install h5py') from None
+  tensors = {}
+
+  def take(name, item):
+    if isinstance(item, h5py.Dataset):
+      # Keras nests them as layer/layer/weight:0.
+      layer, weight = name.split('/')[-2:]
+      tensors[f'{layer}/{weight.removesuffix(":0")}'] = item[()]
+
+  try:
+    with h5py.File(path, 'r') as file:
+      file.visititems(take)
+  except (OSError, RuntimeError, ValueError, KeyError) as error:
+    raise InputError(f'{path}: no intact .h5 file of Keras weights') from error
+  return tensors
+
+
+def find_file(path: str | os.PathLike, stem: str) -> pathlib.Path:
+  """Returns `path`, or where it is a folder the weights in it that are obviously meant.
+
+  Args:
+    path: a file or a folder.
+    stem: the weights' name: `stem.safetensors`, `.npz` or `.pth`, torchvision's
+      `stem-0123abcd.pth`, or the Hub's `model.safetensors`.
+
+  Raises:
+    InputError: nothing there, or a folder with no such file or several.
+  """
+  path = pathlib.Path(path).expanduser()
+  if not path.exists():
+    raise InputError(f'{path}: there is no such file or folder')
+  if not path.is_dir():
+    return path
+  named = re.compile(rf'{re.escape(stem)}(-[0-9a-f]{{8}})?\.(safetensors|npz|pth|pt)')
+  found = sorted(file for file in path.iterdir() if named.fullmatch(file.name))
+  found = found or [file for file in (path / 'model.safetensors',) if file.is_file()]
+  if not found:
+    raise InputError(f'{path}: no weights of {stem} in this folder, such as {stem}.safetensors')
+  if len(found) > 1:
+    names = ', '.join(file.name for file in found)
+    raise InputError(f'{path}: several weights of {stem} here, name one of {names}')
+  return found[0]
+
+
+def is_disk_full(error: BaseException) -> bool:
+  """Says whether an error, however wrapped, comes from a disk, quota or file size limit."""
+  codes = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)
+  while error is not None:
+    if isinstance(error, OSError) and error.errno in codes:
+      return True
+    if any(os.strerror(code) in str(error) for code in codes):
+      return True
+    error = error.__cause__ or error.__context__
+  return False
+
+
+@contextlib.contextmanager
+def _whole_or_nothing(path: pathlib.Path) -> Iterator:
+  """Opens a file beside `path` that takes its place once it is complete."""
+  part = path.with_name(f'.{path.name}.{os.getpid()}.part')
+  try:
+    path.parent.mkdir(parents=True, exist_ok=True)
+    with open(part, 'wb') as file:
+      yield file
+    os.replace(part, path)
+  except OSError as error:
+    if is_disk_full(error):
+      raise InputError(f'{path}: disk full while writing; nothing was written') from error
+    raise InputError(f'{path}: cannot be written ({error.strerror})') from error
+  finally:
+    part.unlink(missing_ok=True)
+
+
+def _read_safetensors(path: pathlib.Path, skip: Callable[[str], bool]) -> dict[str, np.ndarray]:
+  try:
+    with safetensors.safe_open(path, framework='numpy') as file:
+      return {name: file.get_tensor(name) for name in file.keys() if not skip(name)}
+  except (safetensors.SafetensorError, OSError, TypeError, ValueError) as error:
+    raise InputError(f'{path}: no intact .safetensors file ({_line(error)})') from error
+
+
+def _read_npz(path: pathlib.Path, skip: Callable[[str], bool]) -> dict[str, np.ndarray]:
+  try:
+    with np.load(path, allow_pickle=False) as file:
+      return {name: file[name] for name in file.files if not skip(name)}
+  except Exception as error:  # zipfile, zlib and the header's parser raise a dozen kinds
+    raise InputError(f'{path}: no intact .npz file of arrays ({_line(error)})') from error
+
+
+def _read_torch(path: pathlib.Path, skip: Callable[[str], bool]) -> dict[str, np.ndarray]:
+  torch = _safe_torch(path)
+  try:
+    tensors = torch.load(path, map_location='cpu', weights_only=True)
+  except Exception as error:  # a damaged file fails wherever the parser happens to be
+    raise InputError(
+      f'{path}: damaged, or holds Python objects beside tensors, which are never unpickled'
+    ) from error
+  if not isinstance(tensors, dict):
+    raise InputError(f'{path}: holds no state dict but a {type(tensors).__name__}')
+  strange = [
+    str(name)
+    for name, value in tensors.items()
+    if not isinstance(name, str) or not isinstance(value, torch.Tensor)
+  ]
+  if strange:
+    raise InputError(f'{path}: a state dict holds tensors alone, not {", ".join(strange[:10])}')
+  return {name: torch_array(value) for name, value in tensors.items() if not skip(name)}
+
+
+def torch_array(tensor) -> np.ndarray:
+  """Returns a torch tensor's values as a NumPy array; bfloat16, which NumPy lacks, as float32."""
+  tensor = tensor.detach().cpu()
+  return (tensor.float() if tensor.is_floating_point() else tensor).numpy()
+
+
+def _safe_torch(path: pathlib.Path):
+  try:
+    import torch
+  except ImportError:
+    raise InputError(
+      f'{path}: reading it needs torch (pip install torch); .safetensors files need none'
+    ) from None
+  if tuple(int(part) for part in torch.__version__.split('.')[:2]) < _SAFE_TORCH:
+    raise InputError(f'{path}: torch {torch.__version__} may run code in it, use 2.6 or newer')
+  return torch
+
+
+def _line(error: Exception) -> str:
+  return ' '.join(str(error).split()) or type(error).__name__

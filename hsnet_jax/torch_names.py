@@ -1,0 +1,223 @@
+"""What the tensors of published files are called, and where each lies in the project's trees.
+
+A table maps every name of a file to a `Tensor`: the path of its leaf in the tree, its shape in
+the file, and the axes that bring it into the tree's layout (PyTorch's kernels are OIHW, the
+trees' HWIO). Both directions of every conversion, and every check of a file, go by these tables.
+"""
+
+import functools
+import re
+from collections.abc import Iterator, Mapping
+from typing import Any, NamedTuple
+
+import jax
+
+from hsnet_jax import decoder
+from hsnet_jax.backbones import BACKBONES, get_backbone
+from hsnet_jax.encoder import MIXING, MIXING_WIDTHS, SQUEEZING, WIDTHS, Block
+from hsnet_jax.errors import InputError
+
+_PUBLISHED_BLOCKS = {
+  'squeeze4': 'encoder_layer4',
+  'squeeze3': 'encoder_layer3',
+  'squeeze2': 'encoder_layer2',
+  'mix4to3': 'encoder_layer4to3',
+  'mix3to2': 'encoder_layer3to2',
+}
+_PUBLISHED_DECODER = {
+  'conv0': 'decoder1.0',
+  'conv1': 'decoder1.2',
+  'conv2': 'decoder2.0',
+  'conv3': 'decoder2.2',
+}
+
+# Axes that bring a kernel of a file into the tree's layout.
+_OIHW_TO_HWIO = (2, 3, 1, 0)
+_DEPTHWISE = (2, 3, 0, 1)  # [channels, 1, H, W] to [H, W, channels, 1]
+_DEPTHWISE_LAYER = re.compile(r'conv_dw_\d+')
+
+_TORCH_LEAVES = {
+  'kernel': 'weight',
+  'scale': 'weight',
+  'bias': 'bias',
+  'mean': 'running_mean',
+  'var': 'running_var',
+}
+_KERAS_LEAVES = {
+  'kernel': 'kernel',
+  'scale': 'gamma',
+  'bias': 'beta',
+  'mean': 'moving_mean',
+  'var': 'moving_variance',
+}
+
+# Tensors that files hold and the network does not use: classifiers of torchvision (fc,
+# classifier), timm (fc, pre_logits, head) and Keras (conv_preds), and batch norm's step counts.
+_UNUSED = re.compile(
+  r'(.*\.)?num_batches_tracked'
+  r'|(backbone\.)?(fc|classifier|pre_logits|head)\..*'
+  r'|conv_preds/.*'
+)
+
+
+class Tensor(NamedTuple):
+  """Where one tensor of a file belongs.
+
+  Attributes:
+    path: the keys of its leaf in the tree.
+    shape: its shape in the file.
+    axes: the transposition from the file's layout to the tree's.
+  """
+
+  path: tuple[str, ...]
+  shape: tuple[int, ...]
+  axes: tuple[int, ...]
+
+
+def is_unused(name: str) -> bool:
+  """Says whether a file may hold `name` though the network does not use it."""
+  return _UNUSED.fullmatch(name) is not None
+
+
+def without_wrapper(name: str) -> str:
+  """Takes off the `module.` that a data-parallel wrapper puts before every name."""
+  return name.removeprefix('module.')
+
+
+def leaves(tree: Mapping[str, Any], *, path: tuple[str, ...] = ()) -> Iterator[tuple]:
+  """Yields `(path, leaf)` for every leaf of a nested dict, in the dicts' own order."""
+  for key, value in tree.items():
+    if isinstance(value, Mapping):
+      yield from leaves(value, path=(*path, str(key)))
+    else:
+      yield (*path, str(key)), value
+
+
+@functools.cache
+def backbone_tensors(backbone: str) -> Mapping[str, Tensor]:
+  """Returns the table of a backbone's file under torchvision's names.
+
+  Backbones that torchvision does not have are named in the same manner after their own tree.
+  """
+  table = {}
+  for path, shape in _backbone_shapes(backbone):
+    name = '.'.join((*path[:-1], _TORCH_LEAVES[path[-1]]))
+    table[name] = _torch_tensor(path, shape)
+  return table
+
+
+@functools.cache
+def keras_tensors(backbone: str) -> Mapping[str, Tensor]:
+  """Returns the table of a backbone's file under Keras' names, `layer/weight`, kernels HWIO."""
+  table = {}
+  for path, shape in _backbone_shapes(backbone):
+    weight = _KERAS_LEAVES[path[-1]]
+    if weight == 'kernel' and _DEPTHWISE_LAYER.fullmatch(path[-2]):
+      weight = 'depthwise_kernel'
+    table['/'.join((*path[:-1], weight))] = Tensor(path, shape, tuple(range(len(shape))))
+  return table
+
+
+@functools.cache
+def hsnet_tensors(backbone: str) -> Mapping[str, Tensor]:
+  """Returns the table of a published HSNet checkpoint; paths begin in `variables`."""
+  table = {
+    f'backbone.{name}': tensor._replace(path=('backbone', *tensor.path))
+    for name, tensor in backbone_tensors(backbone).items()
+  }
+  for name, path, shape in _learnable(get_backbone(backbone).levels):
+    table[f'hpn_learner.{name}'] = _torch_tensor(('params', *path), shape)
+  return table
+
+
+def detect_backbone(shapes: Mapping[str, tuple[int, ...]]) -> str | None:
+  """Returns the backbone whose published checkpoint has exactly these names and shapes.
+
+  Args:
+    shapes: names, with or without `module.`, to shapes; unused tensors may be among them.
+  """
+  used = {without_wrapper(name): tuple(shape) for name, shape in shapes.items()}
+  used = {name: shape for name, shape in used.items() if not is_unused(name)}
+  for backbone in BACKBONES:
+    if used == {name: tensor.shape for name, tensor in hsnet_tensors(backbone).items()}:
+      return backbone
+  return None
+
+
+def check_names(
+  shapes: Mapping[str, tuple[int, ...]],
+  table: Mapping[str, Tensor],
+  *,
+  source: str,
+  hint: str = '',
+) -> None:
+  """Raises unless names and shapes are exactly those of `table`, unused tensors aside.
+
+  Args:
+    shapes: the names found, and their shapes.
+    table: what is expected.
+    source: what the names were found in, for the message.
+    hint: what to do about it, at the end of the message.
+
+  Raises:
+    InputError: naming every missing, unexpected and wrongly shaped tensor, in one line.
+  """
+  missing = [name for name in table if name not in shapes]
+  unexpected = [name for name in shapes if name not in table and not is_unused(name)]
+  misshapen = [
+    f'{name} ({list(shapes[name])} instead of {list(tensor.shape)})'
+    for name, tensor in table.items()
+    if name in shapes and tuple(shapes[name]) != tensor.shape
+  ]
+  problems = [
+    f'{kind}: {", ".join(names)}'
+    for kind, names in (
+      ('missing', missing),
+      ('unexpected', unexpected),
+      ('wrong shape', misshapen),
+    )
+    if names
+  ]
+  if problems:
+    raise InputError(f'{source} does not fit: ' + '; '.join(problems) + hint)
+
+
+def _backbone_shapes(backbone: str) -> list[tuple[tuple[str, ...], tuple[int, ...]]]:
+  init = get_backbone(backbone).init
+  tree = jax.eval_shape(lambda: init(jax.random.key(0)))  # shapes alone, nothing computed
+  return [(path, tuple(leaf.shape)) for path, leaf in leaves(tree)]
+
+
+def _torch_tensor(path: tuple[str, ...], shape: tuple[int, ...]) -> Tensor:
+  """`shape` is the tree's; the result's is PyTorch's."""
+  axes = tuple(range(len(shape)))
+  if len(shape) == 4:
+    depthwise = _DEPTHWISE_LAYER.fullmatch(path[-2])
+    axes = _DEPTHWISE if depthwise else _OIHW_TO_HWIO
+  return Tensor(path, tuple(shape[axes.index(axis)] for axis in range(len(shape))), axes)
+
+
+def _learnable(levels: tuple[int, ...]) -> Iterator[tuple]:
+  """Yields published name, path in `params` and shape of every learnable tensor."""
+  blocks = [
+    (name, kernels, level, WIDTHS)
+    for (name, kernels, _), level in zip(SQUEEZING, reversed(levels), strict=True)
+  ] + [(name, Block.kernels, WIDTHS[-1], MIXING_WIDTHS) for name in MIXING]
+  for block, kernels, channels, widths in blocks:
+    published = _PUBLISHED_BLOCKS[block]
+    for i, (size, width) in enumerate(zip(kernels, widths, strict=True)):
+      # The published blocks count convolution, norm and ReLU as three layers.
+      conv, norm = f'{published}.{3 * i}', f'{published}.{3 * i + 1}'
+      for number, side in ((1, 'query'), (2, 'support')):
+        path = ('encoder', block, f'conv{i}')
+        shape = (size, size, channels, width)
+        yield f'{conv}.conv{number}.weight', (*path, f'{side}_kernel'), shape
+        yield f'{conv}.conv{number}.bias', (*path, f'{side}_bias'), (width,)
+      yield f'{norm}.weight', ('encoder', block, f'norm{i}', 'scale'), (width,)
+      yield f'{norm}.bias', ('encoder', block, f'norm{i}', 'bias'), (width,)
+      channels = width
+  # `channels` are by now those of the last mixing block, the decoder's input.
+  for (layer, published), width in zip(_PUBLISHED_DECODER.items(), decoder.WIDTHS, strict=True):
+    yield f'{published}.weight', ('decoder', layer, 'kernel'), (3, 3, channels, width)
+    yield f'{published}.bias', ('decoder', layer, 'bias'), (width,)
+    channels = width

@@ -1,0 +1,193 @@
+"""Published and ImageNet weights to the project's variables, and back.
+
+Trees: `variables` is `{'params': the learnable tensors, 'backbone': the frozen ones}`, nested
+dicts of float32 arrays, kernels HWIO. Files: PyTorch's names and layout (OIHW), or Keras' names.
+Converting is renaming and transposing, so every value comes through with all its bits, and a
+gradient converts as its parameters do.
+"""
+
+import importlib.resources
+import os
+import pathlib
+from collections.abc import Mapping
+from typing import Any
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+
+from hsnet_jax.backbones import get_backbone
+from hsnet_jax.errors import InputError
+from hsnet_jax.tensor_files import find_file, read_tensors, torch_array, write_tensors
+from hsnet_jax.torch_names import (
+  Tensor,
+  backbone_tensors,
+  check_names,
+  detect_backbone,
+  hsnet_tensors,
+  is_unused,
+  keras_tensors,
+  leaves,
+  without_wrapper,
+)
+
+# Weights that come with the package, in hsnet_jax/backbones/.
+_PACKAGED = {'tiny': 'tiny.safetensors'}
+
+
+def from_torch(
+  state_dict: Mapping[str, Any], *, backbone: str, source: str = 'the state dict'
+) -> dict[str, Any]:
+  """Converts a published HSNet state dict to variables.
+
+  Args:
+    state_dict: {published name: array}, NumPy arrays or torch tensors; with or without the
+      `module.` of a data-parallel wrapper, with or without the backbone's unused classifier.
+    backbone: the backbone in it.
+    source: what error messages call the state dict, such as its file.
+
+  Returns:
+    {'params', 'backbone'}, float32.
+
+  Raises:
+    InputError: names that are missing, unexpected, doubled or wrongly shaped, all listed, or
+      tensors that are no floating-point numbers.
+  """
+  arrays = {}
+  for name, value in state_dict.items():
+    short = without_wrapper(str(name))
+    if short in arrays:
+      raise InputError(f'{source} holds {short} twice, with and without "module."')
+    arrays[short] = value
+  try:
+    return _to_tree(arrays, hsnet_tensors(backbone), source=source)
+  except InputError as error:
+    other = detect_backbone({name: np.shape(value) for name, value in arrays.items()})
+    if other in (None, backbone):
+      raise
+    raise InputError(f'{error}; it holds the network with {other}, not {backbone}') from None
+
+
+def to_torch(variables: Mapping[str, Any], *, backbone: str) -> dict[str, np.ndarray | jax.Array]:
+  """Converts variables, or a tree of their gradients, to the published names and layout.
+
+  Args:
+    variables: {'params', 'backbone'} or one of the two alone.
+    backbone: the backbone in it, or to which the parameters belong.
+
+  Returns:
+    {published name: array}, without `module.`; NumPy copies, or under `jit` what is traced.
+
+  Raises:
+    InputError: leaves that are missing, unexpected or wrongly shaped, all listed.
+  """
+  table = {
+    name: tensor for name, tensor in hsnet_tensors(backbone).items() if tensor.path[0] in variables
+  }
+  if not table:
+    raise InputError("variables have neither 'params' nor 'backbone'")
+  return _from_tree(variables, table, source=f'this tree of {backbone} variables')
+
+
+def load_backbone(name: str, *, path: str | os.PathLike | None = None) -> dict[str, Any]:
+  """Loads a backbone's ImageNet weights.
+
+  Args:
+    name: a backbone of the table `BACKBONES`.
+    path: a `.safetensors`, `.npz` or torchvision `.pth` file, or the folder it is in. Without
+      one the weights that come with the package are used, or those on the Hugging Face Hub.
+
+  Returns:
+    The tree that the backbone's `apply` takes, float32.
+
+  Raises:
+    InputError: no such backbone or file, a failed download, a damaged file, or names in it that
+      are missing, unexpected or wrongly shaped, all listed.
+  """
+  file = _default_file(name) if path is None else find_file(path, name)
+  arrays = read_tensors(file, skip=is_unused)
+  keras = any('/' in key for key in arrays)
+  table = keras_tensors(name) if keras else backbone_tensors(name)
+  return _to_tree(arrays, table, source=str(file), hint=f'; expected the weights of {name}')
+
+
+def save_backbone(path: str | os.PathLike, tree: Mapping[str, Any], *, name: str) -> None:
+  """Writes a backbone's tree as the `.safetensors` file that `load_backbone` reads.
+
+  Args:
+    path: the file.
+    tree: what the backbone's `init` returns.
+    name: the backbone.
+
+  Raises:
+    InputError: a tree of another backbone, or a file that cannot be written.
+  """
+  tensors = _from_tree(tree, backbone_tensors(name), source=f'this tree of {name}')
+  write_tensors(path, tensors, metadata={'format': 'pt', 'backbone': name})
+
+
+def _default_file(name: str) -> pathlib.Path:
+  """The weights of a backbone for which the user named no file."""
+  hub = get_backbone(name).hub
+  if name in _PACKAGED:
+    return pathlib.Path(str(importlib.resources.files('hsnet_jax.backbones'))) / _PACKAGED[name]
+  if hub is None:
+    raise InputError(
+      f'{name}: its weights cannot be downloaded; give --backbone_weights={name}.npz, which '
+      '"python -m experiments.convert" makes from the .h5 file of the Keras application'
+    )
+  # Imported here: it takes a while, and nothing else needs it.
+  import huggingface_hub
+
+  try:
+    return pathlib.Path(huggingface_hub.hf_hub_download(hub, 'model.safetensors'))
+  except Exception as error:  # network, proxy, cache and disk each fail in ways of their own
+    reason = (str(error).splitlines() or [type(error).__name__])[0]
+    raise InputError(
+      f'{name}: could not download its weights ({reason}); put model.safetensors of '
+      f'https://huggingface.co/{hub} on this machine and give --backbone_weights=FILE'
+    ) from error
+
+
+def _to_tree(
+  arrays: Mapping[str, Any], table: Mapping[str, Tensor], *, source: str, hint: str = ''
+) -> dict[str, Any]:
+  """Arrays under a file's names to the tree that the table describes."""
+  shapes = {name: np.shape(value) for name, value in arrays.items()}
+  check_names(shapes, table, source=source, hint=hint)
+  tree: dict[str, Any] = {}
+  for name, tensor in table.items():
+    value = arrays[name]
+    if hasattr(value, 'detach'):
+      value = torch_array(value)
+    elif not isinstance(value, jax.Array):
+      value = np.asarray(value)
+    if not jnp.issubdtype(value.dtype, jnp.floating):
+      raise InputError(f'{source}: {name} holds {value.dtype}, not floating-point numbers')
+    node = tree
+    for key in tensor.path[:-1]:
+      node = node.setdefault(key, {})
+    # A copy: the result must not change with a torch module that trains on.
+    node[tensor.path[-1]] = jnp.array(value.transpose(tensor.axes), jnp.float32)
+  return tree
+
+
+def _from_tree(
+  tree: Mapping[str, Any], table: Mapping[str, Tensor], *, source: str
+) -> dict[str, np.ndarray | jax.Array]:
+  """The inverse of `_to_tree`, checked in the same way."""
+  found = dict(leaves(tree))
+  names = {tensor.path: name for name, tensor in table.items()}
+  tensors = {}
+  for path, leaf in found.items():
+    name = names.get(path)
+    if name is None or np.ndim(leaf) != len(table[name].axes):
+      tensors[name or '/'.join(path)] = leaf
+      continue
+    inverse = tuple(int(axis) for axis in np.argsort(table[name].axes))
+    if isinstance(leaf, jax.core.Tracer):
+      tensors[name] = jnp.transpose(leaf, inverse)
+    else:
+      tensors[name] = np.array(np.asarray(leaf).transpose(inverse), order='C')
+  check_names({name: np.shape(value) for name, value in tensors.items()}, table, source=source)
+  return {name: tensors[name] for name in table}

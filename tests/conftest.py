@@ -1,0 +1,51 @@
+"""Strict settings for every test, and where test data is found."""
+
+import os
+import pathlib
+
+# Several CPU devices, so that pmap and meshes are tested on any machine. Read once, when JAX
+# starts: it must be set before the first import.
+if 'xla_force_host_platform_device_count' not in os.environ.get('XLA_FLAGS', ''):
+  os.environ['XLA_FLAGS'] = (
+    os.environ.get('XLA_FLAGS', '') + ' --xla_force_host_platform_device_count=4'
+  ).strip()
+# Of them alone, also where there is an accelerator.
+os.environ.setdefault('JAX_PLATFORMS', 'cpu')
+# Tests compile much and compute little: without LLVM's optimizations they take a third of the time.
+os.environ.setdefault('JAX_DISABLE_MOST_OPTIMIZATIONS', '1')
+
+import jax
+import jaxtyping
+import pytest
+
+jax.config.update('jax_numpy_rank_promotion', 'raise')
+
+# Shapes written in signatures are checked in the tests alone. The hook rewrites modules as they
+# are imported, so it comes before any of them.
+jaxtyping.install_import_hook('hsnet_jax', 'beartype.beartype')
+
+ROOT = pathlib.Path(__file__).resolve().parents[1]
+
+
+@pytest.fixture(scope='session')
+def root():
+  """The checkout's folder."""
+  return ROOT
+
+
+@pytest.fixture(scope='session')
+def golden():
+  """The folder of golden files that come with the project."""
+  return ROOT / 'tests' / 'golden'
+
+
+@pytest.fixture(scope='session')
+def shared():
+  """The folder of material too large for the project; tests that need it skip without it."""
+  folder = os.environ.get('HSNET_SHARED')
+  if not folder:
+    pytest.skip('needs the material at $HSNET_SHARED, which is not set')
+  folder = pathlib.Path(folder).resolve()
+  if not folder.is_dir():
+    pytest.fail(f'$HSNET_SHARED is {folder}, which is no folder')
+  return folder

@@ -1,0 +1,210 @@
+import itertools
+
+import numpy as np
+import pytest
+
+from data_pipelines import Pascal5i
+from data_pipelines.loader import eval_batches, train_batches
+from hsnet_jax.errors import InputError
+
+OPTIONS = {'fold': 0, 'image_size': (6, 8), 'batch_size': 4, 'num_threads': 0}
+
+
+def assert_same(left, right):
+  left, right = list(left), list(right)
+  assert len(left) == len(right)
+  for a, b in zip(left, right, strict=True):
+    assert a.keys() == b.keys()
+    for name in a:
+      np.testing.assert_array_equal(a[name], b[name], err_msg=name)
+
+
+def names(batch):
+  """The image numbers that the toy's pixels hold, of the valid episodes."""
+  valid = batch['valid']
+  return batch['query_image'][valid, 0, 0, 0], batch['support_images'][valid, :, 0, 0, 0]
+
+
+def test_shapes_and_types(toy):
+  batch = next(iter(train_batches(toy, shots=3, **OPTIONS)))
+  assert {name: (a.shape, a.dtype.name) for name, a in batch.items()} == {
+    'query_image': ((4, 6, 8, 3), 'uint8'),
+    'query_mask': ((4, 6, 8), 'uint8'),
+    'query_ignore': ((4, 6, 8), 'uint8'),
+    'support_images': ((4, 3, 6, 8, 3), 'uint8'),
+    'support_masks': ((4, 3, 6, 8), 'uint8'),
+    'class_id': ((4,), 'int32'),
+    'index': ((4,), 'int32'),
+    'valid': ((4,), 'bool'),
+  }
+
+
+def test_an_epoch_has_every_query_once_and_a_filled_up_last_batch(toy):
+  batches = train_batches(toy, epochs=1, **OPTIONS)
+  epoch = list(batches)
+  assert (batches.num_episodes, batches.steps_per_epoch) == (10, 3) and len(epoch) == 3
+  valid = [[True] * 4, [True] * 4, [True, True, False, False]]
+  np.testing.assert_array_equal([b['valid'] for b in epoch], valid)
+  items = toy.split(0, 'trn').items
+  seen = []
+  for batch in epoch:
+    queries, supports = names(batch)
+    for query, support, class_id, index in zip(
+      queries, supports, batch['class_id'], batch['index'], strict=False
+    ):
+      assert items[index] == (str(query), class_id)
+      assert query not in support and {*support // 10} == {class_id}
+      seen.append(index)
+  assert sorted(seen) == list(range(10))
+  last = epoch[-1]
+  for name in last.keys() - {'valid'}:
+    np.testing.assert_array_equal(last[name][2:], np.stack([last[name][1]] * 2))
+
+
+def test_masks_of_a_batch(toy):
+  batch = next(iter(eval_batches(toy, count=4, **OPTIONS)))
+  mask = np.zeros((6, 8), np.uint8)
+  ignore = mask.copy()
+  mask[2:4, 2:5] = 1
+  ignore[4, 2:5] = 1
+  np.testing.assert_array_equal(batch['query_mask'], np.stack([mask] * 4))
+  np.testing.assert_array_equal(batch['query_ignore'], np.stack([ignore] * 4))
+  np.testing.assert_array_equal(batch['support_masks'][:, 0], np.stack([mask] * 4))
+
+
+def test_epochs_differ_and_a_seed_repeats(toy):
+  first = list(train_batches(toy, epochs=2, **OPTIONS))
+  assert len(first) == 6
+  order = [np.concatenate([names(b)[0] for b in part]) for part in (first[:3], first[3:])]
+  assert sorted(order[0]) == sorted(order[1]) and np.any(order[0] != order[1])
+  assert_same(first, train_batches(toy, epochs=2, **OPTIONS))
+  # Without end, the epochs are the same ones.
+  assert_same(first, itertools.islice(train_batches(toy, **OPTIONS), 6))
+  other = list(train_batches(toy, epochs=2, seed=1, **OPTIONS))
+  assert any(np.any(a['index'] != b['index']) for a, b in zip(first, other, strict=True))
+
+
+def test_supports_are_drawn_anew_in_each_epoch(toy):
+  batches = itertools.islice(train_batches(toy, **OPTIONS), 18)
+  supports = {}
+  for batch in batches:
+    for index, support in zip(batch['index'], names(batch)[1][:, 0], strict=False):
+      supports.setdefault(index, set()).add(int(support))
+  # Of four candidates in six epochs, each query met several.
+  assert all(len(met) >= 2 for met in supports.values())
+
+
+@pytest.mark.parametrize('num_threads', [1, 3])
+def test_threads_change_nothing(toy, num_threads):
+  expected = list(train_batches(toy, epochs=3, **OPTIONS))
+  options = {**OPTIONS, 'num_threads': num_threads}
+  assert_same(expected, train_batches(toy, epochs=3, **options))
+
+
+@pytest.mark.parametrize('num_threads', [0, 2])
+def test_an_iterator_resumes_from_its_state(toy, num_threads):
+  options = {**OPTIONS, 'num_threads': num_threads}
+  iterator = iter(train_batches(toy, epochs=3, **options))
+  for _ in range(4):
+    next(iterator)
+  state = iterator.get_state()
+  rest = list(iterator)
+  fresh = iter(train_batches(toy, epochs=3, **options))
+  fresh.set_state(state)
+  assert_same(rest, fresh)
+  # What was taken is known by its number alone, too.
+  again = train_batches(toy, epochs=3, **options)
+  assert_same(rest, again.from_step(4))
+  assert len(list(again.from_step(0))) == 9 and list(again.from_step(9)) == []
+
+
+def test_test_episodes_come_in_order(toy):
+  batches = eval_batches(toy, shots=2, count=23, **OPTIONS)
+  read = list(batches)
+  assert batches.steps_per_epoch == len(read) == 6
+  assert [b['valid'].sum() for b in read] == [4] * 5 + [3]
+  episodes = toy.test_episodes(0, shots=2, count=23)
+  queries = np.concatenate([names(b)[0] for b in read])
+  supports = np.concatenate([names(b)[1] for b in read])
+  assert [str(q) for q in queries] == [e.query for e in episodes]
+  assert [tuple(map(str, s)) for s in supports] == [e.supports for e in episodes]
+  index = np.concatenate([b['index'][b['valid']] for b in read])
+  np.testing.assert_array_equal(index, np.arange(23))
+
+
+@pytest.mark.parametrize('images', [2, 3])
+def test_tiny_lists_work(toy_class, images):
+  benchmark = toy_class(images)
+  batches = list(train_batches(benchmark, epochs=2, **{**OPTIONS, 'batch_size': 50}))
+  assert [b['valid'].sum() for b in batches] == [2 * images] * 2
+
+
+def test_a_class_with_one_image(toy_class):
+  class Lonely(toy_class):
+    def split(self, fold, name):
+      split = super().split(fold, name)
+      return type(split)(split.name, split.items[:-4], split.class_names)
+
+  with pytest.warns(UserWarning, match=r"'doe' \(class_id 3\) with 1 image") as caught:
+    batches = train_batches(Lonely(), epochs=1, **OPTIONS)
+  assert len(caught) == 1 and batches.num_episodes == 5
+  with pytest.raises(InputError, match="'bee' .class_id 1. has 1 image"):
+    eval_batches(Lonely(), **OPTIONS)
+
+
+def test_supports_that_must_differ_leave_small_classes_out(toy_class):
+  class Uneven(toy_class):
+    def split(self, fold, name):
+      split = super().split(fold, name)
+      return type(split)(split.name, split.items[:-2], split.class_names)
+
+  with pytest.warns(UserWarning, match="'doe' .* with 3 images; 4 are needed"):
+    batches = train_batches(Uneven(), shots=3, epochs=1, distinct=True, **OPTIONS)
+  for batch in batches:
+    assert all(len(set(supports)) == 3 for supports in names(batch)[1].tolist())
+
+
+@pytest.mark.parametrize(
+  'bad',
+  [
+    {'fold': 2},
+    {'shots': 0},
+    {'batch_size': 0},
+    {'image_size': 0},
+    {'seed': -1},
+    {'epochs': 0},
+    {'num_threads': -1},
+  ],
+)
+def test_options_out_of_range(toy, bad):
+  with pytest.raises(InputError):
+    next(iter(train_batches(toy, **{**OPTIONS, **bad})))
+  if not {'seed', 'epochs'} & set(bad):
+    with pytest.raises(InputError):
+      eval_batches(toy, **{**OPTIONS, **bad})
+
+
+def test_pascal_from_files(voc):
+  benchmark = Pascal5i(*voc)
+  batches = train_batches(benchmark, fold=1, shots=2, image_size=32, batch_size=7, epochs=1)
+  assert batches.num_episodes == 45
+  for batch in batches:
+    assert not set(batch['class_id']) & set(benchmark.test_classes(1))
+    assert np.all(batch['query_mask'].any((1, 2))) and np.any(batch['query_ignore'])
+    assert not np.any(batch['query_mask'] & batch['query_ignore'])
+
+
+@pytest.mark.parametrize('num_threads', [0, 2])
+def test_a_damaged_image_ends_the_run_with_its_name(voc, num_threads):
+  benchmark = Pascal5i(*voc)
+  path = voc[0] / 'JPEGImages' / '2007_val_010.jpg'
+  path.write_bytes(path.read_bytes()[:300])
+  batches = eval_batches(benchmark, fold=0, count=15, image_size=32, num_threads=num_threads)
+  with pytest.raises(InputError, match='2007_val_010.jpg'):
+    list(batches)
+
+
+def test_a_missing_mask_is_found_before_the_first_batch(voc):
+  (voc[0] / 'SegmentationClassAug' / '2007_trn_200.png').unlink()
+  with pytest.raises(InputError, match='2007_trn_200.png'):
+    train_batches(Pascal5i(*voc), fold=0)

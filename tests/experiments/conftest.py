@@ -1,0 +1,118 @@
+"""Scripts as real processes, and one short training run that the tests share."""
+
+import contextlib
+import json
+import os
+import subprocess
+import sys
+
+import pytest
+
+# A rate that falls would depend on how many steps a run is meant to have.
+SMALL = (
+  '--fold=1',
+  '--random_backbone',
+  '--image_size=64',
+  '--batch_size=2',
+  '--val_episodes=2',
+  '--schedule=constant',
+)
+
+
+@pytest.fixture(scope='session')
+def small():
+  """Flags of `train` for a run of a few seconds."""
+  return SMALL
+
+
+# Importing takes seconds, so one process runs many commands of a script, a line of JSON for each.
+SERVE = """
+import contextlib, importlib, io, json, os, sys
+from absl.testing import flagsaver
+from experiments import app
+main = importlib.import_module(f'experiments.{sys.argv[1]}').main
+answers = sys.stdout
+for line in sys.stdin:
+  folder, sys.argv = json.loads(line)
+  os.chdir(folder)
+  out, err, code = io.StringIO(), io.StringIO(), 0
+  with contextlib.redirect_stdout(out), contextlib.redirect_stderr(err), flagsaver.flagsaver():
+    try:
+      app.run(main)
+    except SystemExit as end:
+      code = end.code or 0
+  print(json.dumps([code, out.getvalue(), err.getvalue()]), file=answers, flush=True)
+"""
+
+
+@pytest.fixture(scope='session')
+def environment(root, tmp_path_factory):
+  """Environment variables of scripts."""
+  cache = os.environ.get('JAX_COMPILATION_CACHE_DIR') or tmp_path_factory.mktemp('compiled')
+  return {
+    **os.environ,
+    'JAX_COMPILATION_CACHE_DIR': str(cache),
+    'JAX_PERSISTENT_CACHE_MIN_COMPILE_TIME_SECS': '0.5',
+    'HF_HUB_OFFLINE': '1',
+    # One device, as a user has.
+    'XLA_FLAGS': '',
+    'PYTHONPATH': str(root),
+  }
+
+
+@pytest.fixture(scope='session')
+def script(root, environment):
+  """Runs a script of experiments/ as a user does: `script('train', '--fold=1', ...)`."""
+
+  def run(name, *args, cwd=None, max_file=None):
+    command = [sys.executable, str(root / 'experiments' / f'{name}.py'), *map(str, args)]
+    if max_file is not None:
+      # In blocks of 512 bytes; a shell sets it, since a fork of a process with threads may hang.
+      command = ['sh', '-c', f'ulimit -f {max_file // 512} && exec "$@"', 'sh', *command]
+    return subprocess.run(
+      command, cwd=cwd, env=environment, capture_output=True, text=True, timeout=400
+    )
+
+  return run
+
+
+@pytest.fixture(scope='session')
+def served(root, environment):
+  """Runs a script as `script` does, all the commands of one in one process."""
+  with contextlib.ExitStack() as stack:
+    processes = {}
+
+    def run(name, *args, cwd=root):
+      if name not in processes:
+        command = [sys.executable, '-c', SERVE, name]
+        pipes = {'stdin': subprocess.PIPE, 'stdout': subprocess.PIPE, 'text': True}
+        processes[name] = stack.enter_context(subprocess.Popen(command, env=environment, **pipes))
+      process = processes[name]
+      print(json.dumps([str(cwd), [name, *map(str, args)]]), file=process.stdin, flush=True)
+      return subprocess.CompletedProcess(args, *json.loads(process.stdout.readline()))
+
+    yield run
+
+
+@pytest.fixture(scope='session')
+def trained(script, tmp_path_factory):
+  """The folder of a run of three steps on shapes, and what the script printed."""
+  folder = tmp_path_factory.mktemp('runs') / 'trained'
+  done = script('train', *SMALL, '--max_steps=3', f'--run_dir={folder}')
+  assert done.returncode == 0, done.stderr
+  return folder, done.stdout
+
+
+def failure(done):
+  """The one line of a process that ended for a reason the user can mend."""
+  assert done.returncode == 2, (done.stdout, done.stderr)
+  assert 'Traceback' not in done.stderr
+  lines = [line for line in done.stderr.splitlines() if line.startswith('error: ')]
+  assert len(lines) == 1 and done.stderr.rstrip().endswith(lines[0])
+  return lines[0]
+
+
+@pytest.fixture(scope='session', name='failure')
+def failure_fixture():
+  """See `failure`."""
+  return failure

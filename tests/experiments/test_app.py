@@ -1,0 +1,107 @@
+"""What a script says and how it exits, as real processes."""
+
+import errno
+import os
+import subprocess
+import sys
+
+import pytest
+
+from experiments.app import machine_error
+from hsnet_jax.errors import InputError
+
+SCRIPT = '''"""Says hello.
+
+Example: hello --name=you
+"""
+import sys, threading, types
+# Without the flat names of hsnet_jax, which bring JAX and seconds with them.
+sys.modules['hsnet_jax'] = types.ModuleType('hsnet_jax')
+sys.modules['hsnet_jax'].__path__ = [sys.path[1] + '/hsnet_jax']
+from absl import flags
+from experiments import app
+from hsnet_jax.errors import InputError
+NAME = flags.DEFINE_string('name', 'you', 'Whom to greet.')
+COUNT = flags.DEFINE_integer('count', 1, 'How often.', lower_bound=1)
+def main():
+  if NAME.value == 'input': raise InputError('x.png: a mask\\nof another size')
+  if NAME.value == 'full': open('/dev/full', 'wb', buffering=0).write(b'x')
+  if NAME.value == 'thread':
+    def fail(): raise OSError(28, 'No space left on device')
+    thread = threading.Thread(target=fail)
+    thread.start()
+    thread.join()
+  if NAME.value == 'bug': raise ValueError('a bug')
+  print('hello', NAME.value)
+app.run(main)
+'''
+
+
+@pytest.fixture(scope='module')
+def hello(tmp_path_factory, root):
+  path = tmp_path_factory.mktemp('app') / 'hello.py'
+  path.write_text(SCRIPT)
+
+  def call(*args):
+    return subprocess.run(
+      [sys.executable, path, *args],
+      env={**os.environ, 'PYTHONPATH': str(root)},
+      capture_output=True,
+      text=True,
+      timeout=120,
+    )
+
+  return call
+
+
+def test_done(hello):
+  done = hello('--name=me')
+  assert (done.returncode, done.stdout, done.stderr) == (0, 'hello me\n', '')
+
+
+def test_help_teaches(hello):
+  done = hello('--help')
+  assert done.returncode == 0
+  assert 'Example: hello --name=you' in done.stdout and 'Whom to greet.' in done.stdout
+
+
+@pytest.mark.parametrize(
+  'args, words',
+  [
+    (['--name=input'], 'x.png: a mask of another size'),
+    (['--name=full'], 'the disk is full'),
+    (['--nmae=me'], 'nmae'),
+    (['--count=0'], 'count'),
+    (['--count=many'], 'many'),
+    (['me'], "'me' belongs to no flag"),
+  ],
+)
+def test_what_the_user_can_mend_is_one_line_and_exit_code_2(hello, args, words):
+  done = hello(*args)
+  assert done.returncode == 2 and done.stdout == ''
+  assert done.stderr.startswith('error: ') and done.stderr.count('\n') == 1
+  assert words in done.stderr
+
+
+def test_a_bug_keeps_its_traceback(hello):
+  done = hello('--name=bug')
+  assert done.returncode == 1 and 'Traceback' in done.stderr
+
+
+def test_a_thread_s_failure_is_not_hidden(hello):
+  done = hello('--name=thread')
+  assert done.returncode == 0 and 'No space left' in done.stderr
+
+
+def test_a_full_disk_is_found_behind_other_errors():
+  try:
+    try:
+      raise OSError(errno.ENOSPC, 'No space left on device')
+    except OSError as error:
+      raise ValueError('could not save') from error
+  except ValueError as error:
+    assert machine_error(error) == 'the disk is full'
+  assert machine_error(ValueError('RESOURCE: [No space left on device]')) == 'the disk is full'
+  assert machine_error(PermissionError(errno.EACCES, 'no', 'a.txt')) == 'a.txt: permission denied'
+  assert machine_error(InputError('x')) is None
+  assert machine_error(OSError(errno.EIO, 'broken')) is None

@@ -1,0 +1,78 @@
+"""The evaluation loop with a predictor that is made up."""
+
+from types import SimpleNamespace
+
+import numpy as np
+import pytest
+
+from experiments.evaluation import evaluate
+from hsnet_jax.metrics import RocHistogram
+
+BENCHMARK = SimpleNamespace(num_classes=4, class_names=('a', 'b', 'c', 'd'))
+
+
+def make_batches(count, batch_size, *, shots=2):
+  for start in range(0, count, batch_size):
+    index = np.minimum(np.arange(start, start + batch_size), count - 1)
+    yield {
+      'query_image': np.zeros((batch_size, 4, 4, 3), np.uint8),
+      'query_mask': np.ones((batch_size, 4, 4), np.uint8),
+      'query_ignore': np.zeros((batch_size, 4, 4), np.uint8),
+      'support_images': np.zeros((batch_size, shots, 4, 4, 3), np.uint8),
+      # Every third episode has an empty mask among its supports.
+      'support_masks': np.stack(
+        [
+          np.stack(
+            [np.ones((4, 4), np.uint8)] * (shots - 1) + [np.full((4, 4), i % 3 != 0, np.uint8)]
+          )
+          for i in index
+        ]
+      ),
+      'class_id': (2 + index % 2).astype(np.int32),
+      'index': index.astype(np.int32),
+      'valid': np.arange(start, start + batch_size) < count,
+    }
+
+
+def step(batch):
+  """Finds 12 of 16 foreground pixels in the first four episodes, 4 in the others."""
+  tp = np.where(batch['index'] < 4, 12, 4)
+  zero = np.zeros_like(tp)
+  histogram = np.zeros((len(tp), *RocHistogram.empty().histogram.shape), np.int32)
+  histogram[:, 1, 4000] = tp
+  histogram[:, 1, 10] = 16 - tp
+  return {
+    'counts': np.stack([tp, zero, 16 - tp, zero], axis=-1),
+    'histogram': histogram,
+    'prediction': np.ones((len(tp), 4, 4), np.uint8),
+  }
+
+
+@pytest.mark.parametrize('batch_size', [1, 4, 7])
+def test_padding_counts_nowhere_and_columns_pool_their_episodes(batch_size):
+  result = evaluate(
+    step, make_batches(10, batch_size), BENCHMARK, classes=(2, 3), first=(4, 10, 50)
+  )
+  assert list(result.columns) == ['first 4', 'all 10']
+  assert result.episodes == 10 and result.empty_supports == 4
+  assert result.columns['first 4']['miou'] == pytest.approx(75.0)
+  assert result.figures['miou'] == pytest.approx(100 * (4 * 12 + 6 * 4) / 160)
+  assert result.figures['class_episodes'] == {'c': 5, 'd': 5}
+
+
+def test_a_class_without_episodes_lowers_the_mean():
+  result = evaluate(step, make_batches(4, 4), BENCHMARK, classes=(1, 2, 3))
+  assert result.figures['miou'] == pytest.approx(50.0)
+  assert result.figures['class_iou']['b'] == 0.0
+
+
+@pytest.mark.parametrize(
+  'pictured, episodes',
+  [(0, []), (1, ['c0']), (3, ['c0', 'c2', 'd1']), (100, 'c0 c2 c4 c6 c8 d1 d3 d5 d7 d9'.split())],
+)
+def test_pictures_are_of_the_first_episodes_of_each_class(pictured, episodes):
+  result = evaluate(step, make_batches(10, 4), BENCHMARK, classes=(2, 3), pictured=pictured)
+  captions = [panel.caption for panel in result.panels]
+  assert [c.split(':')[0].replace(', episode ', '') for c in captions] == episodes
+  if pictured:
+    assert captions[0] == 'c, episode 0: IoU 75.0' and len(result.panels[0].supports) == 2

@@ -1,0 +1,140 @@
+"""The training loop with a step and a validation that are made up."""
+
+import itertools
+import json
+from types import SimpleNamespace
+
+import numpy as np
+import pytest
+
+from experiments import fitting
+from experiments.fitting import Hooks, Limits, NonFiniteLoss, Progress, fit
+from experiments.runlog import RunLog
+
+
+class Run:
+  """Records what the loop asks for; losses and validation scores are given."""
+
+  def __init__(self, tmp_path, losses=None, mious=None, **limits):
+    self.losses = losses or [1.0] * 1000
+    self.mious = iter(mious or itertools.count())
+    self.saved = []
+    self.folder = tmp_path / 'run'
+    self.limits = Limits(
+      **{'epochs': 3, 'steps': None, 'minutes': None, 'steps_per_epoch': 4} | limits
+    )
+    self.hooks = Hooks(self.step, self.validate, self.save)
+
+  def step(self, state, batch):
+    assert batch == state.step
+    params = {'x': np.float32(np.nan if self.losses[state.step] == 'update' else 0.0)}
+    loss = 1.0 if self.losses[state.step] == 'update' else self.losses[state.step]
+    metrics = {
+      'loss': np.float32(loss),
+      'counts': np.array([[3, 1, 0, 4]]),
+      'class_id': np.array([1]),
+      'valid': np.array([True]),
+    }
+    return SimpleNamespace(step=state.step + 1, params=params), metrics
+
+  def validate(self, state):
+    figures = {'miou': float(next(self.mious)), 'fb_iou': 1.0, 'auc': float('nan')}
+    return SimpleNamespace(figures=figures, panels=[], seconds=0.0)
+
+  def save(self, name, state, step, figures):
+    assert state.step == step
+    self.saved.append((name, step))
+    return f'checkpoints/{name}'
+
+  def fit(self, step=0):
+    log = RunLog(self.folder)
+    start = SimpleNamespace(step=step, params={'x': np.float32(0)})
+    try:
+      return fit(
+        start,
+        iter(range(step, 10**6)),
+        self.hooks,
+        limits=self.limits,
+        log=log,
+        num_classes=2,
+        progress=Progress(step=step),
+      )[1]
+    finally:
+      log.close()
+
+  @property
+  def lines(self):
+    return [json.loads(line) for line in (self.folder / 'metrics.jsonl').read_text().splitlines()]
+
+
+def test_keeps_the_best_and_the_last(tmp_path):
+  run = Run(tmp_path, mious=[5.0, 9.0, 7.0])
+  progress = run.fit()
+  assert run.saved == [('best', 4), ('last', 4), ('best', 8), ('last', 8), ('last', 12)]
+  assert progress.best_step == 8 and progress.miou == {4: 5.0, 8: 9.0, 12: 7.0}
+
+
+def test_figures_are_written_as_json_and_curves(tmp_path):
+  run = Run(tmp_path, epochs=1)
+  run.fit()
+  train, val = run.lines
+  assert train['step'] == val['step'] == 4
+  assert train['train/loss'] == 1.0 and train['train/miou'] == pytest.approx(75.0)
+  assert val['val/miou'] == 0.0 and val['val/auc'] is None
+  assert list((run.folder / 'tensorboard').iterdir())
+
+
+@pytest.mark.parametrize('limits, steps', [({'steps': 6}, 6), ({'epochs': 2}, 8)])
+def test_stops_at_the_first_limit_and_validates_there(tmp_path, limits, steps):
+  run = Run(tmp_path, **limits)
+  progress = run.fit()
+  assert progress.step == steps and run.saved[-2:] == [('best', steps), ('last', steps)]
+
+
+def test_time_that_is_up_ends_the_epoch(tmp_path):
+  run = Run(tmp_path, minutes=0.002, epochs=10**6)
+  progress = run.fit()
+  assert 0 < progress.step < 10**5
+  assert ('last', progress.step) in run.saved
+
+
+def test_time_that_is_up_before_an_epoch_s_first_step_leaves_one_step(tmp_path, monkeypatch):
+  # The deadline is set, and the run begins; then an hour has gone by.
+  clock = itertools.chain([0.0, 0.0], itertools.repeat(3600.0))
+  monkeypatch.setattr(fitting, 'time', SimpleNamespace(monotonic=lambda: next(clock)))
+  run = Run(tmp_path, minutes=1)
+  assert run.fit().step == 1 and run.saved == [('best', 1), ('last', 1)]
+
+
+def test_the_running_loss_is_written_every_so_many_steps(tmp_path):
+  run = Run(tmp_path, losses=[float(i) for i in range(100)], steps_per_epoch=25, epochs=1)
+  run.fit()
+  losses = {line['step']: line.get('train/running_loss') for line in run.lines}
+  assert losses == {10: 4.5, 20: 14.5, 25: None}
+
+
+def test_validates_every_so_many_epochs_and_at_the_end(tmp_path):
+  run = Run(tmp_path, val_every=2)
+  run.fit()
+  assert [step for name, step in run.saved if name == 'last'] == [8, 12]
+
+
+def test_a_run_goes_on_where_it_stopped(tmp_path):
+  run = Run(tmp_path)
+  assert run.fit(step=6).step == 12
+  assert [step for name, step in run.saved if name == 'last'] == [8, 12]
+
+
+@pytest.mark.parametrize('bad', [float('nan'), float('inf')])
+def test_a_loss_that_is_no_number_stops_the_run(tmp_path, bad):
+  run = Run(tmp_path, losses=[1.0] * 5 + [bad] + [1.0] * 100)
+  with pytest.raises(NonFiniteLoss, match='step 6.*last good checkpoint is .*last of step 4'):
+    run.fit()
+  assert {step for _, step in run.saved} == {4}
+
+
+def test_an_update_that_is_no_number_is_never_saved(tmp_path):
+  run = Run(tmp_path, losses=[1.0, 1.0, 1.0, 'update'])
+  with pytest.raises(NonFiniteLoss, match='step 4.*no checkpoint'):
+    run.fit()
+  assert not run.saved

@@ -1,0 +1,72 @@
+import numpy as np
+import pytest
+from PIL import Image
+
+from experiments import pictures
+
+RNG = np.random.default_rng(0)
+
+
+def image(h=40, w=30):
+  return RNG.integers(0, 256, (h, w, 3), np.uint8)
+
+
+def test_overlay_changes_the_foreground_alone():
+  before, mask = image(), np.zeros((40, 30), np.uint8)
+  mask[10:20, 5:15] = 1
+  after = pictures.overlay(before, mask, color=(0, 255, 0))
+  np.testing.assert_array_equal(after[mask == 0], before[mask == 0])
+  np.testing.assert_array_equal(after[10, 5], (0, 255, 0))  # the outline, at full strength
+  inner = before[12:18, 7:13] + 0.5 * (np.array([0.0, 255.0, 0.0]) - before[12:18, 7:13])
+  np.testing.assert_array_equal(after[12:18, 7:13], np.rint(inner))
+
+
+def test_overlay_dims_the_background_alone():
+  before, mask = np.full((40, 30, 3), 200, np.uint8), np.zeros((40, 30), np.uint8)
+  mask[:20] = 1
+  after = pictures.overlay(before, mask, strength=0.0, dim=0.25)
+  assert (after[20:] == 150).all() and (after[:19] == 200).all()
+
+
+def test_overlay_of_a_full_mask_has_no_outline_at_the_border():
+  before = image()
+  after = pictures.overlay(before, np.ones((40, 30), np.uint8), strength=0.0)
+  np.testing.assert_array_equal(after, before)
+
+
+@pytest.mark.parametrize('shots', [1, 5])
+@pytest.mark.parametrize('count', [1, 3])
+def test_grid_shows_every_panel(shots, count):
+  mask = np.ones((40, 30), np.uint8)
+  black = np.zeros((40, 30, 3), np.uint8)
+  panel = pictures.Panel(
+    supports=[(black, mask)] * shots,
+    query=black,
+    prediction=mask,
+    target=mask,
+    ignore=np.zeros_like(mask),
+    caption='dog, episode 3: IoU 87.5',
+  )
+  page = np.asarray(pictures.draw_grid([panel] * count, title='title', across=2, cell=64))
+  tints = {
+    name: np.all(page == np.rint(0.4 * np.array(color)), axis=-1).sum()
+    for name, color in (
+      ('support', pictures.SUPPORT),
+      ('prediction', pictures.PREDICTION),
+      ('truth', pictures.TRUTH),
+    )
+  }
+  assert tints['prediction'] > count * 0.9 * 64 * 48
+  assert tints['truth'] > count * 0.9 * 64 * 48
+  assert tints['support'] > count * (0.9 if shots == 1 else 0.4) * 64 * 48
+
+
+def test_an_image_is_written_whole_or_not_at_all(tmp_path):
+  path = tmp_path / 'a' / 'x.png'
+  pictures.save_image(path, image())
+  first = path.read_bytes()
+  with pytest.raises(TypeError):
+    pictures.save_image(path, np.zeros((2, 2, 7)))
+  assert path.read_bytes() == first
+  assert [p.name for p in path.parent.iterdir()] == ['x.png']
+  assert Image.open(path).size == (30, 40)

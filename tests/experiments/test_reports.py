@@ -1,0 +1,61 @@
+import csv
+import io
+import json
+
+import pytest
+
+from experiments import reports
+
+NAN = float('nan')
+ONE = {
+  'miou': 40.0,
+  'fb_iou': 60.0,
+  'class_iou': {'dog': 50.0, 'horse': 30.0},
+  'class_episodes': {'dog': 7, 'horse': 3},
+  'accuracy': 90.0,
+  'sensitivity': 55.5555,
+  'specificity': 99.0,
+  'auc': NAN,
+  'auc_error': NAN,
+}
+TWO = {**ONE, 'miou': 41.0, 'class_episodes': {'dog': 70, 'horse': 3}}
+
+
+def test_text_table_lines_up_and_counts_episodes_where_columns_agree():
+  lines = reports.text_table({'first 10': ONE, 'all 73': TWO}).splitlines()
+  assert lines[0].split() == ['percent', 'first', '10', 'all', '73']
+  assert lines[1].split() == ['mIoU', '40.00', '41.00']
+  assert lines[2].split() == ['dog', '50.00', '50.00']
+  assert lines[3].split() == ['horse', '(3)', '30.00', '30.00']
+  assert lines[-1].split() == ['AUC', '-', '-']
+  assert len({len(line) for line in lines[:-1]}) == 1
+
+
+def test_markdown_has_a_cell_for_every_column():
+  lines = reports.markdown_table({'a': ONE, 'b': TWO}).splitlines()
+  assert {line.count('|') for line in lines} == {4}
+  assert lines[1] == '| --- | ---: | ---: |'
+
+
+def test_csv_keeps_every_digit():
+  rows = list(csv.DictReader(io.StringIO(reports.csv_table({'a': ONE}))))
+  values = {(r['figure'], r['class']): r['value'] for r in rows}
+  assert float(values['sensitivity', '']) == 55.5555
+  assert float(values['iou', 'horse']) == 30.0
+
+
+def test_written_json_is_strict_json(tmp_path):
+  reports.write_results(tmp_path / 'new', columns={'all 10': ONE}, about={'fold': 2})
+
+  def refuse(word):
+    pytest.fail(f'{word} is no JSON')
+
+  record = json.loads((tmp_path / 'new/results.json').read_text(), parse_constant=refuse)
+  assert record['fold'] == 2
+  assert record['results']['all 10']['auc'] is None
+  assert record['results']['all 10']['class_iou'] == {'dog': 50.0, 'horse': 30.0}
+  assert {p.name for p in (tmp_path / 'new').iterdir()} == {
+    'results.json',
+    'results.md',
+    'results.csv',
+  }

@@ -1,0 +1,85 @@
+import json
+
+import pytest
+
+from experiments.run_folder import check_run_folder, clear_run, read_validations
+from hsnet_jax.errors import InputError
+
+
+def write(folder, *names):
+  for name in names:
+    (folder / name).parent.mkdir(parents=True, exist_ok=True)
+    (folder / name).write_text('x')
+
+
+def check(folder, *, resume=False, overwrite=False):
+  return check_run_folder(folder, resume=resume, overwrite=overwrite)
+
+
+def files(folder):
+  return {str(path.relative_to(folder)) for path in folder.rglob('*')}
+
+
+SAVED = ('checkpoints/best/config', 'checkpoints/.last.new/config')
+WRITTEN = (
+  'metrics.jsonl',
+  'tensorboard/events.out.tfevents.1.host',
+  'pictures/validation.png',
+  'evaluation/1shot/results.json',
+  'evaluation/1shot/episodes.png',
+)
+OTHER = {'pictures', 'pictures/holiday.png', 'notes.txt', 'checkpoints', 'checkpoints/resnet.pt'}
+
+
+def test_a_run_is_replaced_or_gone_on_with_when_asked_for(tmp_path):
+  write(tmp_path, *SAVED, *WRITTEN)
+  with pytest.raises(InputError, match='holds a run already'):
+    check(tmp_path)
+  with pytest.raises(InputError, match='exclude each other'):
+    check(tmp_path, resume=True, overwrite=True)
+  assert check(tmp_path, resume=True) == check(tmp_path, overwrite=True) == tmp_path
+
+
+def test_home_is_meant_by_a_tilde(tmp_path, monkeypatch):
+  monkeypatch.setenv('HOME', str(tmp_path))
+  assert check('~/run') == tmp_path / 'run'
+  write(tmp_path / 'run', *SAVED)
+  with pytest.raises(InputError, match='holds a run already'):
+    check('~/run')
+
+
+def test_what_is_no_run_is_never_replaced(tmp_path):
+  assert check(tmp_path, overwrite=True) == tmp_path
+  write(tmp_path, 'pictures/validation.png', 'checkpoints/resnet.pt')
+  with pytest.raises(InputError, match='not a run; --overwrite replaces runs alone'):
+    check(tmp_path, overwrite=True)
+  before = files(tmp_path)
+  clear_run(tmp_path)
+  assert files(tmp_path) == before
+
+
+def test_a_run_is_cleared_and_nothing_else(tmp_path):
+  write(tmp_path, *SAVED, *WRITTEN)
+  write(tmp_path, *(name for name in OTHER if '.' in name))
+  clear_run(tmp_path)
+  assert files(tmp_path) == OTHER
+
+
+def test_what_a_run_without_a_checkpoint_left_is_cleared(tmp_path):
+  write(tmp_path, *WRITTEN)
+  assert check(tmp_path) == tmp_path
+  clear_run(tmp_path)
+  assert files(tmp_path) == set()
+
+
+def test_validations_are_read_up_to_the_step_gone_on_from(tmp_path):
+  assert read_validations(tmp_path, last_step=9) == {}
+  lines = [
+    {'step': 4, 'val/miou': 1.0},
+    {'step': 8, 'train/loss': 2.0},
+    {'step': 8, 'val/miou': 3.0},
+  ]
+  lines += [{'step': 12, 'val/miou': 4.0}, {'step': 8, 'val/miou': 5.0}]
+  text = ''.join(json.dumps(line) + '\n' for line in lines) + '{"step": 9, "val/mi'
+  (tmp_path / 'metrics.jsonl').write_text(text)
+  assert read_validations(tmp_path, last_step=9) == {4: 1.0, 8: 5.0}

@@ -1,0 +1,37 @@
+import json
+
+import numpy as np
+import pytest
+from PIL import Image
+
+from experiments.app import machine_error
+from experiments.runlog import RunLog
+
+
+def test_a_line_that_was_cut_short_stays_alone(tmp_path):
+  (tmp_path / 'metrics.jsonl').write_text('{"step": 1}\n{"st')
+  log = RunLog(tmp_path)
+  log.scalars(2, {'val/miou': 3.0})
+  log.close()
+  lines = (tmp_path / 'metrics.jsonl').read_text().splitlines()
+  assert lines[:2] == ['{"step": 1}', '{"st'] and json.loads(lines[2])['val/miou'] == 3.0
+
+
+def test_curves_and_pictures_are_on_disk_at_once(tmp_path):
+  log = RunLog(tmp_path)
+  (events,) = (tmp_path / 'tensorboard').iterdir()
+  log.scalars(7, {'train/loss': 0.5})
+  assert b'train/loss' in events.read_bytes()
+  before = events.stat().st_size
+  path = log.picture('validation', 7, Image.fromarray(np.zeros((4, 4, 3), np.uint8)))
+  assert path.is_file() and events.stat().st_size > before
+  log.close()
+
+
+def test_a_full_disk_names_the_file_and_closing_adds_nothing(tmp_path):
+  (tmp_path / 'metrics.jsonl').symlink_to('/dev/full')
+  log = RunLog(tmp_path)
+  with pytest.raises(OSError) as full:
+    log.scalars(1, {'train/loss': 0.5})
+  assert machine_error(full.value) == f'{tmp_path / "metrics.jsonl"}: the disk is full'
+  log.close()

@@ -1,0 +1,114 @@
+"""experiments/train.py from end to end."""
+
+import json
+
+import jax
+import numpy as np
+import optax
+import pytest
+
+from hsnet_jax.checkpoints import load_checkpoint, read_config, save_checkpoint
+
+
+def test_a_run_leaves_checkpoints_curves_and_pictures(trained):
+  folder, said = trained
+  # Evaluations of this run, by other tests, may have added their own folder.
+  assert {p.name for p in folder.iterdir()} - {'evaluation'} == {
+    'checkpoints',
+    'metrics.jsonl',
+    'tensorboard',
+    'pictures',
+  }
+  for name in ('best', 'last'):
+    config = read_config(folder / 'checkpoints' / name)
+    known = {key: config[key] for key in ('backbone', 'benchmark', 'fold', 'shots', 'step')}
+    assert known == {'backbone': 'tiny', 'benchmark': 'shapes', 'fold': 1, 'shots': 1, 'step': 3}
+    assert 'jax' in config['versions'] and 'miou' in config['figures']
+  lines = [json.loads(line) for line in (folder / 'metrics.jsonl').read_text().splitlines()]
+  assert [set(line) & {'train/loss', 'val/miou'} for line in lines] == [
+    {'train/loss'},
+    {'val/miou'},
+  ]
+  assert list((folder / 'pictures').glob('*.png')) and list((folder / 'tensorboard').iterdir())
+  for words in ('device:', 'learnable', f'outputs: {folder}', 'best validation mIoU', 'next: '):
+    assert words in said
+
+
+def test_a_run_is_not_replaced_unasked(script, failure, small, trained):
+  folder, _ = trained
+  before = (folder / 'metrics.jsonl').read_bytes()
+  done = script('train', *small, '--max_steps=3', f'--run_dir={folder}')
+  assert '--resume' in failure(done) and str(folder) in failure(done)
+  assert (folder / 'metrics.jsonl').read_bytes() == before
+
+
+def test_a_resumed_run_ends_where_an_unbroken_one_does(served, failure, small, trained, tmp_path):
+  args = [*small, f'--run_dir={tmp_path / "run"}']
+  assert served('train', *args, '--max_steps=2').returncode == 0
+  assert '--seed=0' in failure(served('train', *args, '--max_steps=3', '--resume', '--seed=1'))
+  done = served('train', *args, '--max_steps=3', '--resume')
+  assert done.returncode == 0, done.stderr
+  assert 'last 2 validations' in done.stdout
+  unbroken = load_checkpoint(trained[0] / 'checkpoints' / 'last').variables
+  resumed = load_checkpoint(tmp_path / 'run' / 'checkpoints' / 'last').variables
+  difference = jax.tree.map(lambda a, b: np.abs(a - b).max(), unbroken, resumed)
+  assert max(jax.tree.leaves(difference)) < 1e-5
+  done = served('train', *args, '--max_steps=3', '--resume')
+  assert 'nothing to do' in done.stdout and 'last 2 validations' in done.stdout
+
+
+@pytest.mark.parametrize(
+  'args, words',
+  [
+    (['--fold=4'], 'fold 4 is out of range'),
+    (['--resume'], 'there is no such checkpoint'),
+    (['--backbone_weights=weights.pth'], 'exclude each other'),
+    (['--backbone=vgg16', '--image_size=264'], '264 x 264'),
+  ],
+)
+def test_bad_input_is_named_and_nothing_is_written(served, failure, small, tmp_path, args, words):
+  done = served('train', *small, '--run_dir=run', *args, cwd=tmp_path)
+  assert words in failure(done)
+  assert list(tmp_path.iterdir()) == []
+
+
+def test_a_bad_flag_is_named_and_nothing_is_written(script, failure, tmp_path):
+  assert '--batch_size' in failure(script('train', '--batch_size=0', cwd=tmp_path))
+  assert list(tmp_path.iterdir()) == []
+
+
+def test_what_is_no_run_is_not_replaced(served, failure, small, tmp_path):
+  (tmp_path / 'pictures').mkdir()
+  (tmp_path / 'pictures' / 'validation.png').write_text('precious')
+  done = served('train', *small, f'--run_dir={tmp_path}', '--overwrite')
+  assert f'{tmp_path}: not a run' in failure(done)
+  assert (tmp_path / 'pictures' / 'validation.png').read_text() == 'precious'
+
+
+def test_a_schedule_is_gone_on_with_at_its_own_length(served, failure, small, trained, tmp_path):
+  checkpoint = load_checkpoint(trained[0] / 'checkpoints' / 'last')
+  state = jax.eval_shape(
+    optax.adam(optax.constant_schedule(1.0)).init, checkpoint.variables['params']
+  )
+  state = jax.tree.map(lambda x: np.zeros(x.shape, x.dtype), state)
+  config = {**checkpoint.config, 'schedule': 'cosine', 'schedule_steps': 3}
+  path = tmp_path / 'checkpoints' / 'last'
+  save_checkpoint(path, checkpoint.variables, config=config, opt_state=state, step=3)
+  args = [*small, '--schedule=cosine', f'--run_dir={tmp_path}', '--resume', '--max_steps=4']
+  assert 'ends at step 3, not 4' in failure(served('train', *args))
+
+
+def test_a_loss_that_is_no_number_stops_the_run(served, failure, small, tmp_path):
+  run = tmp_path / 'run'
+  done = served('train', *small, '--learning_rate=1e30', '--max_steps=9', f'--run_dir={run}')
+  line = failure(done)
+  assert 'nan at step 2' in line or 'not finite' in line or 'inf at step 2' in line
+  assert 'no checkpoint was written' in line and not (run / 'checkpoints').exists()
+
+
+def test_a_full_disk_while_saving_leaves_no_half_checkpoint(script, failure, small, tmp_path):
+  run = tmp_path / 'run'
+  # A limit on the size of files stands in for the disk: pictures fit, parameters do not.
+  done = script('train', *small, '--max_steps=1', f'--run_dir={run}', max_file=2**20)
+  assert 'disk full' in failure(done)
+  assert not [p for p in (run / 'checkpoints').iterdir() if not p.name.startswith('.')]

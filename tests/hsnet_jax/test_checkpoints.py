@@ -1,0 +1,341 @@
+"""The project's checkpoints: what goes in comes out, and a failed save harms nothing."""
+
+import errno
+import json
+import os
+import pathlib
+import shutil
+import subprocess
+import sys
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import optax
+import pytest
+
+from hsnet_jax import checkpoints
+from hsnet_jax.checkpoints import load_checkpoint, read_config, save_checkpoint
+from hsnet_jax.errors import InputError
+
+CONFIG = {'backbone': 'tiny', 'benchmark': 'shapes', 'fold': 2, 'shots': 1}
+
+
+def made_variables(value=1.0):
+  return {
+    'params': {
+      'decoder': {'conv0': {'kernel': jnp.full((3, 3, 2, 4), value), 'bias': jnp.arange(4.0)}}
+    },
+    'backbone': {'layer1': {'0': {'w': np.ones((5,), np.float32)}, '10': {'w': jnp.zeros((1,))}}},
+  }
+
+
+def assert_equal_trees(a, b):
+  assert jax.tree.structure(a) == jax.tree.structure(b)
+  for x, y in zip(jax.tree.leaves(a), jax.tree.leaves(b), strict=True):
+    np.testing.assert_array_equal(np.asarray(x), np.asarray(y))
+    assert np.asarray(x).dtype == np.asarray(y).dtype
+
+
+def folder_names(folder):
+  return sorted(entry.name for entry in folder.iterdir())
+
+
+def visible_names(folder):
+  """Without what writers that were still under way may leave after an error."""
+  return [name for name in folder_names(folder) if not name.startswith('.')]
+
+
+def test_round_trip_without_a_template(tmp_path):
+  scores = {'miou': np.float32(41.5), 'class_iou': {'3': jnp.float32(12.5)}, 'seeds': np.arange(2)}
+  config = {**CONFIG, 'scores': scores, 'image_size': np.int64(64), 'mask_support': True}
+  save_checkpoint(tmp_path / 'a' / 'best', made_variables(), config=config, step=7)
+  loaded = load_checkpoint(tmp_path / 'a' / 'best')
+  assert_equal_trees(loaded.variables, made_variables())
+  assert all(isinstance(leaf, jax.Array) for leaf in jax.tree.leaves(loaded.variables))
+  assert loaded.step == 7 and loaded.opt_state is None
+  assert loaded.config['scores'] == {'miou': 41.5, 'class_iou': {'3': 12.5}, 'seeds': [0, 1]}
+  assert loaded.config['image_size'] == 64 and loaded.config['fold'] == 2
+  assert loaded.config['versions']['jax'] == jax.__version__
+  assert set(loaded.config['versions']) >= {'hsnet-jax', 'flax', 'orbax-checkpoint'}
+  assert read_config(tmp_path / 'a' / 'best') == loaded.config
+  assert folder_names(tmp_path / 'a') == ['best']
+
+
+@pytest.mark.parametrize('shapes_alone', [False, True])
+def test_optimizer_state_comes_back_in_its_structure(tmp_path, shapes_alone):
+  variables = made_variables()
+  tx = optax.chain(optax.zero_nans(), optax.adam(1e-3))
+  gradients = jax.tree.map(lambda x: x + 0.5, variables['params'])
+  _, state = tx.update(gradients, tx.init(variables['params']))
+  save_checkpoint(tmp_path / 'c', variables, config=CONFIG, opt_state=state, step=1)
+  template = tx.init(variables['params'])
+  if shapes_alone:
+    template = jax.eval_shape(tx.init, variables['params'])
+  assert_equal_trees(load_checkpoint(tmp_path / 'c', opt_state=template).opt_state, state)
+  assert load_checkpoint(tmp_path / 'c').opt_state is None
+
+
+def test_optimizer_state_that_does_not_fit(tmp_path):
+  params = made_variables()['params']
+  adam = optax.adam(1e-3)
+  save_checkpoint(tmp_path / 'c', made_variables(), config=CONFIG, opt_state=adam.init(params))
+  save_checkpoint(tmp_path / 'none', made_variables(), config=CONFIG)
+  other = jax.tree.map(lambda x: jnp.zeros((2, *x.shape)), params)
+  with pytest.raises(InputError, match='another network'):
+    load_checkpoint(tmp_path / 'c', opt_state=adam.init(other))
+  with pytest.raises(InputError, match='another optimizer'):
+    load_checkpoint(tmp_path / 'c', opt_state=optax.sgd(0.1, momentum=0.9).init(params))
+  with pytest.raises(InputError, match='no optimizer state'):
+    load_checkpoint(tmp_path / 'none', opt_state=adam.init(params))
+
+
+def test_replicated_arrays_come_back_on_one_device(tmp_path):
+  mesh = jax.make_mesh((len(jax.devices()),), ('d',))
+  spread = jax.NamedSharding(mesh, jax.sharding.PartitionSpec())
+  save_checkpoint(tmp_path / 'c', jax.device_put(made_variables(), spread), config=CONFIG)
+  loaded = load_checkpoint(tmp_path / 'c').variables
+  assert_equal_trees(loaded, made_variables())
+  assert all(len(leaf.devices()) == 1 for leaf in jax.tree.leaves(loaded))
+
+
+def test_a_new_checkpoint_replaces_the_old(tmp_path):
+  for step in (1, 2, 3):
+    save_checkpoint(tmp_path / 'last', made_variables(step), config=CONFIG, step=step)
+    loaded = load_checkpoint(tmp_path / 'last')
+    assert loaded.step == step
+    assert float(loaded.variables['params']['decoder']['conv0']['kernel'].max()) == step
+  assert folder_names(tmp_path) == ['last']
+
+
+def test_relative_paths_and_links(tmp_path, monkeypatch):
+  monkeypatch.chdir(tmp_path)
+  (tmp_path / 'link').symlink_to(tmp_path / 'target')
+  for step in (1, 2):
+    save_checkpoint('link', made_variables(), config=CONFIG, step=step)
+  assert load_checkpoint('target').step == 2
+  assert folder_names(tmp_path) == ['link', 'target']
+
+
+def test_wrong_backbone_and_newer_format(tmp_path, monkeypatch):
+  save_checkpoint(tmp_path / 'c', made_variables(), config=CONFIG)
+  with pytest.raises(InputError, match='checkpoint of tiny, not of vgg16'):
+    load_checkpoint(tmp_path / 'c', backbone='vgg16')
+  monkeypatch.setattr(checkpoints, 'FORMAT_VERSION', 2)
+  save_checkpoint(tmp_path / 'newer', made_variables(), config=CONFIG)
+  monkeypatch.undo()
+  for read in (load_checkpoint, read_config):
+    with pytest.raises(InputError, match='format 2 is newer'):
+      read(tmp_path / 'newer')
+
+
+def test_a_config_must_name_its_backbone(tmp_path):
+  with pytest.raises(ValueError, match='backbone'):
+    save_checkpoint(tmp_path / 'c', made_variables(), config={'fold': 0})
+
+
+@pytest.mark.parametrize('made', ['missing', 'empty', 'file', 'other'])
+def test_no_checkpoint(tmp_path, made):
+  path = tmp_path / 'c'
+  if made == 'file':
+    path.write_text('x')
+  elif made != 'missing':
+    path.mkdir()
+    if made == 'other':
+      (path / 'photo.jpg').write_text('x')
+  for read in (load_checkpoint, read_config):
+    with pytest.raises(InputError, match='no checkpoint|no such checkpoint') as error:
+      read(path)
+    assert str(path) in str(error.value)
+
+
+def test_other_files_are_never_replaced(tmp_path):
+  (tmp_path / 'photos').mkdir()
+  (tmp_path / 'photos' / 'a.jpg').write_text('precious')
+  (tmp_path / 'file').write_text('precious')
+  for name in ('photos', 'file'):
+    with pytest.raises(InputError, match='name another folder'):
+      save_checkpoint(tmp_path / name, made_variables(), config=CONFIG)
+  assert (tmp_path / 'photos' / 'a.jpg').read_text() == 'precious'
+  assert (tmp_path / 'file').read_text() == 'precious'
+  assert folder_names(tmp_path) == ['file', 'photos']
+
+
+def test_damage_is_found_or_harmless(tmp_path):
+  """Each file in turn is emptied, cut in half or lost."""
+  whole = tmp_path / 'whole'
+  save_checkpoint(whole, made_variables(), config=CONFIG, step=3)
+  files = [file.relative_to(whole) for file in whole.rglob('*') if file.is_file()]
+  refused = set()
+  for file in files:
+    for damage in ('emptied', 'halved', 'lost'):
+      copy = tmp_path / 'copy'
+      shutil.rmtree(copy, ignore_errors=True)
+      shutil.copytree(whole, copy)
+      if damage == 'lost':
+        (copy / file).unlink()
+      else:
+        size = (copy / file).stat().st_size
+        os.truncate(copy / file, size // 2 if damage == 'halved' else 0)
+      try:
+        loaded = load_checkpoint(copy)
+      except InputError as error:
+        assert '\n' not in str(error) and str(copy) in str(error)
+        refused.add(file.parts[:2])
+      else:
+        assert_equal_trees(loaded.variables, made_variables())
+        assert loaded.config == read_config(whole)
+  assert {('config', 'metadata'), ('variables', 'd'), ('variables', '_METADATA')} <= refused
+
+
+def test_a_damaged_checkpoint_is_one_line(tmp_path, root):
+  many = {str(i): np.random.RandomState(i).rand(50, 100).astype(np.float32) for i in range(60)}
+  save_checkpoint(tmp_path / 'c', {'params': many, 'backbone': {}}, config=CONFIG)
+  data = [file for file in (tmp_path / 'c' / 'variables').rglob('d/*')]
+  largest = max(data, key=lambda file: file.stat().st_size)
+  os.truncate(largest, largest.stat().st_size // 2)
+  code = """
+import sys
+from hsnet_jax.checkpoints import load_checkpoint
+try:
+  load_checkpoint(sys.argv[1])
+except ValueError as error:
+  sys.exit(f'error: {error}')
+"""
+  done = subprocess.run(
+    [sys.executable, '-c', code, tmp_path / 'c'],
+    cwd=root,
+    env=QUIET,
+    capture_output=True,
+    text=True,
+  )
+  assert done.stderr == f'error: {tmp_path}/c: the checkpoint is damaged or was cut short\n'
+
+
+# Saves step 1 whole and then step 2 under `trouble`, in a process of its own.
+SAVE_TWICE = """
+import sys
+import numpy as np
+from hsnet_jax.checkpoints import save_checkpoint
+from hsnet_jax.errors import InputError
+path, trouble = sys.argv[1:]
+numbers = np.random.RandomState(0).rand(40, 50, 500).astype(np.float32)
+config = {'backbone': 'tiny'}
+small = {'params': {'w': numbers[0, :2]}, 'backbone': {}}
+large = {'params': {f'w{i}': numbers[i] for i in range(40)}, 'backbone': {}}
+if trouble != 'first':
+  save_checkpoint(path, small, config=config, step=1)
+exec({
+  'limit': 'import resource; resource.setrlimit(resource.RLIMIT_FSIZE, (500000, 500000))',
+  'first': 'import resource; resource.setrlimit(resource.RLIMIT_FSIZE, (500000, 500000))',
+  'full': '',
+  'killed': '''
+import os, signal
+from orbax.checkpoint import PyTreeCheckpointHandler
+PyTreeCheckpointHandler.finalize = lambda *args, **kwargs: os.kill(os.getpid(), signal.SIGKILL)
+''',
+  'killed in the swap': '''
+import os, signal
+from hsnet_jax import checkpoints
+rename, renames = os.rename, []
+def second_dies(a, b):
+  if str(b) == path:
+    os.kill(os.getpid(), signal.SIGKILL)
+  rename(a, b)
+checkpoints.os.rename = second_dies
+''',
+}[trouble])
+try:
+  save_checkpoint(path, large, config=config, step=2)
+except InputError as error:
+  print(error)
+  sys.exit(2)
+"""
+
+
+# Nothing but the error may be said, not even which accelerators JAX would like to see.
+QUIET = {**os.environ, 'JAX_PLATFORMS': 'cpu'}
+
+
+def save_twice(path, trouble, prefix=(), root=pathlib.Path(__file__).parents[2]):
+  return subprocess.run(
+    [*prefix, sys.executable, '-c', SAVE_TWICE, str(path), trouble],
+    cwd=root,
+    env=QUIET,
+    capture_output=True,
+    text=True,
+    check=False,
+  )
+
+
+def test_writes_that_fail_leave_the_earlier_checkpoint(tmp_path):
+  """The system refuses to let a file grow, as a full disk or a quota does."""
+  done = save_twice(tmp_path / 'last', 'limit')
+  assert done.returncode == 2, done.stderr
+  assert done.stdout.strip() == (
+    f'{tmp_path}/last: disk full while saving; the checkpoint of step 1 there is intact'
+  )
+  assert done.stderr == ''
+  assert load_checkpoint(tmp_path / 'last').step == 1
+  assert visible_names(tmp_path) == ['last']
+
+
+@pytest.mark.parametrize(
+  ('step', 'damaged', 'left'),
+  [
+    (None, False, 'the checkpoint there is intact'),
+    (4, False, 'the checkpoint of step 4 there is intact'),
+    (4, True, 'what was there is as it was'),
+  ],
+)
+def test_a_full_disk_is_named_whatever_lies_there(tmp_path, monkeypatch, step, damaged, left):
+  save_checkpoint(tmp_path / 'c', made_variables(), config=CONFIG, step=step)
+  if damaged:
+    os.truncate(tmp_path / 'c' / 'config' / 'metadata', 5)
+
+  def full(*args, **kwargs):
+    raise OSError(errno.ENOSPC, 'No space left on device')
+
+  monkeypatch.setattr(checkpoints.ocp.Checkpointer, 'save', full)
+  with pytest.raises(InputError, match=f'c: disk full while saving; {left}'):
+    save_checkpoint(tmp_path / 'c', made_variables(), config=CONFIG, step=5)
+
+
+def test_a_first_write_that_fails_leaves_nothing(tmp_path):
+  done = save_twice(tmp_path / 'last', 'first')
+  assert done.returncode == 2, done.stderr
+  assert 'disk full while saving' in done.stdout
+  assert done.stderr == ''
+  assert visible_names(tmp_path) == []
+  with pytest.raises(InputError, match='no such checkpoint'):
+    load_checkpoint(tmp_path / 'last')
+
+
+def test_a_disk_that_is_really_full(tmp_path):
+  """On a 1 MB disk, which needs a user namespace of its own to mount."""
+  disk = tmp_path / 'disk'
+  disk.mkdir()
+  mount = f'mount -t tmpfs -o size=1m none {disk}'
+  unshare = ('unshare', '--user', '--map-root-user', '--mount', 'sh', '-c')
+  try:
+    subprocess.run([*unshare, mount], check=True, capture_output=True)
+  except (OSError, subprocess.CalledProcessError):
+    pytest.skip('no user namespaces here')
+  after = f'{mount} && "$@"; code=$?; ls {disk}; cat {disk}/last/config/metadata; exit $code'
+  done = save_twice(disk / 'last', 'full', prefix=(*unshare, after, 'sh'))
+  assert done.returncode == 2 and done.stderr == '', done.stderr
+  message, listing, config = done.stdout.strip().splitlines()
+  assert message.endswith('disk full while saving; the checkpoint of step 1 there is intact')
+  assert listing == 'last' and json.loads(config)['step'] == 1
+
+
+@pytest.mark.parametrize(('trouble', 'step'), [('killed', 1), ('killed in the swap', 2)])
+def test_a_crash_while_saving(tmp_path, trouble, step):
+  done = save_twice(tmp_path / 'last', trouble)
+  assert done.returncode == -9, done.stderr
+  assert load_checkpoint(tmp_path / 'last').step == step
+  # What the crash left is cleared by the next save.
+  assert folder_names(tmp_path) != ['last']
+  save_checkpoint(tmp_path / 'last', made_variables(), config=CONFIG, step=3)
+  assert load_checkpoint(tmp_path / 'last').step == 3
+  assert folder_names(tmp_path) == ['last']

@@ -1,0 +1,155 @@
+"""The three 4D convolutions of Fig. 4 against their definitions."""
+
+import functools
+import itertools
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from jax.sharding import Mesh
+from jax.sharding import PartitionSpec as P
+
+from hsnet_jax import conv4d, convolution
+from hsnet_jax.conv4d import center_pivot_conv4d, full_conv4d, separable_conv4d
+from tests.made import assert_close, normal, relative_error
+
+WRAPS = pytest.mark.parametrize('wrap', [lambda f, **_: f, jax.jit], ids=['plain', 'jit'])
+PLATFORMS = pytest.mark.parametrize('on_cpu', [True, False], ids=['cpu', 'elsewhere'])
+
+
+def conv4d_oracle(x, kernel, stride=1):
+  """The 4D convolution by its definition, in float64: one 4D window a position."""
+  k, (b, hq, wq, hs, ws, _) = kernel.shape[:4], x.shape
+  pads = [(n // 2, n // 2) for n in k]
+  x = np.pad(np.asarray(x, np.float64), ((0, 0), *pads, (0, 0)))
+  y = np.zeros((b, hq, wq, -(-hs // stride), -(-ws // stride), kernel.shape[-1]))
+  for p, q, r, s in np.ndindex(y.shape[1:5]):
+    starts = (p, q, r * stride, s * stride)
+    window = x[:, *(slice(a, a + n) for a, n in zip(starts, k, strict=True))]
+    y[:, p, q, r, s] = np.einsum('bklmnc,klmnco->bo', window, kernel)
+  return y
+
+
+def pivot_kernel(query_kernel, support_kernel):
+  """The full kernel of a center-pivot one: zero off its two center planes (Fig. 4c)."""
+  k, m = query_kernel.shape[:2], support_kernel.shape[:2]
+  kernel = np.zeros((*k, *m, *query_kernel.shape[2:]))
+  kernel[:, :, m[0] // 2, m[1] // 2] += query_kernel
+  kernel[k[0] // 2, k[1] // 2] += support_kernel
+  return kernel
+
+
+@WRAPS
+@PLATFORMS
+@pytest.mark.parametrize('case', range(5))
+def test_center_pivot_golden(golden, monkeypatch, case, on_cpu, wrap):
+  monkeypatch.setattr(convolution, 'on_cpu', lambda: on_cpu)
+  names = ('query_weight', 'query_bias', 'support_weight', 'support_bias', 'stride', 'x', 'y')
+  with np.load(golden / 'center_pivot_conv4d.npz') as data:
+    wq, bq, ws, bs, stride, x, expected = (data[f'case{case}/{name}'] for name in names)
+  x, expected = (jnp.asarray(a.transpose(0, 2, 3, 4, 5, 1)) for a in (x, expected))
+  kernels = [jnp.asarray(w.transpose(2, 3, 1, 0)) for w in (wq, ws)]
+  run = wrap(functools.partial(center_pivot_conv4d, stride=int(stride)))
+  assert relative_error(run(x, *kernels, jnp.asarray(bq + bs)), expected) <= 1e-5
+
+
+SIZES = st.tuples(*[st.integers(1, 4)] * 2, *[st.integers(1, 6)] * 2)
+KERNELS = st.tuples(*[st.sampled_from([1, 3, 5])] * 2)
+
+
+@given(SIZES, KERNELS, st.sampled_from([1, 2, 3, 4]), st.integers(0, 999))
+@settings(max_examples=6, deadline=None)
+def test_center_pivot_against_its_definition(size, k, stride, seed):
+  x, wq, ws, bias = normal((2, *size, 2), (*k, 2, 3), (*k, 2, 3), (3,), seed=seed)
+  y = center_pivot_conv4d(x, wq, ws, bias, stride=stride)
+  assert_close(y, conv4d_oracle(x, pivot_kernel(wq, ws), stride) + np.asarray(bias))
+
+
+@pytest.mark.parametrize('stride', [1, 2])
+@pytest.mark.parametrize('wrap', [lambda f: f, jax.jit], ids=['plain', 'jit'])
+def test_full_against_its_definition(stride, wrap):
+  x, kernel, bias = normal((2, 3, 2, 4, 5, 2), (3, 1, 3, 5, 2, 3), (3,))
+  run = wrap(functools.partial(full_conv4d, stride=stride))
+  assert_close(run(x, kernel), conv4d_oracle(x, kernel, stride))
+  assert_close(run(x, kernel, bias), conv4d_oracle(x, kernel, stride) + np.asarray(bias))
+
+
+@pytest.mark.parametrize('stride', [1, 2])
+@pytest.mark.parametrize('wrap', [lambda f: f, jax.jit], ids=['plain', 'jit'])
+def test_separable_against_its_definition(stride, wrap):
+  """A 4D kernel that is the product of a query kernel and a support kernel."""
+  x, wq, ws, bias = normal((2, 3, 2, 4, 5, 2), (3, 5, 2, 4), (3, 5, 4, 3), (3,))
+  product = np.einsum('klcp,mnpo->klmnco', wq, ws)
+  run = wrap(functools.partial(separable_conv4d, stride=stride))
+  assert_close(run(x, wq, ws), conv4d_oracle(x, product, stride))
+  assert_close(run(x, wq, ws, bias), conv4d_oracle(x, product, stride) + np.asarray(bias))
+
+
+# Support sizes and strides on both sides of the dense form's limit, as the encoder meets them.
+@pytest.mark.parametrize(
+  ('size', 'k', 'stride'),
+  [
+    ((2, 3, 1, 1), 3, 1),
+    ((2, 2, 2, 2), 3, 1),
+    ((1, 3, 2, 2), 3, 2),
+    ((2, 2, 7, 7), 5, 4),
+    ((2, 1, 9, 8), 3, 2),
+    ((1, 2, 9, 9), 3, 1),
+  ],
+)
+def test_forms_agree_in_value_and_gradients(monkeypatch, size, k, stride):
+  x, wq, ws, bias = normal((2, *size, 3), (k, k, 3, 8), (k, k, 3, 8), (8,))
+
+  def run(f):
+    def values(*operands):
+      y, vjp = jax.vjp(functools.partial(f, stride=stride), *operands)
+      return y, *vjp(normal(y.shape, seed=1)[0])
+
+    return jax.jit(values)(x, wq, ws, bias)
+
+  results = []
+  for on_cpu in (True, False):
+    monkeypatch.setattr(convolution, 'on_cpu', lambda value=on_cpu: value)
+    results.append(run(center_pivot_conv4d))
+  assert_close(*results)
+
+
+def test_a_cpu_takes_the_dense_form_on_small_supports(monkeypatch):
+  """Or else the test above compares one form with itself; never one of hundreds of megabytes."""
+  calls = []
+  dense = conv4d._support_side_dense
+  monkeypatch.setattr(
+    conv4d, '_support_side_dense', lambda x, *rest: calls.append(x.shape) or dense(x, *rest)
+  )
+  cases = ((2, 3, 2), (13, 3, 2), (13, 5, 2), (14, 5, 128))  # support size, kernel, channels
+  for on_cpu, (support, k, channels) in itertools.product((True, False), cases):
+    monkeypatch.setattr(convolution, 'on_cpu', lambda value=on_cpu: value)
+    x = jax.ShapeDtypeStruct((1, 2, 2, support, support, channels), np.float32)
+    kernel = jax.ShapeDtypeStruct((k, k, channels, channels), np.float32)
+    # A function of its own each time: a cached trace would keep the other platform's form.
+    jax.eval_shape(lambda *operands: center_pivot_conv4d(*operands), x, kernel, kernel)
+  assert calls == [(1, 2, 2, 2, 2, 2), (1, 2, 2, 13, 13, 2)]
+
+
+def test_mapped():
+  x, wq, ws = normal((4, 1, 2, 3, 3, 2, 2), (4, 3, 3, 2, 8), (4, 3, 3, 2, 8))
+  run = functools.partial(center_pivot_conv4d, stride=2)
+  each = np.stack([run(*operands) for operands in zip(x, wq, ws, strict=True)])
+  assert_close(jax.vmap(run)(x, wq, ws), each)
+  assert_close(jax.pmap(run)(x, wq, ws), each)
+
+
+def test_sharded_episodes_sum_replicated_gradients_once():
+  x, wq, ws, bias = normal((4, 2, 2, 3, 3, 2), (3, 3, 2, 8), (3, 3, 2, 8), (8,))
+  mesh = Mesh(np.array(jax.devices()[:4]), ('data',))
+
+  def gradients(parameters, x):
+    return jax.grad(lambda p: (center_pivot_conv4d(x, *p, stride=2) ** 2).sum())(parameters)
+
+  specs = {'in_specs': (P(), P('data')), 'out_specs': P()}
+  sharded = jax.jit(jax.shard_map(gradients, mesh=mesh, **specs, check_vma=True))
+  parameters = (wq, ws, bias)
+  assert_close(sharded(parameters, x), jax.jit(gradients)(parameters, x))

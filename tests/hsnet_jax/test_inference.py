@@ -1,0 +1,299 @@
+import functools
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from scipy.special import expit
+
+from hsnet_jax import inference
+from hsnet_jax.model import HSNet
+
+
+class FakeModel:
+  """Has HSNet's public methods, forgets nothing it is asked, and costs nothing."""
+
+  def __init__(self):
+    self.encoded = []
+
+  def apply(self, variables, *args, output_size=None, method=None):
+    if method == 'encode':
+      (images,) = args
+      self.encoded.append(images.shape[0])
+      return images[:, ::2, ::2] * variables['a'], images[:, ::4, ::4] ** 2
+    assert method == 'match'
+    query, support, mask = args
+    assert len({len(x) for x in (*query, *support, mask)}) == 1
+    height, width = output_size or query[0].shape[1:3]
+    weight = (support[0] * mask[:, ::2, ::2, None]).mean(axis=(1, 2, 3))
+    weight += support[1].mean(axis=(1, 2, 3))
+    score = query[0].mean(axis=-1) + query[1].mean(axis=(1, 2, 3))[:, None, None]
+    score = jax.image.resize(score, (score.shape[0], height, width), 'nearest')
+    return jnp.stack([0.1 * score, score * weight[:, None, None]], axis=-1)
+
+
+def episodes(batch=3, shots=4, size=(12, 8), seed=0):
+  rng = np.random.default_rng(seed)
+  query = rng.normal(size=(batch, *size, 3)).astype(np.float32)
+  supports = rng.normal(size=(batch, shots, *size, 3)).astype(np.float32)
+  masks = (rng.random((batch, shots, *size)) < 0.5).astype(np.uint8)
+  return query, supports, masks
+
+
+VARIABLES = {'a': np.float32(2.0)}
+
+
+@pytest.fixture(params=['plain', 'jit'])
+def jitted(request):
+  if request.param == 'plain':
+    return lambda f, **options: functools.partial(f, **options)
+  return lambda f, **options: jax.jit(functools.partial(f, **options), static_argnums=0)
+
+
+@pytest.mark.parametrize('wrap', [lambda f: f, jax.jit], ids=['plain', 'jit'])
+@pytest.mark.parametrize('shots', [1, 2, 3, 5, 10])
+def test_vote_golden(golden, shots, wrap):
+  with np.load(golden / 'kshot.npz') as data:
+    logits, expected = data[f'logits{shots}'], data[f'pred{shots}']
+  masks = np.moveaxis(logits.argmax(axis=2), 1, 0).astype(np.uint8)
+  voted = wrap(inference.vote)(masks)
+  assert voted.dtype == jnp.uint8
+  np.testing.assert_array_equal(voted, expected)
+  by_image = jax.vmap(inference.vote, in_axes=1)(masks)
+  np.testing.assert_array_equal(by_image, expected)
+  combined = wrap(inference.combine_shots)(np.moveaxis(logits, (1, 2), (0, -1)))
+  np.testing.assert_array_equal(combined.mask, expected)
+
+
+@given(st.integers(1, 11), st.integers(0, 2**32 - 1), st.sampled_from([0.0, 0.1, 0.5, 0.9]))
+@settings(max_examples=40, deadline=None)
+def test_vote_as_the_protocol_writes_it(shots, seed, density):
+  masks = (np.random.default_rng(seed).random((shots, 4, 3, 5)) < density).astype(np.int32)
+  expected = np.zeros((4, 3, 5), np.int32)
+  for image in range(4):
+    total = masks[:, image].sum(axis=0)
+    expected[image] = total / max(total.max(), 1) >= 0.5
+  np.testing.assert_array_equal(inference.vote(masks), expected)
+  np.testing.assert_array_equal(inference.vote(masks.astype(bool)), expected.astype(bool))
+
+
+@pytest.mark.parametrize('wrap', [lambda f: f, jax.jit], ids=['plain', 'jit'])
+@pytest.mark.parametrize('shots', [1, 3])
+def test_mean_margin(shots, wrap):
+  rng = np.random.default_rng(0)
+  logits = 4 * rng.normal(size=(shots, 2, 5, 4, 2)).astype(np.float32)
+  margin = wrap(inference.mean_margin)(logits)
+  mean = expit(logits[..., 1].astype(float) - logits[..., 0]).mean(axis=0)
+  np.testing.assert_allclose(expit(np.asarray(margin, float)), mean, rtol=1e-5)
+  combined = wrap(inference.combine_shots)(logits)
+  np.testing.assert_allclose(combined.probability, mean, rtol=1e-5)
+
+
+def test_mean_margin_keeps_order_where_probability_is_one():
+  margins = np.array([[20.0, 30.0, 40.0], [22.0, 33.0, 44.0]], np.float32)
+  logits = np.stack([np.zeros_like(margins), margins], axis=-1)
+  merged = inference.mean_margin(logits)
+  assert (np.diff(merged) > 5).all()
+  np.testing.assert_allclose(inference.mean_margin(-logits), -merged, rtol=1e-6)
+
+
+def test_equal_logits_are_background():
+  combined = inference.combine_shots(np.zeros((3, 1, 2, 2, 2), np.float32))
+  assert not combined.mask.any()
+  np.testing.assert_array_equal(combined.probability, np.full((1, 2, 2), 0.5))
+
+
+@pytest.mark.parametrize('shots', [1, 4])
+@pytest.mark.parametrize('output_size', [None, (5, 9)])
+def test_episodes_match_one_by_one(shots, output_size, jitted):
+  query, supports, masks = episodes(shots=shots)
+  model = FakeModel()
+  predict = jitted(inference.predict_episodes, output_size=output_size)
+  logits = predict(model, VARIABLES, query, supports, masks)
+  size = output_size or query.shape[1:3]
+  assert logits.shape == (shots, 3, *size, 2)
+  assert model.encoded == [3 + 3 * shots], 'the backbone ran more than once'
+  for shot in range(shots):
+    q, s = (model.apply(VARIABLES, x, method='encode') for x in (query, supports[:, shot]))
+    expected = model.apply(VARIABLES, q, s, masks[:, shot], output_size=size, method='match')
+    np.testing.assert_allclose(logits[shot], expected, rtol=1e-5, atol=1e-6)
+
+
+@pytest.mark.parametrize('shots', [1, 4])
+@pytest.mark.parametrize('output_size', [None, (5, 9)])
+def test_segment_is_predict_with_shared_supports(shots, output_size, jitted):
+  query, supports, masks = episodes(shots=shots)
+  model = FakeModel()
+  encode = jitted(inference.encode_support)
+  support_set = encode(model, VARIABLES, supports[0], masks[0])
+  assert [x.shape[0] for x in support_set.features] == [shots, shots]
+  segment = jitted(inference.segment, output_size=output_size)
+  answer = segment(model, VARIABLES, query, support_set)
+  assert model.encoded == [shots, 3], 'queries and supports are each encoded once'
+  same = [np.broadcast_to(x[:1], x.shape) for x in (supports, masks)]
+  logits = inference.predict_episodes(model, VARIABLES, query, *same, output_size=output_size)
+  expected = inference.combine_shots(logits)
+  assert answer.mask.dtype == jnp.uint8
+  np.testing.assert_array_equal(answer.mask, expected.mask)
+  np.testing.assert_allclose(answer.probability, expected.probability, rtol=1e-5)
+  assert 0 < expected.mask.mean() < 1, 'the example decides nothing'
+
+
+def test_sizes_that_differ_are_named():
+  query, supports, masks = episodes()
+  with pytest.raises(ValueError, match='queries of 6 x 8 and supports of 12 x 8 pixels'):
+    inference.predict_episodes(FakeModel(), VARIABLES, query[:, :6], supports, masks)
+
+
+def test_shots_are_matched_from_features():
+  query, supports, masks = episodes()
+  model = FakeModel()
+  support_set = inference.encode_support(model, VARIABLES, supports[0], masks[0])
+  features = model.apply(VARIABLES, jnp.asarray(query), method='encode')
+  logits = inference.match_shots(model, VARIABLES, features, support_set)
+  assert logits.shape == (4, 3, 6, 4, 2), "without a size they are the decoder's own"
+  logits = inference.match_shots(
+    model, VARIABLES, features, support_set, output_size=query.shape[1:3]
+  )
+  whole = inference.segment(model, VARIABLES, query, support_set)
+  np.testing.assert_array_equal(inference.combine_shots(logits).mask, whole.mask)
+
+
+def test_an_uncompiled_loop_is_traced_once():
+  query, supports, masks = episodes()
+  model, traces = FakeModel(), []
+
+  class Counting(FakeModel):
+    def apply(self, *args, method=None, **options):
+      traces.append(method)
+      return model.apply(*args, method=method, **options)
+
+  counting = Counting()
+  support_set = inference.encode_support(counting, VARIABLES, supports[0], masks[0])
+  for _ in range(3):
+    inference.segment(counting, VARIABLES, query, support_set)
+  assert traces.count('match') == 1 and traces.count('encode') == 4
+
+
+def test_masks_may_be_bool_or_float():
+  query, supports, masks = episodes()
+  model = FakeModel()
+  one, two, three = (
+    inference.predict_episodes(model, VARIABLES, query, supports, masks.astype(dtype))
+    for dtype in (np.uint8, bool, np.float32)
+  )
+  np.testing.assert_array_equal(one, two)
+  np.testing.assert_array_equal(one, three)
+
+
+def test_memory_does_not_grow_by_matching_every_shot_at_once():
+  """Shots are a loop in the compiled program, not K copies of the match."""
+  sizes = []
+  for shots in (2, 10):
+    model = FakeModel()
+    arguments = episodes(shots=shots)
+    jaxpr = jax.make_jaxpr(functools.partial(inference.predict_episodes, model))(
+      VARIABLES, *arguments
+    )
+    sizes.append(len(jaxpr.eqns))
+    assert any(equation.primitive.name == 'scan' for equation in jaxpr.eqns)
+  assert sizes[0] == sizes[1]
+
+
+class WideModel(FakeModel):
+  """Matches with an intermediate a hundred times its logits, which a gradient could keep."""
+
+  def apply(self, variables, *args, method=None, **options):
+    out = super().apply(variables, *args, method=method, **options)
+    if method == 'encode':
+      return out
+    return jnp.sin(out[..., None] * jnp.ones((1, 1, 1, 1, 100))).mean(-1)
+
+
+def test_memory_of_a_gradient_does_not_grow_either():
+  """Shots are computed anew in the backward pass; one alone is not."""
+
+  def largest_kept(shots):
+    predict = functools.partial(inference.predict_episodes, WideModel())
+    arguments = episodes(shots=shots)
+    vjp = jax.eval_shape(
+      lambda v: jax.tree.leaves(jax.vjp(lambda v: predict(v, *arguments), v)[1]), VARIABLES
+    )
+    return max(leaf.size for leaf in vjp)
+
+  wide = 100 * 2 * 3 * 12 * 8
+  assert largest_kept(1) >= wide > largest_kept(5)
+
+
+def test_a_gradient_is_that_of_each_shot():
+  query, supports, masks = (jnp.asarray(x) for x in episodes())
+
+  def loss(variables, supports, masks):
+    logits = inference.predict_episodes(WideModel(), variables, query, supports, masks)
+    return (logits**2).sum()
+
+  gradient = jax.jit(jax.grad(loss))
+  each = [gradient(VARIABLES, supports[:, k : k + 1], masks[:, k : k + 1])['a'] for k in range(4)]
+  np.testing.assert_allclose(gradient(VARIABLES, supports, masks)['a'], sum(each), rtol=1e-4)
+
+
+@pytest.fixture(scope='module')
+def tiny():
+  """HSNet with made weights, drawn without compiling an initialiser."""
+  model = HSNet('tiny')
+  images = np.zeros((1, 64, 96, 3), np.float32)
+  shapes = jax.eval_shape(model.init, jax.random.key(0), images, images, images[..., 0])
+  rng = np.random.default_rng(0)
+
+  def draw(path, leaf):
+    if len(leaf.shape) == 1:
+      return np.full(leaf.shape, path[-1].key in ('scale', 'var'), np.float32)
+    deviation = np.sqrt(2 / np.prod(leaf.shape[:-1]))
+    return (deviation * rng.normal(size=leaf.shape)).astype(np.float32)
+
+  variables = jax.tree_util.tree_map_with_path(draw, shapes)
+  return model, jax.tree.map(jnp.asarray, variables)
+
+
+def test_support_set_of_hsnet(tiny):
+  """A shared support set gives what the network gives, called whole for each shot."""
+  model, variables = tiny
+  query, supports, masks = episodes(batch=2, shots=2, size=(64, 96))
+  encode = jax.jit(inference.encode_support, static_argnums=0)
+  support_set = encode(model, variables, supports[0], masks[0])
+  answer = jax.jit(inference.segment, static_argnums=0)(model, variables, query, support_set)
+
+  whole = jax.jit(model.apply)
+  shots = [[np.stack([x[0, k]] * 2) for x in (supports, masks)] for k in range(2)]
+  expected = np.stack([whole(variables, query, *shot) for shot in shots])
+  assert np.std(expected) > 0
+  expected = inference.combine_shots(expected)
+  np.testing.assert_allclose(answer.probability, expected.probability, atol=1e-5)
+  assert (answer.mask != expected.mask).mean() < 1e-3
+
+
+def test_episodes_of_hsnet(tiny):
+  predict = functools.partial(inference.predict_episodes, tiny[0], output_size=(31, 50))
+  for shots in (1, 2):
+    logits = jax.eval_shape(predict, tiny[1], *episodes(batch=2, shots=shots, size=(64, 96)))
+    assert (logits.shape, logits.dtype) == ((shots, 2, 31, 50, 2), jnp.float32)
+
+
+def test_queries_of_another_size(tiny):
+  """A support set serves queries of other sizes, answered at any size."""
+  model, variables = tiny
+  query, supports, masks = episodes(batch=2, shots=2, size=(64, 96))
+  query = query[:, :48, :64]
+
+  def run(variables, query, supports, masks, output_size=None):
+    support_set = inference.encode_support(model, variables, supports, masks)
+    return inference.segment(model, variables, query, support_set, output_size=output_size)
+
+  for output_size, expected in ((None, (48, 64)), ((31, 50), (31, 50))):
+    shapes = jax.eval_shape(
+      functools.partial(run, output_size=output_size), variables, query, supports[0], masks[0]
+    )
+    assert shapes.mask.shape == shapes.probability.shape == (2, *expected)
+    assert (shapes.mask.dtype, shapes.probability.dtype) == (jnp.uint8, jnp.float32)

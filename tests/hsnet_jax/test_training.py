@@ -1,0 +1,340 @@
+import dataclasses
+import functools
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import optax
+import pytest
+
+from hsnet_jax import backbones, training
+from hsnet_jax.backbones import get_backbone
+from hsnet_jax.metrics import Confusion
+from hsnet_jax.model import HSNet
+from hsnet_jax.training import (
+  TrainState,
+  create_train_state,
+  eval_step,
+  init_params,
+  normalize,
+  train_step,
+)
+from tests import made
+from tests.made import assert_close
+
+MODEL = HSNet('tiny')
+SIZE = (32, 32)
+
+
+def recorder():
+  """Passes gradients on and keeps them in the optimizer's state."""
+  return optax.GradientTransformation(
+    lambda params: jax.tree.map(jnp.zeros_like, params), lambda g, state, params=None: (g, g)
+  )
+
+
+TX = optax.chain(recorder(), optax.adam(1e-3))
+
+
+def make_batch(rows=8, shots=1, valid=None, seed=0):
+  rng = np.random.default_rng(seed)
+
+  def image(*lead):
+    return rng.integers(0, 256, (*lead, *SIZE, 3), np.uint8)
+
+  def mask(*lead):
+    return rng.integers(0, 2, (*lead, *SIZE), np.uint8)
+
+  return {
+    'query_image': image(rows),
+    'query_mask': mask(rows),
+    'query_ignore': mask(rows),
+    'support_images': image(rows, shots),
+    'support_masks': mask(rows, shots),
+    'class_id': np.arange(rows, dtype=np.int32),
+    'valid': np.ones(rows, bool) if valid is None else np.array(valid, bool),
+  }
+
+
+@pytest.fixture(scope='module')
+def initial():
+  variables = jax.device_get(made.variables('tiny'))
+  return variables['params'], variables['backbone']
+
+
+@pytest.fixture(scope='module')
+def fresh(initial):
+  """Makes a state at step 0 whose memory may be given away."""
+
+  def make():
+    params, backbone = jax.tree.map(jnp.array, initial)
+    return TrainState(jnp.zeros((), jnp.int32), params, TX.init(params), backbone, MODEL, TX)
+
+  return make
+
+
+@pytest.fixture(scope='module')
+def step():
+  """The compiled step of eight rows; `step.traces` counts how often it was traced."""
+
+  def counted(state, batch):
+    run.traces += 1
+    return train_step(state, batch)
+
+  compiled = jax.jit(counted, donate_argnums=0)
+
+  def run(state, batch):
+    return compiled(state, batch)
+
+  run.traces = 0
+  return run
+
+
+def test_a_step_is_adam(initial, fresh, step):
+  """Adam by its formulas, two steps long, from the gradients that the step saw."""
+  state, params = fresh(), initial[0]
+  m = v = jax.tree.map(np.zeros_like, params)
+  for t, seed in enumerate((0, 1), start=1):
+    before = jax.tree.map(np.array, state.params)  # a copy: the state is given away
+    state, _ = step(state, make_batch(seed=seed))
+    gradients = jax.device_get(state.opt_state[0])
+    m = jax.tree.map(lambda m, g: 0.9 * m + 0.1 * g, m, gradients)
+    v = jax.tree.map(lambda v, g: 0.999 * v + 0.001 * g**2, v, gradients)
+
+    def adam(p, m, v, t=t):
+      return p - 1e-3 * (m / (1 - 0.9**t)) / (np.sqrt(v / (1 - 0.999**t)) + 1e-8)
+
+    expected = jax.tree.map(adam, before, m, v)
+    jax.tree.map(
+      lambda a, b: np.testing.assert_allclose(a, b, rtol=0, atol=2e-6), state.params, expected
+    )
+    assert state.step == t
+
+
+def test_the_backbone_is_frozen(initial, fresh, step):
+  state = fresh()
+  assert jax.tree.structure(state.opt_state[0]) == jax.tree.structure(state.params)
+  for seed in range(2):
+    state, _ = step(state, make_batch(seed=seed))
+  jax.tree.map(np.testing.assert_array_equal, state.backbone, initial[1])
+  changed = jax.tree.map(lambda a, b: bool((np.asarray(a) != b).any()), state.params, initial[0])
+  assert all(jax.tree.leaves(changed))
+
+
+def test_state_is_donated(fresh, step):
+  state = fresh()
+  step(state, make_batch())
+  _, adam = state.opt_state
+  assert all(leaf.is_deleted() for leaf in jax.tree.leaves((state.params, adam)))
+
+
+def test_padding_rows_change_nothing(fresh, step):
+  """Whatever fills the rows that are not valid."""
+  valid = [True] * 5 + [False] * 3
+  batch, other = make_batch(valid=valid), make_batch(seed=9, valid=valid)
+  for name, value in other.items():
+    value[:5] = batch[name][:5]
+  (state, metrics), (other_state, other_metrics) = (step(fresh(), b) for b in (batch, other))
+  assert_close(state.opt_state[0], other_state.opt_state[0], 1e-6)
+  np.testing.assert_allclose(metrics['loss'], other_metrics['loss'], rtol=1e-6)
+  np.testing.assert_array_equal(metrics['valid'], valid)
+
+
+def test_a_batch_of_padding_alone(fresh, step):
+  state, metrics = step(fresh(), make_batch(valid=[False] * 8))
+  assert metrics['loss'] == 0
+  assert not any(np.asarray(leaf).any() for leaf in jax.tree.leaves(state.opt_state[0]))
+
+
+def test_an_epoch_is_traced_once(fresh, step):
+  """Full batches, then the last one with its padding."""
+  state = fresh()
+  for i, valid in enumerate([[True] * 8, [True] * 8, [True] * 3 + [False] * 5]):
+    state, _ = step(state, make_batch(seed=i, valid=valid))
+  assert step.traces == 1
+  assert state.step == 3 and state.step.dtype == jnp.int32
+
+
+def test_a_step_moves_nothing_between_host_and_device(fresh, step):
+  state, _ = step(fresh(), make_batch())
+  batch = jax.device_put(make_batch(seed=1))
+  with jax.transfer_guard('disallow'):
+    step(state, batch)
+
+
+def test_metrics(fresh, step):
+  batch = make_batch(valid=[True] * 7 + [False])
+  _, metrics = step(fresh(), batch)
+  assert metrics['counts'].shape == (8, 4) and metrics['counts'].dtype == jnp.int32
+  kept = (batch['query_ignore'] == 0).sum((1, 2))
+  np.testing.assert_array_equal(metrics['counts'].sum(1), kept)
+  foreground = (batch['query_mask'] * (1 - batch['query_ignore'])).sum((1, 2))
+  np.testing.assert_array_equal(metrics['counts'][:, 0] + metrics['counts'][:, 2], foreground)
+  np.testing.assert_array_equal(metrics['class_id'], batch['class_id'])
+  pooled = Confusion.empty(8).update(metrics['counts'], metrics['class_id'], metrics['valid'])
+  assert np.isfinite(pooled.result(classes=range(8))['miou'])
+
+
+def over_devices(batch, count=4):
+  """A batch as `pmap` takes it, one share a device."""
+  return {name: jnp.asarray(x).reshape(count, -1, *x.shape[1:]) for name, x in batch.items()}
+
+
+def pmapped():
+  step = functools.partial(train_step, axis_name='data')
+  return jax.pmap(step, axis_name='data', in_axes=(None, 0))
+
+
+def test_devices_average_to_one_devices_gradients(fresh, step):
+  """The gradients themselves, which Adam's normalised first step would hide.
+
+  Devices hold unequal numbers of valid rows.
+  """
+  batch = make_batch(valid=[1, 1, 1, 0, 0, 0, 1, 1])
+  state, metrics = pmapped()(fresh(), over_devices(batch))
+  single, expected = step(fresh(), batch)
+  for leaf in jax.tree.leaves((state.params, state.opt_state)):
+    leaf = np.asarray(leaf)
+    assert (leaf == leaf[:1]).all(), 'devices went apart'
+  own = jax.tree.map(lambda x: x[0], state.opt_state[0])
+  # A ReLU or two within rounding of 0 pass a gradient here and not there; a wrong weight of the
+  # devices would be an error of some ten percent.
+  assert_close(own, single.opt_state[0], 5e-3)
+  np.testing.assert_allclose(metrics['loss'], np.full(4, expected['loss']), rtol=1e-5)
+  for name in ('class_id', 'valid'):
+    np.testing.assert_array_equal(metrics[name].ravel(), expected[name])
+  differ = np.abs(metrics['counts'].reshape(8, 4) - expected['counts']).max()
+  assert differ <= 1  # a pixel may lie on the boundary
+
+
+def test_the_backbone_sees_each_image_once(monkeypatch, fresh, shots=5):
+  """K shots run the query's backbone once, with the supports, in one pass."""
+  calls = []
+  spec = get_backbone('tiny')
+
+  def counting(weights, images, **options):
+    calls.append(len(images))
+    return spec.apply(weights, images, **options)
+
+  monkeypatch.setitem(backbones.BACKBONES, 'tiny', dataclasses.replace(spec, apply=counting))
+  state, batch = fresh(), make_batch(rows=3, shots=shots)
+  jax.eval_shape(lambda *operands: train_step(*operands)[1], state, batch)
+  assert calls == [3 + 3 * shots]
+  calls.clear()
+  out = jax.eval_shape(functools.partial(eval_step, model=MODEL), state.variables, batch)
+  assert calls == [3 + 3 * shots]
+  assert out['prediction'].shape == (3, *SIZE) and out['prediction'].dtype == jnp.uint8
+
+
+def fake_episodes(model, variables, query, supports, masks):
+  """Logits that follow from one parameter and the pixels, in place of the network."""
+  shots = jnp.moveaxis(supports, 1, 0).mean(-1) * jnp.moveaxis(masks, 1, 0)
+  margin = variables['params']['w'] * (query.mean(-1)[None] + shots)
+  return jnp.stack([jnp.zeros_like(margin), margin], -1)
+
+
+def fake_state():
+  params, tx = {'w': jnp.float32(0.7)}, optax.sgd(1.0)
+  return TrainState(jnp.zeros((), jnp.int32), params, tx.init(params), {}, MODEL, tx)
+
+
+def fake_loss(w, batch):
+  """The loss of `fake_episodes` in float64, written out: every valid row and shot weighs alike."""
+  query, supports = (
+    (batch[name].astype(np.float64).mean(-1) - 127.5) / 64
+    for name in ('query_image', 'support_images')
+  )
+  margin = w * (query[:, None] + supports * batch['support_masks'])
+  sign = np.where(batch['query_mask'] == 1, -1, 1)[:, None]
+  return np.logaddexp(0, sign * margin)[batch['valid']].mean()
+
+
+def assert_is_gradient_step(loss, w, batch):
+  np.testing.assert_allclose(loss, fake_loss(0.7, batch), rtol=1e-5)
+  slope = (fake_loss(0.7 + 1e-4, batch) - fake_loss(0.7 - 1e-4, batch)) / 2e-4
+  np.testing.assert_allclose(0.7 - w, slope, rtol=1e-3)
+
+
+@pytest.mark.parametrize('shots', [1, 4])
+def test_rows_and_shots_weigh_the_same(monkeypatch, shots):
+  """The loss of K shots is the mean of their own; an ignore region is background."""
+  monkeypatch.setattr(training, 'predict_episodes', fake_episodes)
+  batch = make_batch(rows=3, shots=shots, valid=[True, True, False])
+  state, metrics = train_step(fake_state(), jax.tree.map(jnp.asarray, batch))
+  assert_is_gradient_step(metrics['loss'], state.params['w'], batch)
+
+
+@pytest.mark.parametrize('valid', [[1] * 8, [1, 1, 1, 0, 0, 0, 1, 1], [1] + [0] * 7])
+def test_rows_weigh_the_same_on_whatever_device(monkeypatch, valid):
+  monkeypatch.setattr(training, 'predict_episodes', fake_episodes)
+  batch = make_batch(valid=valid)
+  state, metrics = pmapped()(fake_state(), over_devices(batch))
+  for device in range(4):
+    assert_is_gradient_step(metrics['loss'][device], state.params['w'][device], batch)
+
+
+def test_evaluation_counts_its_prediction(monkeypatch):
+  monkeypatch.setattr(training, 'predict_episodes', fake_episodes)
+  batch = make_batch(rows=3, shots=2)
+  variables = {'params': {'w': jnp.float32(1)}}
+  out = eval_step(variables, jax.tree.map(jnp.asarray, batch), model=MODEL)
+  prediction, keep = np.asarray(out['prediction']), batch['query_ignore'] == 0
+  target = batch['query_mask']
+  cells = [prediction & target, prediction & ~target & 1, target & ~prediction & 1]
+  for i, cell in enumerate(cells):
+    np.testing.assert_array_equal(out['counts'][:, i], (cell * keep).sum((1, 2)))
+  np.testing.assert_array_equal(out['counts'].sum(1), keep.sum((1, 2)))
+  np.testing.assert_array_equal(out['histogram'].sum((1, 2)), keep.sum((1, 2)))
+  np.testing.assert_array_equal(out['histogram'][:, 1].sum(1), (target * keep).sum((1, 2)))
+
+
+def test_pixels_are_normalised_as_the_backbone_wants():
+  images = make_batch(rows=2, shots=3)['support_images']
+  for given in (images, jnp.asarray(images)):
+    y = normalize(given, 'mobilenet_v1_075')
+    np.testing.assert_allclose(y, images.astype(np.float64) / 127.5 - 1, atol=1e-6)
+
+
+def test_initial_values_are_pytorchs():
+  """Uniform within 1/sqrt(fan_in) for weights and biases; group norm 1 and 0."""
+  params = init_params(jax.random.key(0), MODEL)
+  layers = [('decoder', layer) for layer in params['decoder'].values()]
+  for block in params['encoder'].values():
+    layers += [(n, layer) for n, layer in block.items()]
+  assert len(layers) == 4 + 5 * 6
+  seen = []
+  for kind, layer in layers:
+    if kind.startswith('norm'):
+      assert (layer['scale'] == 1).all() and (layer['bias'] == 0).all()
+      continue
+    (height, width, channels, _), *_ = (a.shape for n, a in layer.items() if 'kernel' in n)
+    bound = (height * width * channels) ** -0.5
+    for leaf in layer.values():
+      assert leaf.dtype == jnp.float32
+      assert np.abs(leaf).max() <= bound * (1 + 1e-6)
+      if leaf.size > 1000:
+        assert np.abs(leaf).max() > 0.99 * bound
+        np.testing.assert_allclose(leaf.std(), bound / 3**0.5, rtol=0.1)
+        assert abs(leaf.mean()) < 0.1 * bound
+      seen.append(np.asarray(leaf).ravel()[:2] / bound)
+  assert len(np.unique(np.round(seen, 6), axis=0)) == len(seen), 'two layers share their draw'
+
+
+def test_initial_values_can_be_traced():
+  params = jax.eval_shape(functools.partial(init_params, model=MODEL), jax.random.key(0))
+  expected = init_params(jax.random.key(0), MODEL)
+  assert params == jax.eval_shape(lambda: expected)
+
+
+def test_initial_values_follow_the_key(initial):
+  backbone, kernels = initial[1], []
+  for seed in (0, 0, 1):
+    state = create_train_state(
+      jax.random.key(seed), model=MODEL, backbone=backbone, tx=optax.sgd(1)
+    )
+    kernels.append(state.params['decoder']['conv0']['kernel'])
+  np.testing.assert_array_equal(kernels[0], kernels[1])
+  assert (kernels[0] != kernels[2]).mean() > 0.99
+  assert state.step == 0
+  assert state.variables.keys() == {'params', 'backbone'}
+  jax.tree.map(np.testing.assert_array_equal, state.backbone, backbone)

@@ -1,0 +1,122 @@
+"""The conventions that every file keeps to."""
+
+import ast
+import importlib
+import inspect
+import pathlib
+import pkgutil
+
+import pytest
+
+import data_pipelines
+import hsnet_jax
+
+ROOT = pathlib.Path(__file__).resolve().parents[1]
+FOLDERS = ('hsnet_jax', 'data_pipelines', 'experiments', 'tests')
+SOURCES = sorted(path for folder in FOLDERS for path in (ROOT / folder).rglob('*.py'))
+MAX_FILE, MAX_FUNCTION = 350, 60
+
+# The design gives these operands, which are arrays and no options, a default.
+OPERANDS = {'bias', 'ignore', 'valid', 'backbone', 'classes'}
+
+
+def modules(package):
+  """All modules of a package, itself included."""
+  names = [m.name for m in pkgutil.walk_packages(package.__path__, package.__name__ + '.')]
+  return [package, *map(importlib.import_module, names)]
+
+
+def public_functions(package):
+  """(qualified name, function) of all public functions and methods that a package defines."""
+  for module in modules(package):
+    for name, value in vars(module).items():
+      if name.startswith('_') or getattr(value, '__module__', None) != module.__name__:
+        continue
+      if inspect.isfunction(value):
+        yield f'{module.__name__}.{name}', value
+      elif inspect.isclass(value):
+        for method, function in vars(value).items():
+          function = getattr(function, '__func__', function)  # what a class method wraps
+          if not method.startswith('_') and inspect.isfunction(function):
+            yield f'{module.__name__}.{name}.{method}', function
+
+
+LIBRARY = dict(public_functions(hsnet_jax))
+
+
+@pytest.mark.parametrize('name', hsnet_jax.__all__)
+def test_flat_names_are_documented(name):
+  assert inspect.getdoc(getattr(hsnet_jax, name)), f'hsnet_jax.{name} has no docstring'
+
+
+@pytest.mark.parametrize('package', [hsnet_jax, data_pipelines])
+def test_modules_and_functions_are_documented(package):
+  missing = [m.__name__ for m in modules(package) if not m.__doc__]
+  # A method documented where it is first declared needs no second docstring.
+  missing += [name for name, f in public_functions(package) if not inspect.getdoc(f)]
+  assert not missing
+
+
+@pytest.mark.parametrize('path', sorted((ROOT / 'experiments').glob('*.py')), ids=lambda p: p.stem)
+def test_scripts_are_documented(path):
+  # Read, not imported: scripts have flags of the same names.
+  tree = ast.parse(path.read_text(encoding='utf-8'))
+  assert ast.get_docstring(tree)
+  for node in tree.body:
+    if isinstance(node, ast.FunctionDef | ast.ClassDef) and not node.name.startswith('_'):
+      assert ast.get_docstring(node), node.name
+
+
+def test_options_are_keyword_only():
+  wrong = []
+  for name, function in LIBRARY.items():
+    for p in inspect.signature(function).parameters.values():
+      option = p.default is not p.empty and p.name not in OPERANDS
+      if option and p.kind is p.POSITIONAL_OR_KEYWORD:
+        wrong.append(f'{name}: {p.name}')
+  assert not wrong
+
+
+def test_key_comes_first():
+  for name, function in LIBRARY.items():
+    names = [p for p in inspect.signature(function).parameters if p not in ('self', 'cls')]
+    assert 'key' not in names or names[0] == 'key', name
+
+
+def test_files_and_functions_are_short():
+  long = []
+  for path in SOURCES:
+    text = path.read_text(encoding='utf-8')
+    if text.count('\n') > MAX_FILE:
+      long.append(str(path))
+    for node in ast.walk(ast.parse(text)):
+      if isinstance(node, ast.FunctionDef | ast.AsyncFunctionDef):
+        if node.end_lineno - node.lineno + 1 > MAX_FUNCTION:
+          long.append(f'{path}: {node.name}')
+  assert not long
+
+
+def test_no_file_names_a_folder_that_only_its_author_has():
+  """Examples and defaults must work in any checkout: paths are relative to it, or flags."""
+  # Spelt in parts, so that this file does not hold them.
+  private = ('home', 'Users', 'root', 'tmp', 'mnt', 'scratch', 'work')
+  places = ['/' + name + '/' for name in private]
+  documents = [ROOT / n for n in ('Makefile', 'pyproject.toml', 'README.md', 'requirements.txt')]
+  for path in [*SOURCES, *documents]:
+    text = path.read_text(encoding='utf-8')
+    assert not [p for p in places if p in text], path
+
+
+def test_rooms_import_downwards_only():
+  above = {
+    'hsnet_jax': {'data_pipelines', 'experiments', 'tests'},
+    'data_pipelines': {'experiments', 'tests'},
+    'experiments': {'tests'},
+  }
+  for path in SOURCES:
+    folder = path.relative_to(ROOT).parts[0]
+    for node in ast.walk(ast.parse(path.read_text(encoding='utf-8'))):
+      names = [node.module or ''] if isinstance(node, ast.ImportFrom) else []
+      names += [alias.name for alias in node.names] if isinstance(node, ast.Import) else []
+      wrong = {name.split('.')[0] for name in names} & above.get(folder, set())
+      assert not wrong, f'{path} imports {wrong}'
