@@ -42,6 +42,7 @@ from experiments.models import check_image_size, count_parameters, describe_devi
 from experiments.run_folder import check_run_folder, clear_run, read_validations
 from experiments.runlog import RunLog, progress_bar
 from hsnet_jax import checkpoints, training
+from hsnet_jax.averaging import average_params
 from hsnet_jax.errors import InputError
 from hsnet_jax.model import HSNet
 
@@ -53,6 +54,14 @@ _SCHEDULE = flags.DEFINE_enum(
   ['constant', 'cosine'],
   'Of the learning rate; cosine falls to 0 at the last step. Default: constant, as published'
   ' (shapes: cosine).',
+)
+_EMA = flags.DEFINE_float(
+  'ema',
+  0.0,
+  'Decay of a moving average of the parameters that is validated and kept as the best in their'
+  ' place; 0: none, as published. 0.99 averages about 100 steps.',
+  lower_bound=0.0,
+  upper_bound=0.9999,
 )
 _EPOCHS = flags.DEFINE_integer(
   'epochs', None, 'Passes over the training list. Default: 2000 (shapes: 6).', lower_bound=1
@@ -149,6 +158,7 @@ def _config(benchmark: Benchmark, fold: int) -> dict:
     'batch_size': common.BATCH_SIZE.value or recipe.batch_size,
     'learning_rate': _LEARNING_RATE.value,
     'schedule': _SCHEDULE.value or recipe.schedule,
+    'ema': _EMA.value,
     'protocol': common.PROTOCOL.value,
     'seed': _SEED.value,
     'validation': _VALIDATION.value,
@@ -177,6 +187,8 @@ def _state(benchmark: Benchmark, config: dict) -> training.TrainState:
     rate = optax.cosine_decay_schedule(rate, config['schedule_steps'])
   model = HSNet(name, mask_support=config['mask_support'])
   tx = optax.adam(rate)
+  if config['ema']:
+    tx = optax.chain(tx, average_params(decay=config['ema']))
   # Copies: the step reuses the state's memory, where no two arrays may share theirs.
   weights = jax.tree.map(jnp.array, weights)
   key = jax.random.key(config['seed'])
@@ -223,7 +235,7 @@ def _hooks(benchmark: Benchmark, config: dict, val, run_dir: pathlib.Path) -> Ho
   def validate(state: training.TrainState):
     with progress_bar(config['val_episodes'], unit='episode', desc='validation') as bar:
       return evaluate(
-        lambda batch: eval_step(state.variables, batch, model=state.model),
+        lambda batch: eval_step(state.eval_variables, batch, model=state.model),
         val,
         benchmark,
         classes=classes,
@@ -235,9 +247,9 @@ def _hooks(benchmark: Benchmark, config: dict, val, run_dir: pathlib.Path) -> Ho
     path = run_dir / 'checkpoints' / name
     checkpoints.save_checkpoint(
       path,
-      state.variables,
-      config={**config, 'figures': figures},
       # The best is to be used, the last to be gone on from.
+      state.variables if name == 'last' else state.eval_variables,
+      config={**config, 'figures': figures},
       opt_state=state.opt_state if name == 'last' else None,
       step=step,
     )

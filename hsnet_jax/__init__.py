@@ -3,6 +3,7 @@
 Images are NHWC; 4D tensors `[B, Hq, Wq, Hs, Ws, C]`, query first; kernels HWIO.
 """
 
+from hsnet_jax.averaging import average_params, averaged_params
 from hsnet_jax.backbones import BACKBONES, Backbone, get_backbone
 from hsnet_jax.conv4d import center_pivot_conv4d, full_conv4d, separable_conv4d
 from hsnet_jax.convolution import conv2d, depthwise_conv2d
@@ -54,6 +55,8 @@ __all__ = [
   'Segmentation',
   'SupportSet',
   'TrainState',
+  'average_params',
+  'averaged_params',
   'center_pivot_conv4d',
   'combine_shots',
   'confusion_counts',

@@ -19,6 +19,7 @@ from flax.traverse_util import flatten_dict, unflatten_dict
 from jax import lax
 from jaxtyping import Array, Float, UInt8
 
+from hsnet_jax.averaging import averaged_params
 from hsnet_jax.backbones import get_backbone
 from hsnet_jax.encoder import fan_in_bound
 from hsnet_jax.inference import combine_shots, mean_margin, predict_episodes
@@ -52,6 +53,12 @@ class TrainState(flax.struct.PyTreeNode):
   def variables(self) -> dict[str, Any]:
     """What `HSNet.apply` takes."""
     return {'params': self.params, 'backbone': self.backbone}
+
+  @property
+  def eval_variables(self) -> dict[str, Any]:
+    """The same for testing: with the optimizer's average of the parameters where it keeps one."""
+    params = averaged_params(self.opt_state, self.params)
+    return {'params': params, 'backbone': self.backbone}
 
 
 def normalize(
