@@ -4,57 +4,108 @@ A new benchmark is one module with a subclass of `Benchmark` and one row in `BEN
 """
 
 import abc
+import dataclasses
+import importlib
 import os
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Iterable, Mapping
+from pathlib import Path
 
 import numpy as np
 from jaxtyping import Integer, UInt8
 
+from data_pipelines import images
 from data_pipelines.episodes import Episode, published_episodes
 from data_pipelines.splits import Split
+from data_pipelines.transforms import BOUNDARY
 from hsnet_jax.errors import InputError
 
-SPLITS = ('trn', 'val')
+# Where an encoded image or mask is: a file, or its bytes under a name for messages.
+Source = Path | images.Encoded
 
 
 class Benchmark(abc.ABC):
   """Images with labels, and folds that keep the classes of testing out of training.
+
+  Lists and images are apart: the lists alone make the episodes, and a prepared set
+  (`data_pipelines.prepared`) takes the place of the folder that images are read from.
 
   Attributes:
     name: the name in the table, which a checkpoint records.
     num_classes: how many classes; class_id counts from 0.
     num_folds: how many folds.
     class_names: the name of each class_id.
+    splits: the lists of a fold: 'trn' to train on, the others to test on.
+    boundary: the label of pixels that the annotation leaves open; None where there are none.
+    published_count: how many test episodes the published protocol has; None for each image of
+      the list once.
   """
 
   name: str
   num_classes: int
   num_folds: int
   class_names: tuple[str, ...]
+  splits: tuple[str, ...] = ('trn', 'val')
+  boundary: int | None = BOUNDARY
+  published_count: int | None = 1000
 
   @abc.abstractmethod
   def split(self, fold: int, name: str) -> Split:
-    """The list of a fold: 'trn' to train on, 'val' to test on; their classes never meet."""
+    """A list of a fold, one of `splits`; the classes of 'trn' are in no other."""
 
-  @abc.abstractmethod
+  def encoded(self, image_name: str) -> tuple[Source, Source]:
+    """Where an image and its mask are, encoded as they came."""
+    raise NotImplementedError(f'{self.name} has no encoded images')
+
+  def decode(
+    self, image_name: str, image: Source, mask: Source
+  ) -> tuple[UInt8[np.ndarray, 'h w 3'], Integer[np.ndarray, 'h w']]:
+    """From what `encoded` gives, or a copy of it, to what `load` returns."""
+    del image_name
+    return images.read_pair(image, mask)
+
   def load(self, image_name: str) -> tuple[UInt8[np.ndarray, 'h w 3'], Integer[np.ndarray, 'h w']]:
     """Reads an image and its label at their own size.
 
-    A label holds 0 for the background, class_id + 1 for a class, and 255 where the annotation
-    leaves a pixel open. Called from several threads at once.
+    A label holds 0 for the background, class_id + 1 for a class, and `boundary` where the
+    annotation leaves a pixel open. Called from several threads at once.
     """
+    return self.decode(image_name, *self.encoded(image_name))
 
-  def test_classes(self, fold: int) -> tuple[int, ...]:
-    """The classes that the fold is tested on: `n * fold ... n * (fold + 1) - 1`, n to a fold."""
-    self.check_fold(fold)
+  def image_names(self) -> tuple[str, ...]:
+    """Every image of every list once, in the order of the lists: what a prepared set holds."""
+    lists = (self.split(fold, name) for fold in range(self.num_folds) for name in self.splits)
+    return tuple(dict.fromkeys(name for split in lists for name, _ in split.items))
+
+  def test_classes(self, fold: int, split: str = 'val') -> tuple[int, ...]:
+    """The classes that a fold's list is of: `n * fold ... n * (fold + 1) - 1`, n to a fold."""
+    self.check_split(fold, split)
     per_fold = self.num_classes // self.num_folds
     return tuple(range(fold * per_fold, (fold + 1) * per_fold))
 
   def test_episodes(
-    self, fold: int, *, shots: int = 1, count: int = 1000, distinct: bool = False
+    self,
+    fold: int,
+    *,
+    split: str = 'val',
+    shots: int = 1,
+    count: int | None = None,
+    distinct: bool = False,
   ) -> tuple[Episode, ...]:
-    """The published test episodes of a fold; see `episodes.published_episodes`."""
-    return published_episodes(self.split(fold, 'val'), shots=shots, count=count, distinct=distinct)
+    """The published test episodes of a fold; see `episodes.published_episodes`.
+
+    Args:
+      fold: the fold.
+      split: the list to draw from.
+      shots: supports per episode.
+      count: how many; None for as many as published.
+      distinct: whether the supports of an episode must differ from one another.
+
+    Returns:
+      The episodes.
+    """
+    items = self.split(fold, split)
+    count = count or self.published_count or len(items.items)
+    return published_episodes(items, shots=shots, count=count, distinct=distinct)
 
   def check_images(self, image_names: Iterable[str]) -> None:
     """Raises InputError where an image or its mask is missing, before a long run starts."""
@@ -63,54 +114,57 @@ class Benchmark(abc.ABC):
   def check_fold(self, fold: int) -> None:
     """Raises InputError unless the benchmark has this fold."""
     if not 0 <= fold < self.num_folds:
-      raise InputError(
-        f'fold {fold} is out of range: {self.name} has folds 0 to {self.num_folds - 1}'
-      )
+      folds = f'folds 0 to {self.num_folds - 1}' if self.num_folds > 1 else 'fold 0 alone'
+      raise InputError(f'fold {fold} is out of range: {self.name} has {folds}')
 
   def check_split(self, fold: int, name: str) -> None:
     """Raises InputError unless the benchmark has this fold and a list of this name."""
     self.check_fold(fold)
-    if name not in SPLITS:
-      raise InputError(f'no split {name!r}: {self.name} has {" and ".join(SPLITS)}')
+    if name not in self.splits:
+      raise InputError(f'no split {name!r}: {self.name} has {" and ".join(self.splits)}')
 
 
 Paths = str | os.PathLike | None
 
 
-def _pascal(data_dir: Paths, splits_dir: Paths) -> Benchmark:
-  from data_pipelines.pascal import Pascal5i
+@dataclasses.dataclass(frozen=True)
+class Row:
+  """Where a benchmark is, and what it is made from.
 
-  if data_dir is None:
-    raise InputError(
-      'benchmark pascal needs --data_dir: the folder that holds JPEGImages and SegmentationClassAug'
-    )
-  if splits_dir is None:
-    raise InputError('benchmark pascal needs --splits_dir: the folder that holds pascal/')
-  return Pascal5i(data_dir, splits_dir)
+  Attributes:
+    module: the module under `data_pipelines`, imported when the benchmark is asked for, so that
+      one benchmark's needs are not another's.
+    cls: its class there, made as `cls(data_dir, splits_dir)`; `data_dir` may be None where only
+      the lists are wanted. One that needs neither is made without arguments.
+    data: what `--data_dir` must hold; empty where the benchmark reads no folder.
+    lists: the folder of its lists in `--splits_dir`; empty where it makes its own.
+  """
+
+  module: str
+  cls: str
+  data: str = ''
+  lists: str = ''
 
 
-def _shapes(data_dir: Paths, splits_dir: Paths) -> Benchmark:
-  from data_pipelines.shapes import Shapes
-
-  if data_dir is not None or splits_dir is not None:
-    raise InputError('benchmark shapes draws its own images: leave out --data_dir and --splits_dir')
-  return Shapes()
-
-
-# Each row imports its module only when asked, so that one benchmark's needs are not another's.
-BENCHMARKS: Mapping[str, Callable[[Paths, Paths], Benchmark]] = {
-  'pascal': _pascal,
-  'shapes': _shapes,
+BENCHMARKS: Mapping[str, Row] = {
+  'pascal': Row('pascal', 'Pascal5i', 'JPEGImages and SegmentationClassAug', 'pascal'),
+  'coco': Row('coco', 'Coco20i', 'train2014, val2014 and annotations', 'coco'),
+  'fss': Row('fss', 'Fss1000', 'a folder for each class', 'fss'),
+  'folder': Row('folder', 'Folder', 'class_name/name.jpg with class_name/name.png, or JSON labels'),
+  'shapes': Row('shapes', 'Shapes'),
 }
 
 
-def make_benchmark(name: str, *, data_dir: Paths = None, splits_dir: Paths = None) -> Benchmark:
+def make_benchmark(
+  name: str, *, data_dir: Paths = None, splits_dir: Paths = None, lists_only: bool = False
+) -> Benchmark:
   """Makes a benchmark by its name.
 
   Args:
     name: a key of `BENCHMARKS`.
     data_dir: the benchmark's own folder of images, where it has one.
     splits_dir: the folder that holds a folder of lists for each benchmark (`pascal/` ...).
+    lists_only: whether the images are left alone: published lists need no `data_dir` then.
 
   Returns:
     The benchmark.
@@ -120,4 +174,16 @@ def make_benchmark(name: str, *, data_dir: Paths = None, splits_dir: Paths = Non
   """
   if name not in BENCHMARKS:
     raise InputError(f'no benchmark {name!r}; there are {", ".join(sorted(BENCHMARKS))}')
-  return BENCHMARKS[name](data_dir, splits_dir)
+  row = BENCHMARKS[name]
+  cls = getattr(importlib.import_module(f'data_pipelines.{row.module}'), row.cls)
+  if not row.data:
+    if data_dir is not None or splits_dir is not None:
+      raise InputError(
+        f'benchmark {name} draws its own images: leave out --data_dir and --splits_dir'
+      )
+    return cls()
+  if data_dir is None and not (lists_only and row.lists):
+    raise InputError(f'benchmark {name} needs --data_dir: the folder that holds {row.data}')
+  if splits_dir is None and row.lists:
+    raise InputError(f'benchmark {name} needs --splits_dir: the folder that holds {row.lists}/')
+  return cls(data_dir, splits_dir)

@@ -11,7 +11,7 @@ from collections.abc import Iterable
 
 import numpy as np
 
-from data_pipelines.benchmarks import Benchmark
+from data_pipelines.benchmarks import Benchmark, Source
 from data_pipelines.splits import Split, trainable
 
 
@@ -37,10 +37,11 @@ class HeldOut(Benchmark):
     self.num_classes = benchmark.num_classes
     self.num_folds = benchmark.num_folds
     self.class_names = benchmark.class_names
+    self.boundary = benchmark.boundary
 
-  def test_classes(self, fold: int) -> tuple[int, ...]:
+  def test_classes(self, fold: int, split: str = 'val') -> tuple[int, ...]:
     """The classes held out that are in the test list; a list may lack some."""
-    return tuple(self.split(fold, 'val').by_class)
+    return tuple(self.split(fold, split).by_class)
 
   def split(self, fold: int, name: str) -> Split:
     """See `Benchmark.split`; both lists are parts of the benchmark's training list."""
@@ -54,6 +55,10 @@ class HeldOut(Benchmark):
   def load(self, image_name: str) -> tuple[np.ndarray, np.ndarray]:
     """See `Benchmark.load`."""
     return self._benchmark.load(image_name)
+
+  def encoded(self, image_name: str) -> tuple[Source, Source]:
+    """See `Benchmark.encoded`."""
+    return self._benchmark.encoded(image_name)
 
   def check_images(self, image_names: Iterable[str]) -> None:
     """See `Benchmark.check_images`."""

@@ -12,19 +12,39 @@ In both cases the mask decides where its size fits one grid alone: `read_pair` k
 aligned.
 """
 
+import dataclasses
+import io
 import os
 import warnings
 from collections.abc import Callable
 from pathlib import Path
 
 import numpy as np
-from jaxtyping import UInt8
+from jaxtyping import Integer, UInt8
 from PIL import Image
 
 from data_pipelines.transforms import BOUNDARY
 from hsnet_jax.errors import InputError
 
-PathLike = str | os.PathLike
+
+@dataclasses.dataclass(frozen=True)
+class Encoded:
+  """An encoded image in memory, which every function here takes in place of a path.
+
+  Attributes:
+    data: the file's bytes.
+    name: what messages call it.
+  """
+
+  data: bytes
+  name: str
+
+  def __str__(self) -> str:
+    """The name."""
+    return self.name
+
+
+PathLike = str | os.PathLike | Encoded
 
 _ORIENTATION = 0x0112
 _UPRIGHT = {
@@ -158,7 +178,7 @@ def read_pair(
     InputError: a file cannot be read, the mask is missing, or its size is not the image's.
   """
   image = _open(image_path)
-  if not Path(mask_path).exists():
+  if not isinstance(mask_path, Encoded) and not Path(mask_path).exists():
     raise InputError(f'{mask_path}: no such file; the image {image_path} needs its mask there')
   mask = read(mask_path)
   stored, turn = image.size, _turn(image)
@@ -176,20 +196,36 @@ def read_pair(
   return _rgb(image, image_path), mask
 
 
+def encode_png(array: Integer[np.ndarray, 'h w *channels'], *, name: str) -> Encoded:
+  """Encodes an RGB image, or a label of up to 16 bits, without loss.
+
+  Args:
+    array: uint8 [h, w, 3], or whole numbers from 0 to 65535 [h, w].
+    name: what messages call the result.
+
+  Returns:
+    The PNG; `read_image` or `read_label` gives the array back.
+  """
+  narrow = array.ndim == 3 or not array.size or array.max() < 256
+  out = io.BytesIO()
+  Image.fromarray(array.astype(np.uint8 if narrow else np.uint16)).save(out, 'PNG')
+  return Encoded(out.getvalue(), name)
+
+
 def _open(path: PathLike) -> Image.Image:
   """Decodes a file whole, or raises one InputError that says what is wrong with it."""
   try:
-    with Image.open(path) as image:
+    with Image.open(io.BytesIO(path.data) if isinstance(path, Encoded) else path) as image:
       image.load()
       return image
   except Exception as error:  # Pillow's readers raise nearly anything on a damaged file.
-    raise InputError(f'{path}: {_reason(Path(path), error)}') from error
+    raise InputError(f'{path}: {_reason(path, error)}') from error
 
 
-def _reason(path: Path, error: Exception) -> str:
+def _reason(path: PathLike, error: Exception) -> str:
   if isinstance(error, OSError) and error.errno is not None:
     return f'cannot be read ({error.strerror}); check the path'
-  if path.stat().st_size == 0:
+  if (len(path.data) if isinstance(path, Encoded) else Path(path).stat().st_size) == 0:
     return 'the file is empty; fetch or save the image again'
   if isinstance(error, Image.UnidentifiedImageError):
     return 'not an image of a known format; save it as JPEG or PNG'

@@ -210,5 +210,6 @@ class _ReadEpisode(grain.transforms.Map):
       [pairs[name] for name in episode.supports],
       class_id=episode.class_id,
       size=self.size,
+      boundary=self.benchmark.boundary,
     )
     return {**arrays, 'class_id': np.int32(episode.class_id), 'index': np.int32(index)}

@@ -4,10 +4,7 @@ import os
 from collections.abc import Iterable
 from pathlib import Path
 
-import numpy as np
-from jaxtyping import UInt8
-
-from data_pipelines import images, splits
+from data_pipelines import files, splits
 from data_pipelines.benchmarks import Benchmark
 from hsnet_jax.errors import InputError
 
@@ -39,17 +36,18 @@ class Pascal5i(Benchmark):
     'pottedplant', 'sheep', 'sofa', 'train', 'tvmonitor',
   )  # fmt: skip
 
-  def __init__(self, data_dir: str | os.PathLike, splits_dir: str | os.PathLike):
-    """Checks that the folders are there; images are read by `load`."""
-    data, lists = (Path(os.path.expanduser(folder)) for folder in (data_dir, splits_dir))
-    self._images, self._labels = data / IMAGES, data / LABELS
-    self._lists = lists / self.name
-    for folder in (self._images, self._labels):
-      if not folder.is_dir():
-        raise InputError(
-          f'{folder}: no such folder; --data_dir must name the folder that holds {IMAGES} and'
-          f' {LABELS}'
-        )
+  def __init__(self, data_dir: str | os.PathLike | None, splits_dir: str | os.PathLike):
+    """Checks that the folders are there; without `data_dir` there are lists alone."""
+    self._lists = Path(os.path.expanduser(splits_dir)) / self.name
+    if data_dir is not None:
+      data = Path(os.path.expanduser(data_dir))
+      self._images, self._labels = data / IMAGES, data / LABELS
+      for folder in (self._images, self._labels):
+        if not folder.is_dir():
+          raise InputError(
+            f'{folder}: no such folder; --data_dir must name the folder that holds {IMAGES} and'
+            f' {LABELS}'
+          )
     if not self._lists.is_dir():
       raise InputError(
         f'{self._lists}: no such folder; --splits_dir must name the folder that holds {self.name}/'
@@ -62,28 +60,13 @@ class Pascal5i(Benchmark):
     items = [item for f in folds for item in self._read_list(name, f)]
     return splits.Split(f'{self.name} fold {fold} {name}', tuple(items), self.class_names)
 
-  def load(self, image_name: str) -> tuple[UInt8[np.ndarray, 'h w 3'], UInt8[np.ndarray, 'h w']]:
-    """See `Benchmark.load`; raises InputError for a file that is missing, damaged or misfit."""
-    return images.read_pair(*self._paths(image_name))
+  def encoded(self, image_name: str) -> tuple[Path, Path]:
+    """See `Benchmark.encoded`: the photograph and its palette mask."""
+    return self._images / f'{image_name}.jpg', self._labels / f'{image_name}.png'
 
   def check_images(self, image_names: Iterable[str]) -> None:
     """See `Benchmark.check_images`."""
-    names = list(image_names)
-    # Two listings are quicker than thousands of look-ups.
-    for column, folder in enumerate((self._images, self._labels)):
-      present = {entry.name for entry in os.scandir(folder)}
-      paths = dict.fromkeys(self._paths(name)[column] for name in names)
-      missing = [path for path in paths if path.name not in present]
-      if missing:
-        more = f' (and {len(missing) - 1} more)' if len(missing) > 1 else ''
-        what = 'image' if column == 0 else 'mask of a listed image'
-        raise InputError(
-          f'{missing[0]}{more}: no such {what}; complete --data_dir or narrow the lists of'
-          ' --splits_dir'
-        )
-
-  def _paths(self, image_name: str) -> tuple[Path, Path]:
-    return self._images / f'{image_name}.jpg', self._labels / f'{image_name}.png'
+    files.check_listed(self.encoded(name) for name in image_names)
 
   def _read_list(self, name: str, fold: int) -> tuple[tuple[str, int], ...]:
     path = self._lists / name / f'fold{fold}.txt'

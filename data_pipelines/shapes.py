@@ -21,6 +21,7 @@ import numpy as np
 
 from data_pipelines import shapes_render as render
 from data_pipelines.benchmarks import Benchmark
+from data_pipelines.images import Encoded, encode_png
 from data_pipelines.shapes_outlines import CLASSES, uniform
 from data_pipelines.splits import Split
 from hsnet_jax.errors import InputError
@@ -120,6 +121,13 @@ class Shapes(Benchmark):
       while len(self._cache) > self._cache_images:
         self._cache.popitem(last=False)
     return drawn
+
+  def encoded(self, image_name: str) -> tuple[Encoded, Encoded]:
+    """See `Benchmark.encoded`: the drawn picture and its label as PNG."""
+    return tuple(
+      encode_png(array, name=f'{image_name}{ending}')
+      for array, ending in zip(self.load(image_name), ('.png', '_label.png'), strict=True)
+    )
 
   def _draw(self, image_name: str) -> tuple[np.ndarray, np.ndarray]:
     class_name, _, number = image_name.rpartition('_')

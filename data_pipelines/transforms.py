@@ -56,19 +56,21 @@ def resize_mask(
 
 
 def class_mask(
-  label: Integer[np.ndarray, 'h w'], class_id: int
+  label: Integer[np.ndarray, 'h w'], class_id: int, *, boundary: int | None = BOUNDARY
 ) -> tuple[UInt8[np.ndarray, 'h w'], UInt8[np.ndarray, 'h w']]:
   """Where a label shows the class, and where it leaves open what it shows.
 
   Args:
-    label: 0 background, class_id + 1 a class, 255 left open.
+    label: 0 background, class_id + 1 a class, `boundary` left open.
     class_id: the class, from 0.
+    boundary: the value of open pixels; None where the benchmark has none.
 
   Returns:
     mask, 1 on the class; ignore, 1 where the label is open. An open pixel is background in the
     mask: that is how the loss and the supports take it, while the metrics leave it out.
   """
-  return (label == class_id + 1).view(np.uint8), (label == BOUNDARY).view(np.uint8)
+  ignore = np.zeros(label.shape, bool) if boundary is None else label == boundary
+  return (label == class_id + 1).view(np.uint8), ignore.view(np.uint8)
 
 
 def episode_arrays(
@@ -77,6 +79,7 @@ def episode_arrays(
   *,
   class_id: int,
   size: tuple[int, int],
+  boundary: int | None = BOUNDARY,
 ) -> dict[str, np.ndarray]:
   """Makes the arrays of one episode.
 
@@ -85,12 +88,13 @@ def episode_arrays(
     supports: the image and label of each of the K supports, each at any size.
     class_id: the class to segment.
     size: (height, width) of the arrays.
+    boundary: the label of open pixels, as `class_mask` takes it.
 
   Returns:
     query_image [H, W, 3], query_mask and query_ignore [H, W], support_images [K, H, W, 3],
     support_masks [K, H, W]; all uint8, masks in {0, 1}.
   """
-  mask, ignore = class_mask(resize_mask(query[1], size), class_id)
+  mask, ignore = class_mask(resize_mask(query[1], size), class_id, boundary=boundary)
   return {
     'query_image': resize_image(query[0], size),
     'query_mask': mask,
