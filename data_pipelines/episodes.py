@@ -5,6 +5,7 @@ published one. Training episodes are stateless: each is a function of the list, 
 query and a generator of its own, so any of them can be made alone, in any order, on any worker.
 """
 
+from collections.abc import Iterable, Mapping, Sequence
 from typing import NamedTuple
 
 import numpy as np
@@ -28,9 +29,15 @@ class Episode(NamedTuple):
 
 
 def published_episodes(
-  split: Split, *, shots: int = 1, count: int = 1000, seed: int = 0, distinct: bool = False
+  split: Split,
+  *,
+  shots: int = 1,
+  count: int = 1000,
+  seed: int = 0,
+  distinct: bool = False,
+  candidates: Mapping[int, Sequence[str]] | None = None,
 ) -> tuple[Episode, ...]:
-  """The test episodes of PASCAL-5i in the published manner.
+  """The test episodes of PASCAL-5i and FSS-1000 in the published manner.
 
   Query i is item `i mod n` of the list. Supports are drawn from the images of its class by one
   `numpy.random.RandomState(seed)` walked in order, a legacy `choice(list, 1, replace=False)` per
@@ -43,6 +50,8 @@ def published_episodes(
     seed: of the draws; the published figure is 0.
     distinct: whether the supports of an episode must differ from one another, too. The published
       protocol lets them repeat.
+    candidates: {class_id: what its supports are drawn from}, where that is not the list in its
+      order.
 
   Returns:
     The episodes, in order; fewer or more of them are a prefix of the same sequence.
@@ -51,20 +60,73 @@ def published_episodes(
     InputError: a listed class has too few images to give an episode its supports.
   """
   _check_positive(shots=shots, count=count)
-  _check_supports(split, shots if distinct else 1)
+  if not split.items:
+    raise InputError(f'{split.name}: the image list is empty; there is no episode to draw')
+  _check_supports(split, split.by_class, shots if distinct else 1)
+  candidates = split.by_class if candidates is None else candidates
   rng = np.random.RandomState(seed)
   episodes = []
   for i in range(count):
     query, class_id = split.items[i % len(split.items)]
-    candidates = split.by_class[class_id]
-    supports: list[str] = []
-    while len(supports) < shots:
-      # Drawing a position takes the same numbers from the generator as drawing from the list.
-      name = candidates[rng.choice(len(candidates), 1, replace=False)[0]]
-      if name != query and not (distinct and name in supports):
-        supports.append(name)
-    episodes.append(Episode(query, tuple(supports), class_id))
+    supports = _draw_supports(rng, candidates[class_id], query, shots, distinct)
+    episodes.append(Episode(query, supports, class_id))
   return tuple(episodes)
+
+
+def class_first_episodes(
+  split: Split,
+  classes: Sequence[int],
+  *,
+  shots: int = 1,
+  count: int = 1000,
+  seed: int = 0,
+  distinct: bool = False,
+) -> tuple[Episode, ...]:
+  """The test episodes of COCO-20i in the published manner.
+
+  For each, one `numpy.random.RandomState(seed)` walked in order draws a class, then a query of it,
+  then its supports, as `published_episodes` does.
+
+  Args:
+    split: the test list of a fold.
+    classes: the fold's classes, in the order that the draw counts them in.
+    shots: supports per episode, K.
+    count: how many episodes.
+    seed: of the draws; the published figure is 0.
+    distinct: whether the supports of an episode must differ from one another, too.
+
+  Returns:
+    The episodes, in order; fewer or more of them are a prefix of the same sequence.
+
+  Raises:
+    InputError: one of the classes has too few images to give an episode its supports.
+  """
+  _check_positive(shots=shots, count=count)
+  _check_supports(split, classes, shots if distinct else 1)
+  rng = np.random.RandomState(seed)
+  episodes = []
+  for _ in range(count):
+    class_id = classes[_draw(rng, len(classes))]
+    names = split.by_class[class_id]
+    query = names[_draw(rng, len(names))]
+    episodes.append(Episode(query, _draw_supports(rng, names, query, shots, distinct), class_id))
+  return tuple(episodes)
+
+
+def _draw(rng: np.random.RandomState, length: int) -> int:
+  """A position; takes the same numbers from the generator as drawing from a list of that length."""
+  return int(rng.choice(length, 1, replace=False)[0])
+
+
+def _draw_supports(
+  rng: np.random.RandomState, names: Sequence[str], query: str, shots: int, distinct: bool
+) -> tuple[str, ...]:
+  supports: list[str] = []
+  while len(supports) < shots:
+    name = names[_draw(rng, len(names))]
+    if name != query and not (distinct and name in supports):
+      supports.append(name)
+  return tuple(supports)
 
 
 def training_episode(
@@ -77,9 +139,12 @@ def training_episode(
 ) -> Episode:
   """A training episode: the list's item `index` as the query, supports drawn from its class.
 
+  Where the list says `class_first`, class and query are drawn as well, and `index` is but the
+  episode's number.
+
   Args:
     split: a training list whose classes have two images at least (`splits.trainable`).
-    index: the query's position in the list.
+    index: the query's position in the list, below `split.epoch_size`.
     rng: the episode's own generator.
     shots: supports per episode, K.
     distinct: whether the supports must differ from one another, too.
@@ -91,7 +156,11 @@ def training_episode(
     InputError: the class has too few images.
   """
   _check_positive(shots=shots)
-  query, class_id = split.items[index]
+  if split.class_first:
+    class_id = tuple(split.by_class)[rng.integers(len(split.by_class))]
+    query = split.by_class[class_id][rng.integers(len(split.by_class[class_id]))]
+  else:
+    query, class_id = split.items[index]
   others = [name for name in split.by_class[class_id] if name != query]
   if distinct:
     others = list(dict.fromkeys(others))
@@ -101,11 +170,9 @@ def training_episode(
   return Episode(query, tuple(others[i] for i in chosen), class_id)
 
 
-def _check_supports(split: Split, needed: int) -> None:
+def _check_supports(split: Split, classes: Iterable[int], needed: int) -> None:
   """Raises for the first class that cannot give every query `needed` other images."""
-  if not split.items:
-    raise InputError(f'{split.name}: the image list is empty; there is no episode to draw')
-  for class_id in split.by_class:
+  for class_id in classes:
     # A redraw could never end where the class has no image but the query.
     if split.class_size(class_id) <= needed:
       raise _too_few(split, class_id, needed)
@@ -113,10 +180,12 @@ def _check_supports(split: Split, needed: int) -> None:
 
 def _too_few(split: Split, class_id: int, needed: int) -> InputError:
   size = split.class_size(class_id)
+  # Where the class is drawn first, each class of the fold has its turn, listed or not.
+  remedy = '' if split.class_first else ' or take the class out of it'
   return InputError(
-    f'{split.name}: {split.describe(class_id)} has {size} image{"s" if size > 1 else ""}, so a'
+    f'{split.name}: {split.describe(class_id)} has {size} image{"" if size == 1 else "s"}, so a'
     f' query has no {needed} other{"s" if needed > 1 else ""} as support; add images of this class'
-    ' to the list or take the class out of it'
+    f' to the list{remedy}'
   )
 
 

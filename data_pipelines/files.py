@@ -7,11 +7,37 @@ from pathlib import Path
 from hsnet_jax.errors import InputError
 
 
-def check_listed(pairs: Iterable[tuple[Path, Path]]) -> None:
+def lists_folder(splits_dir: str | os.PathLike, name: str) -> Path:
+  """The folder of a benchmark's published lists.
+
+  Args:
+    splits_dir: `--splits_dir`; may begin with `~`.
+    name: of the benchmark.
+
+  Returns:
+    The folder in it.
+
+  Raises:
+    InputError: there is no such folder.
+  """
+  folder = Path(os.path.expanduser(splits_dir)) / name
+  if not folder.is_dir():
+    raise InputError(
+      f'{folder}: no such folder; --splits_dir must name the folder that holds {name}/'
+    )
+  return folder
+
+
+def lists_alone(name: str) -> InputError:
+  """What to raise where images are asked of a benchmark that was made without `data_dir`."""
+  return InputError(f'benchmark {name} was opened for its lists alone; give --data_dir')
+
+
+def check_listed(pairs: Iterable[tuple[Path, ...]]) -> None:
   """Raises InputError where a listed image or its mask is missing.
 
   Args:
-    pairs: the files of each image and of its mask.
+    pairs: the files of each image and of its mask, or of the image alone.
 
   Raises:
     InputError: names the first missing file and says how many more there are.

@@ -38,7 +38,7 @@ class Pascal5i(Benchmark):
 
   def __init__(self, data_dir: str | os.PathLike | None, splits_dir: str | os.PathLike):
     """Checks that the folders are there; without `data_dir` there are lists alone."""
-    self._lists = Path(os.path.expanduser(splits_dir)) / self.name
+    self._images = self._labels = None
     if data_dir is not None:
       data = Path(os.path.expanduser(data_dir))
       self._images, self._labels = data / IMAGES, data / LABELS
@@ -48,10 +48,7 @@ class Pascal5i(Benchmark):
             f'{folder}: no such folder; --data_dir must name the folder that holds {IMAGES} and'
             f' {LABELS}'
           )
-    if not self._lists.is_dir():
-      raise InputError(
-        f'{self._lists}: no such folder; --splits_dir must name the folder that holds {self.name}/'
-      )
+    self._lists = files.lists_folder(splits_dir, self.name)
 
   def split(self, fold: int, name: str) -> splits.Split:
     """See `Benchmark.split`; raises InputError where a list is missing, damaged or misplaced."""
@@ -62,6 +59,8 @@ class Pascal5i(Benchmark):
 
   def encoded(self, image_name: str) -> tuple[Path, Path]:
     """See `Benchmark.encoded`: the photograph and its palette mask."""
+    if self._images is None:
+      raise files.lists_alone(self.name)
     return self._images / f'{image_name}.jpg', self._labels / f'{image_name}.png'
 
   def check_images(self, image_names: Iterable[str]) -> None:
