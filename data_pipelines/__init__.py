@@ -6,26 +6,44 @@ Example:
 """
 
 from data_pipelines.benchmarks import BENCHMARKS, Benchmark, make_benchmark
-from data_pipelines.episodes import Episode, published_episodes, training_episode
+from data_pipelines.coco import Coco20i
+from data_pipelines.episodes import (
+  Episode,
+  class_first_episodes,
+  published_episodes,
+  training_episode,
+)
+from data_pipelines.fss import Fss1000
 from data_pipelines.heldout import HeldOut
 from data_pipelines.images import mask_values, read_image, read_label, read_mask, read_pair
 from data_pipelines.loader import Batches, eval_batches, train_batches
 from data_pipelines.pascal import Pascal5i
-from data_pipelines.splits import Split, read_pascal_list, trainable
+from data_pipelines.splits import (
+  Split,
+  read_coco_list,
+  read_fss_list,
+  read_pascal_list,
+  trainable,
+)
 from data_pipelines.transforms import resize_image, resize_mask
 
 __all__ = [
   'BENCHMARKS',
   'Batches',
   'Benchmark',
+  'Coco20i',
   'Episode',
+  'Fss1000',
   'HeldOut',
   'Pascal5i',
   'Split',
+  'class_first_episodes',
   'eval_batches',
   'make_benchmark',
   'mask_values',
   'published_episodes',
+  'read_coco_list',
+  'read_fss_list',
   'read_image',
   'read_label',
   'read_mask',

@@ -9,7 +9,8 @@ A batch is a dict of NumPy arrays; B episodes, K shots, images of H x W:
     support_masks   uint8 [B, K, H, W]
     class_id        int32 [B]              from 0
     index           int32 [B]              testing: the episode's number; training: the query's
-                                           position in the training list
+                                           position in the training list, or with `class_first`
+                                           the episode's number in its epoch
     valid           bool [B]               False for the copies that fill up a short batch
 
 Every batch has the same shapes, so that a step is compiled once: the last batch of an epoch, which
@@ -81,6 +82,9 @@ def train_batches(
 ) -> Batches:
   """Training batches: every listed image is a query once in an epoch, in an order of its own.
 
+  Where the list says `class_first`, each episode draws its class and query instead, and an epoch
+  has as many as the list has images.
+
   Args:
     benchmark: what to read.
     fold: the fold whose classes are kept for testing.
@@ -107,7 +111,7 @@ def train_batches(
   split = trainable(benchmark.split(fold, 'trn'), least=shots + 1 if distinct else 2)
   benchmark.check_images(name for name, _ in split.items)
   episodes = (
-    grain.MapDataset.range(len(split.items))
+    grain.MapDataset.range(split.epoch_size)
     .seed(seed)
     .shuffle()
     .random_map(_SampleEpisode(split, shots, distinct))
