@@ -156,7 +156,12 @@ BENCHMARKS: Mapping[str, Row] = {
 
 
 def make_benchmark(
-  name: str, *, data_dir: Paths = None, splits_dir: Paths = None, lists_only: bool = False
+  name: str,
+  *,
+  data_dir: Paths = None,
+  splits_dir: Paths = None,
+  prepared_dir: Paths = None,
+  lists_only: bool = False,
 ) -> Benchmark:
   """Makes a benchmark by its name.
 
@@ -164,6 +169,7 @@ def make_benchmark(
     name: a key of `BENCHMARKS`.
     data_dir: the benchmark's own folder of images, where it has one.
     splits_dir: the folder that holds a folder of lists for each benchmark (`pascal/` ...).
+    prepared_dir: the folder of prepared sets to take the images from, in place of `data_dir`.
     lists_only: whether the images are left alone: published lists need no `data_dir` then.
 
   Returns:
@@ -175,6 +181,14 @@ def make_benchmark(
   if name not in BENCHMARKS:
     raise InputError(f'no benchmark {name!r}; there are {", ".join(sorted(BENCHMARKS))}')
   row = BENCHMARKS[name]
+  if prepared_dir is not None:
+    if data_dir is not None:
+      raise InputError('--data_dir and --prepared_dir exclude each other: give one of them')
+    own_lists = row.data and not row.lists
+    lists = None if own_lists else make_benchmark(name, splits_dir=splits_dir, lists_only=True)
+    return importlib.import_module('data_pipelines.prepared').open_prepared(
+      name, prepared_dir, lists
+    )
   cls = getattr(importlib.import_module(f'data_pipelines.{row.module}'), row.cls)
   if not row.data:
     if data_dir is not None or splits_dir is not None:

@@ -80,22 +80,24 @@ def read_image(path: PathLike, *, upright: bool = True) -> UInt8[np.ndarray, 'h 
   return _rgb(image, path)
 
 
-def read_label(path: PathLike) -> UInt8[np.ndarray, 'h w']:
+def read_label(path: PathLike, *, largest: int = 255) -> Integer[np.ndarray, 'h w']:
   """Reads a label: the palette index or grey value of each pixel, unchanged.
 
   Args:
     path: a palette or grey image; a colour image whose channels are equal counts as grey.
+    largest: the largest value there may be; beyond 255, labels have 16 bits.
 
   Returns:
-    The values, read-only.
+    The values, uint8 or uint16 by what `largest` needs; read-only.
 
   Raises:
-    InputError: the file cannot be read, is in colour, or has values above 255 or fractions.
+    InputError: the file cannot be read, is in colour, or has values above `largest` or fractions.
   """
   values = _values(_open(path), path)
-  if values.size and values.max() > 255:
-    raise InputError(f'{path}: the mask has values outside 0 to 255; save it with 8 bits')
-  return values.astype(np.uint8, copy=False)
+  if values.size and values.max() > largest:
+    remedy = 'save it with 8 bits' if largest == 255 else 'mend the label'
+    raise InputError(f'{path}: the mask has values outside 0 to {largest}; {remedy}')
+  return values.astype(np.uint8 if largest < 256 else np.uint16, copy=False)
 
 
 def mask_values(path: PathLike) -> list[int]:
@@ -157,7 +159,7 @@ def read_pair(
   *,
   upright: bool = False,
   read: Callable[[PathLike], np.ndarray] = read_label,
-) -> tuple[UInt8[np.ndarray, 'h w 3'], UInt8[np.ndarray, 'h w']]:
+) -> tuple[UInt8[np.ndarray, 'h w 3'], Integer[np.ndarray, 'h w']]:
   """Reads a photograph and what was drawn on it, on one pixel grid.
 
   Annotation tools differ in whether they follow the EXIF orientation. Where the mask's size fits
@@ -204,7 +206,7 @@ def encode_png(array: Integer[np.ndarray, 'h w *channels'], *, name: str) -> Enc
     name: what messages call the result.
 
   Returns:
-    The PNG; `read_image` or `read_label` gives the array back.
+    The PNG; `read_image` or `read_label` (with `largest=65535`) gives the array back.
   """
   narrow = array.ndim == 3 or not array.size or array.max() < 256
   out = io.BytesIO()

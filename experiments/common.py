@@ -54,6 +54,11 @@ DATA_DIR = flags.DEFINE_string(
 SPLITS_DIR = flags.DEFINE_string(
   'splits_dir', None, 'Folder of the published lists, the one that holds pascal/.'
 )
+PREPARED_DIR = flags.DEFINE_string(
+  'prepared_dir',
+  None,
+  'Folder of prepared sets (see experiments.prepare), to read images from in place of --data_dir.',
+)
 FOLD = flags.DEFINE_integer(
   'fold', None, "Which fold's classes are kept for testing. Default: the checkpoint's, else 0."
 )
@@ -116,7 +121,12 @@ def benchmark_from_flags(config: Mapping[str, Any] | None = None) -> tuple[Bench
       'the checkpoint does not say its benchmark and fold; give --benchmark and --fold'
     )
   name, fold = name or 'shapes', fold or 0
-  benchmark = make_benchmark(name, data_dir=DATA_DIR.value, splits_dir=SPLITS_DIR.value)
+  benchmark = make_benchmark(
+    name,
+    data_dir=DATA_DIR.value,
+    splits_dir=SPLITS_DIR.value,
+    prepared_dir=PREPARED_DIR.value,
+  )
   benchmark.test_classes(fold)
   return benchmark, fold
 

@@ -1,0 +1,217 @@
+"""What the builders share: pairs of image and mask, in the order of the lists, as ArrayRecord.
+
+A record is {name, image, mask}. As they came, image and mask are the files' own bytes, which
+`Benchmark.decode` decodes; at a size, they are the pixels that `Benchmark.load` and the resizes of
+`transforms` give, raw for the image, zlib for the label, so that reading is hardly more than a
+copy. Records are not compressed again: JPEG and PNG cannot be, and pixels would lose a sixth of
+their size for four times the reading time.
+
+TFDS passes what a `GeneratorBasedBuilder` yields through a shuffler, even where shuffling is off,
+and beyond 1 GB that needs TensorFlow. So these builders write as a `ShardBasedBuilder` does: shard
+by shard, straight from the generator.
+
+A finished shard is kept in a folder beside the set, named by a digest of what it holds. A second
+attempt links the shards that it finds there and goes on with the next. TFDS gives the set its name
+once it is whole, so what was stopped is never taken for it.
+"""
+
+import concurrent.futures
+import contextlib
+import functools
+import hashlib
+import io
+import json
+import os
+import shutil
+from collections import deque
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from pathlib import Path
+
+import numpy as np
+import tensorflow_datasets as tfds
+from array_record.python import array_record_module
+from tensorflow_datasets.core.download.checksums import load_url_infos
+from tensorflow_datasets.core.writer import ExampleWriter
+
+from data_pipelines.benchmarks import Benchmark, Source
+from data_pipelines.builders.downloads import Archive
+from data_pipelines.images import Encoded
+from data_pipelines.transforms import resize_image, resize_mask
+
+SPLIT = 'images'
+RECORDS_PER_SHARD = 256
+
+Example = tuple[str, Mapping[str, object]]
+
+
+class PairBuilder(tfds.core.ShardBasedBuilder, tfds.core.GeneratorBasedBuilder):
+  """Writes the images of a benchmark's lists, each once.
+
+  Args:
+    benchmark: what to read.
+    data_dir: the folder of prepared sets; this one is in it under its name and version.
+    names: the images to write, in order; all that are listed where None.
+    image_size: (height, width) to store pixels at; None to store the encoded bytes.
+    record: what the set's metadata holds besides; see `data_pipelines.prepared`.
+    versions: something for each image that changes when its files do. A shard is taken over from
+      a stopped attempt only where these are the same.
+    on_image: called as each image is done.
+
+  Attributes:
+    folder: the set's.
+    unfinished: the folder of what a stopped attempt has left, beside the set.
+  """
+
+  VERSION = tfds.core.Version('1.0.0')
+  RELEASE_NOTES = {'1.0.0': 'First version.'}
+
+  # What `downloads.fetch` can fetch.
+  ARCHIVES: tuple[Archive, ...] = ()
+  # Said here because TFDS, to find this file by itself, imports a package that it does not install.
+  url_infos = load_url_infos(Path(__file__).with_name('checksums.tsv'))
+
+  def __init__(
+    self,
+    benchmark: Benchmark,
+    *,
+    data_dir: str | os.PathLike,
+    names: Sequence[str] | None = None,
+    image_size: tuple[int, int] | None = None,
+    record: Mapping[str, object] | None = None,
+    versions: Mapping[str, object] | None = None,
+    on_image: Callable[[], object] = lambda: None,
+  ):
+    """Writes nothing yet."""
+    self._benchmark = benchmark
+    self._names = tuple(benchmark.image_names() if names is None else names)
+    self._image_size = image_size
+    self._record = dict(record or {})
+    self._versions = versions or {}
+    self._on_image = on_image
+    super().__init__(data_dir=data_dir, file_format='array_record')
+    self.folder = Path(self.data_dir)
+    self.unfinished = Path(f'{self.data_dir}.unfinished')
+
+  def write(self) -> None:
+    """Writes the set, going on from what a stopped attempt has left."""
+    self.unfinished.mkdir(parents=True, exist_ok=True)
+    # A process that was killed leaves a folder of links to its finished shards.
+    for left in self.unfinished.parent.glob('incomplete.*'):
+      shutil.rmtree(left)
+    with contextlib.redirect_stdout(io.StringIO()):  # TFDS would speak of unknown sizes.
+      self.download_and_prepare(
+        download_dir=self.unfinished / 'downloads',
+        download_config=tfds.download.DownloadConfig(try_download_gcs=False),
+      )
+    shutil.rmtree(self.unfinished)
+
+  def _info(self) -> tfds.core.DatasetInfo:
+    features = tfds.features
+    if self._image_size is None:
+      pair = {'image': features.Image(), 'mask': features.Image(shape=(None, None, 1))}
+    else:
+      height_width, dtype = self._image_size, label_dtype(self._benchmark)
+      pair = {
+        'image': features.Tensor(shape=(*height_width, 3), dtype=np.uint8, encoding='bytes'),
+        'mask': features.Tensor(shape=height_width, dtype=dtype, encoding='zlib'),
+      }
+    return tfds.core.DatasetInfo(
+      builder=self,
+      description=type(self).__doc__,
+      features=features.FeaturesDict({'name': features.Text(), **pair}),
+      metadata=tfds.core.MetadataDict(),
+      disable_shuffling=True,
+    )
+
+  def _split_generators(self, dl_manager):
+    del dl_manager  # Downloads are made before the images are checked; see `downloads`.
+    self.info.metadata.update(
+      self._record,
+      names=list(self._names),
+      image_size=self._image_size and list(self._image_size),
+    )
+    return {SPLIT: [functools.partial(self._generate_examples, *s) for s in self._shards()]}
+
+  _shard_iterators_per_split = _split_generators
+
+  def _generate_examples(self, names: Sequence[str], finished: Path) -> Iterator[Example]:
+    # Where the shard is there already, its records are only counted.
+    todo = ((name, {}) for name in names) if finished.exists() else self._in_threads(names)
+    for example in todo:
+      yield example
+      self._on_image()
+
+  def _example_writer(self) -> ExampleWriter:
+    sizes = self.info.metadata['shard_bytes'] = []
+    return _Writer(self.info.file_format, [finished for _, finished in self._shards()], sizes)
+
+  def _shards(self) -> list[tuple[Sequence[str], Path]]:
+    """The names in each shard, and where it is kept once it is finished."""
+    shards = []
+    for start in range(0, len(self._names), RECORDS_PER_SHARD):
+      names = self._names[start : start + RECORDS_PER_SHARD]
+      held = [[name, self._versions.get(name)] for name in names]
+      digest = digest_of([str(self.version), self._image_size, held])
+      shards.append((names, self.unfinished / f'{digest}.array_record'))
+    return shards
+
+  def _example(self, name: str) -> Example:
+    if self._image_size is None:
+      image, mask = map(_as_came, self._benchmark.encoded(name))
+      return name, {'name': name, 'image': image, 'mask': mask}
+    image, label = self._benchmark.load(name)
+    return name, {
+      'name': name,
+      'image': resize_image(image, self._image_size),
+      'mask': resize_mask(label, self._image_size).astype(label_dtype(self._benchmark)),
+    }
+
+  def _in_threads(self, names: Sequence[str]) -> Iterator[Example]:
+    """Examples in order, a few of them made ahead."""
+    threads = os.cpu_count() or 1
+    with concurrent.futures.ThreadPoolExecutor(threads) as pool:
+      ahead: deque[concurrent.futures.Future] = deque()
+      for name in names:
+        ahead.append(pool.submit(self._example, name))
+        if len(ahead) > 2 * threads:
+          yield ahead.popleft().result()
+      while ahead:
+        yield ahead.popleft().result()
+
+
+def digest_of(value: object) -> str:
+  """SHA-256 of a value as JSON."""
+  return hashlib.sha256(json.dumps(value).encode()).hexdigest()
+
+
+def label_dtype(benchmark: Benchmark) -> type[np.unsignedinteger]:
+  """The narrowest type that holds every label of a benchmark."""
+  return np.uint8 if max(benchmark.num_classes, benchmark.boundary or 0) < 256 else np.uint16
+
+
+class _Writer(ExampleWriter):
+  """Writes each shard under its own name, then links it into the set."""
+
+  def __init__(self, file_format, shards: Iterable[Path], sizes: list[int]):
+    super().__init__(file_format)
+    self._shards, self._sizes = iter(shards), sizes
+
+  def write(self, path: str | os.PathLike, examples: Iterable[tuple[object, bytes]]) -> None:
+    finished = next(self._shards)
+    if not finished.exists():
+      part = finished.with_suffix('.part')
+      writer = array_record_module.ArrayRecordWriter(str(part), 'group_size:1,uncompressed')
+      for _, record in examples:
+        writer.write(record)
+      writer.close()
+      os.replace(part, finished)
+    try:
+      os.link(finished, path)
+    except OSError:
+      # A file system without links: the shard would be written again after a stop.
+      os.replace(finished, path)
+    self._sizes.append(os.path.getsize(path))
+
+
+def _as_came(source: Source) -> str | bytes:
+  return source.data if isinstance(source, Encoded) else os.fspath(source)

@@ -1,0 +1,178 @@
+"""Checks of a benchmark's lists and of every image on them, before a set is prepared from it.
+
+An image is sound if it and its mask can be read, are of one size, and the mask holds no value that
+is no class, and every class that the image is listed under. What has been found is written to a
+journal at once, so that a second attempt reads only what is new or has changed.
+"""
+
+import collections
+import concurrent.futures
+import dataclasses
+import json
+import os
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from pathlib import Path
+
+import numpy as np
+
+from data_pipelines.benchmarks import Benchmark
+from data_pipelines.splits import Split
+from hsnet_jax.errors import InputError
+
+# How many images are read between two looks at whether to stop.
+_CHUNK = 256
+
+
+@dataclasses.dataclass(frozen=True)
+class Finding:
+  """What is known of an image.
+
+  Attributes:
+    name: the image's.
+    values: the different values of its label.
+    files: [path, size, time of the last change] of the files read; empty for what is drawn.
+    problem: why it cannot be used; empty where it can.
+  """
+
+  name: str
+  values: Sequence[int] = ()
+  files: Sequence[Sequence] = ()
+  problem: str = ''
+
+
+def listed_classes(lists: Iterable[Split]) -> dict[str, set[int]]:
+  """The classes that each image is listed under, images in the order of the lists.
+
+  Args:
+    lists: all of a benchmark's.
+
+  Returns:
+    {image name: its class_ids}.
+
+  Raises:
+    InputError: a list names an image twice for one class.
+  """
+  listed: dict[str, set[int]] = {}
+  for split in lists:
+    for (name, class_id), times in collections.Counter(split.items).items():
+      if times > 1:
+        raise InputError(
+          f'{split.name}: {name} is listed {times} times for {split.describe(class_id)}; keep one'
+        )
+      listed.setdefault(name, set()).add(class_id)
+  return listed
+
+
+def all_lists(benchmark: Benchmark) -> dict[tuple[int, str], Split]:
+  """{(fold, name): list} of every list of a benchmark."""
+  keys = [(fold, name) for fold in range(benchmark.num_folds) for name in benchmark.splits]
+  return {key: benchmark.split(*key) for key in keys}
+
+
+def check_images(
+  benchmark: Benchmark,
+  listed: Mapping[str, Iterable[int]],
+  *,
+  journal: Path,
+  on_image: Callable[[], object] = lambda: None,
+) -> dict[str, Finding]:
+  """Reads every image and its mask.
+
+  Args:
+    benchmark: what to read.
+    listed: the classes that each image is listed under.
+    journal: a file of what is known already, which is written on.
+    on_image: called for each image as it is done.
+
+  Returns:
+    {image name: what was found}, in the order of `listed`.
+  """
+  known = _read_journal(journal)
+  findings: dict[str, Finding] = {}
+  journal.parent.mkdir(parents=True, exist_ok=True)
+  with (
+    open(journal, 'a', encoding='utf-8') as file,
+    concurrent.futures.ThreadPoolExecutor(os.cpu_count()) as pool,
+  ):
+    file.write('\n')  # Ends the line that a stopped attempt was writing.
+    names = list(listed)
+    for start in range(0, len(names), _CHUNK):
+      chunk = names[start : start + _CHUNK]
+      new = [name for name in chunk if name not in known or _changed(known[name])]
+      for name in set(chunk).difference(new):
+        findings[name] = known[name]
+        on_image()
+      for finding in pool.map(lambda name: _check_image(benchmark, name), new):
+        findings[finding.name] = finding
+        file.write(json.dumps(dataclasses.asdict(finding)) + '\n')
+        file.flush()
+        on_image()
+  return {name: _with_classes(benchmark, findings[name], listed[name]) for name in names}
+
+
+def _check_image(benchmark: Benchmark, name: str) -> Finding:
+  try:
+    sources = benchmark.encoded(name)
+    files = [
+      [str(path), path.stat().st_size, path.stat().st_mtime_ns]
+      for path in sources
+      if isinstance(path, Path) and path.exists()
+    ]
+    _, label = benchmark.decode(name, *sources)
+  except InputError as error:
+    return Finding(name, problem=str(error))
+  return Finding(name, np.flatnonzero(np.bincount(label.ravel())).tolist(), files)
+
+
+def _with_classes(benchmark: Benchmark, finding: Finding, classes: Iterable[int]) -> Finding:
+  """The finding with what its values say against it."""
+  if finding.problem:
+    return finding
+  unknown = [
+    value
+    for value in finding.values
+    if value > benchmark.num_classes and value != benchmark.boundary
+  ]
+  missing = [c for c in sorted(classes) if c + 1 not in finding.values]
+  mask = finding.files[-1][0] if finding.files else f'mask of {finding.name}'
+  if unknown:
+    problem = (
+      f'{mask}: value {unknown[0]} is no class; a mask holds 0 and 1 to {benchmark.num_classes}'
+    )
+  elif missing:
+    names = benchmark.class_names
+    named = f'{names[missing[0]]!r} ' if missing[0] < len(names) else ''
+    problem = (
+      f'{mask}: does not show class {named}(value {missing[0] + 1}), under which {finding.name} is'
+      ' listed'
+    )
+  else:
+    return finding
+  return dataclasses.replace(finding, problem=problem)
+
+
+def _read_journal(path: Path) -> dict[str, Finding]:
+  """What an earlier attempt found to be sound; the others may have been mended since."""
+  known = {}
+  lines = path.read_text(encoding='utf-8').splitlines() if path.exists() else []
+  for line in lines:
+    try:
+      finding = Finding(**json.loads(line))
+    except (ValueError, TypeError):
+      continue  # The line that was being written when the process ended.
+    if finding.problem:
+      known.pop(finding.name, None)
+    else:
+      known[finding.name] = finding
+  return known
+
+
+def _changed(finding: Finding) -> bool:
+  for path, size, time in finding.files:
+    try:
+      now = os.stat(path)
+    except OSError:
+      return True
+    if (now.st_size, now.st_mtime_ns) != (size, time):
+      return True
+  return False
