@@ -16,56 +16,37 @@ A batch is a dict of NumPy arrays; B episodes, K shots, images of H x W:
 Every batch has the same shapes, so that a step is compiled once: the last batch of an epoch, which
 the protocol has smaller, is filled up with copies of its last episode that are not `valid`.
 
-What a batch holds depends on the seed and its number alone, not on threads or on what was read
-before. An iterator's `get_state` and `set_state` are Grain's; `Batches.from_step` goes on from a
-step that is known by its number.
+With `original_size` the query's label stays at the photograph's own size, h x w, and nothing else
+does. `query_mask` and `query_ignore` are [B, H', W'], H' and W' the largest of the batch, each
+rounded up to a multiple of 64, so that few shapes occur. A label lies in the top left corner; the
+rest has a mask of 0 and is ignored. One more array says where it ends:
+
+    query_size      int32 [B, 2]           h, w
+
+What a batch holds depends on the seed and its number alone, not on threads, on workers or on what
+was read before. So the state of an iterator is the number of its next batch, and
+`Batches.from_step` goes on from there.
+
+Of several processes that train together, each reads its own part of each batch: `batch_size` rows
+are divided evenly and in order, and `process_index` says which part. The parts, one after the
+other, are the batch of a single process. With `original_size` every process reads the whole batch
+before it takes its part, since all must agree on H' and W'.
 """
 
 import dataclasses
-import functools
-import math
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 
 import grain
 import numpy as np
 
 from data_pipelines.benchmarks import Benchmark
-from data_pipelines.episodes import Episode, training_episode
-from data_pipelines.splits import Split, trainable
-from data_pipelines.transforms import episode_arrays, image_hw
+from data_pipelines.episodes import Episode
+from data_pipelines.packed import PackedSplit
+from data_pipelines.rows import RowBatches
+from data_pipelines.splits import trainable
+from data_pipelines.transforms import class_mask, episode_arrays, image_hw
+from data_pipelines.workers import Batches
 from hsnet_jax.errors import InputError
-
-
-@dataclasses.dataclass(frozen=True)
-class Batches:
-  """Batches to iterate over, each time from the start.
-
-  Attributes:
-    dataset: the Grain dataset that `iter` goes through.
-    num_episodes: episodes in an epoch.
-    steps_per_epoch: batches in an epoch, the last one perhaps not full.
-  """
-
-  dataset: grain.IterDataset
-  num_episodes: int
-  steps_per_epoch: int
-
-  def __iter__(self) -> grain.DatasetIterator:
-    """A fresh iterator; `close` it to stop its threads before its end."""
-    return iter(self.dataset)
-
-  def from_step(self, step: int) -> grain.DatasetIterator:
-    """A fresh iterator as it is after `step` batches, none of which are read for it.
-
-    Args:
-      step: the number of the batch that comes first, counted from 0 over all epochs.
-
-    Returns:
-      The iterator; it gives nothing where there are no more than `step` batches.
-    """
-    iterator = iter(self.dataset)
-    iterator.set_state({'next_index': step})
-    return iterator
 
 
 def train_batches(
@@ -78,7 +59,10 @@ def train_batches(
   seed: int = 0,
   epochs: int | None = None,
   distinct: bool = False,
+  process_index: int = 0,
+  process_count: int = 1,
   num_threads: int = 2,
+  num_workers: int = 0,
 ) -> Batches:
   """Training batches: every listed image is a query once in an epoch, in an order of its own.
 
@@ -90,11 +74,14 @@ def train_batches(
     fold: the fold whose classes are kept for testing.
     shots: supports per episode.
     image_size: side of the square that images are resized to, or (height, width).
-    batch_size: episodes per batch.
+    batch_size: episodes per batch, over all processes.
     seed: decides the order and the supports, anew for every epoch.
     epochs: how many; without end where None.
     distinct: whether an episode's supports must differ from one another.
-    num_threads: threads that read ahead; 0 reads in the caller's.
+    process_index: which part of each batch to read, such as `jax.process_index()`.
+    process_count: how many parts there are.
+    num_threads: threads that read ahead where there are no workers; 0 reads in the caller's.
+    num_workers: processes that read ahead; a worker holds up to three batches.
 
   Returns:
     The batches.
@@ -110,38 +97,46 @@ def train_batches(
   reader = _ReadEpisode(benchmark, image_hw(image_size))
   split = trainable(benchmark.split(fold, 'trn'), least=shots + 1 if distinct else 2)
   benchmark.check_images(name for name, _ in split.items)
-  episodes = (
-    grain.MapDataset.range(split.epoch_size)
-    .seed(seed)
-    .shuffle()
-    .random_map(_SampleEpisode(split, shots, distinct))
-    .map(reader)
+  sample = _SampleEpisode(PackedSplit(split), shots, distinct)
+  numbers = grain.MapDataset.range(split.epoch_size).seed(seed).shuffle()
+  batches = _batches(
+    numbers.random_map(sample).map(reader), batch_size, process_index, process_count
   )
-  return _batches(episodes, batch_size=batch_size, epochs=epochs, num_threads=num_threads)
+  return Batches(batches.repeat(epochs), split.epoch_size, len(batches), num_threads, num_workers)
 
 
 def eval_batches(
   benchmark: Benchmark,
   *,
   fold: int,
+  split: str = 'val',
   shots: int = 1,
-  count: int = 1000,
+  count: int | None = None,
   image_size: int | Sequence[int] = 400,
+  original_size: bool = False,
   batch_size: int = 20,
   distinct: bool = False,
+  process_index: int = 0,
+  process_count: int = 1,
   num_threads: int = 2,
+  num_workers: int = 0,
 ) -> Batches:
   """Test batches: the fold's published episodes, once and in order.
 
   Args:
     benchmark: what to read.
     fold: the fold to test on.
+    split: the list to draw from.
     shots: supports per episode.
-    count: how many episodes.
+    count: how many episodes; None for as many as published.
     image_size: side of the square that images are resized to, or (height, width).
-    batch_size: episodes per batch.
+    original_size: whether the query's label stays at the photograph's size; see the module.
+    batch_size: episodes per batch, over all processes.
     distinct: whether an episode's supports must differ from one another.
-    num_threads: threads that read ahead; 0 reads in the caller's.
+    process_index: which part of each batch to read, as for `train_batches`.
+    process_count: how many parts there are.
+    num_threads: threads that read ahead, as for `train_batches`.
+    num_workers: processes that do.
 
   Returns:
     The batches.
@@ -149,39 +144,33 @@ def eval_batches(
   Raises:
     InputError: as `train_batches`; also a class with no image left for a support.
   """
-  reader = _ReadEpisode(benchmark, image_hw(image_size))
-  episodes = benchmark.test_episodes(fold, shots=shots, count=count, distinct=distinct)
+  reader = _ReadEpisode(benchmark, image_hw(image_size), original_size)
+  episodes = benchmark.test_episodes(fold, split=split, shots=shots, count=count, distinct=distinct)
   benchmark.check_images(name for e in episodes for name in (e.query, *e.supports))
-  dataset = grain.MapDataset.source(list(enumerate(episodes))).map(reader)
-  return _batches(dataset, batch_size=batch_size, epochs=1, num_threads=num_threads)
-
-
-def _pad_batch(elements: Sequence[dict[str, np.ndarray]], *, batch_size: int) -> dict:
-  """Stacks up to `batch_size` episodes, and fills up with copies of the last that are not valid.
-
-  A copy, unlike zeros, has no pixel that a gradient could stumble over.
-  """
-  missing = batch_size - len(elements)
-  filled = [*elements, *[elements[-1]] * missing]
-  batch = {name: np.stack([element[name] for element in filled]) for name in elements[0]}
-  batch['valid'] = np.arange(batch_size) < len(elements)
-  return batch
+  numbered = grain.MapDataset.source(list(enumerate(episodes))).map(reader)
+  batches = _batches(numbered, batch_size, process_index, process_count, own_sizes=original_size)
+  return Batches(batches, len(episodes), len(batches), num_threads, num_workers)
 
 
 def _batches(
-  episodes: grain.MapDataset, *, batch_size: int, epochs: int | None, num_threads: int
-) -> Batches:
+  episodes: grain.MapDataset, batch_size: int, index: int, count: int, *, own_sizes: bool = False
+) -> grain.MapDataset:
   if batch_size < 1:
     raise InputError(f'batch_size is {batch_size}; it must be at least 1')
-  if num_threads < 0:
-    raise InputError(f'num_threads is {num_threads}; it must be at least 0')
-  # Batched before repeated: a batch never mixes two epochs.
-  pad = functools.partial(_pad_batch, batch_size=batch_size)
-  dataset = episodes.batch(batch_size, batch_fn=pad).repeat(epochs)
-  # A thread makes a whole batch; twice as many as threads are kept ready.
-  options = grain.ReadOptions(num_threads=num_threads, prefetch_buffer_size=2 * num_threads)
-  return Batches(
-    dataset.to_iter_dataset(options), len(episodes), math.ceil(len(episodes) / batch_size)
+  if not 0 <= index < count:
+    raise InputError(f'process_index is {index}; it must be at least 0 and below {count}')
+  if batch_size % count:
+    raise InputError(
+      f'a batch of {batch_size} cannot be divided evenly among {count} processes; give a batch size'
+      f' that is a multiple of {count}'
+    )
+  # Batched before it is repeated: a batch never mixes two epochs.
+  return RowBatches(
+    episodes,
+    batch_size=batch_size,
+    process_index=index,
+    process_count=count,
+    own_sizes=own_sizes,
   )
 
 
@@ -189,13 +178,12 @@ def _batches(
 class _SampleEpisode(grain.transforms.RandomMap):
   """From the query's position in the list to its episode; a class, so that workers can copy it."""
 
-  split: Split
+  split: PackedSplit
   shots: int
   distinct: bool
 
   def random_map(self, index: int, rng: np.random.Generator) -> tuple[int, Episode]:
-    episode = training_episode(self.split, index, rng, shots=self.shots, distinct=self.distinct)
-    return index, episode
+    return index, self.split.episode(index, rng, shots=self.shots, distinct=self.distinct)
 
 
 @dataclasses.dataclass(frozen=True)
@@ -204,16 +192,23 @@ class _ReadEpisode(grain.transforms.Map):
 
   benchmark: Benchmark
   size: tuple[int, int]
+  original_size: bool = False
 
-  def map(self, numbered: tuple[int, Episode]) -> dict[str, np.ndarray]:
+  def map(self, numbered: tuple[int, Episode]) -> Mapping[str, np.ndarray]:
     index, episode = numbered
     # Supports may repeat: each image is read once.
     pairs = {name: self.benchmark.load(name) for name in {episode.query, *episode.supports}}
+    boundary = self.benchmark.boundary
     arrays = episode_arrays(
       pairs[episode.query],
       [pairs[name] for name in episode.supports],
       class_id=episode.class_id,
       size=self.size,
-      boundary=self.benchmark.boundary,
+      boundary=boundary,
     )
+    if self.original_size:
+      label = pairs[episode.query][1]
+      masks = class_mask(label, episode.class_id, boundary=boundary)
+      arrays['query_mask'], arrays['query_ignore'] = masks
+      arrays['query_size'] = np.array(label.shape, np.int32)
     return {**arrays, 'class_id': np.int32(episode.class_id), 'index': np.int32(index)}

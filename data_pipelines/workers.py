@@ -1,0 +1,153 @@
+"""Reads batches ahead: in threads of this process, or in worker processes."""
+
+import dataclasses
+import multiprocessing
+import os
+import signal
+import threading
+
+import grain
+import numpy as np
+from absl import flags
+
+from data_pipelines import rows
+from hsnet_jax.errors import InputError
+
+# Batches that a worker keeps ready beside the one that it makes.
+_READY = 2
+
+
+@dataclasses.dataclass(frozen=True)
+class Batches:
+  """Batches to iterate over, each time from the start.
+
+  Attributes:
+    dataset: the batches of all epochs.
+    num_episodes: episodes in an epoch, those of all processes together.
+    steps_per_epoch: batches in an epoch, the last one perhaps not full.
+    num_threads: threads of this process that read ahead, where there are no workers.
+    num_workers: processes that do.
+  """
+
+  dataset: grain.MapDataset
+  num_episodes: int
+  steps_per_epoch: int
+  num_threads: int = 0
+  num_workers: int = 0
+
+  def __post_init__(self):
+    """Raises InputError for numbers below 0."""
+    for name in ('num_threads', 'num_workers'):
+      if getattr(self, name) < 0:
+        raise InputError(f'{name} is {getattr(self, name)}; it must be at least 0')
+
+  def __iter__(self) -> 'BatchIterator':
+    """A fresh iterator; `close` it to stop its threads and workers before its end."""
+    return self.from_step(0)
+
+  def from_step(self, step: int) -> 'BatchIterator':
+    """A fresh iterator as it is after `step` batches, none of which are read for it.
+
+    Args:
+      step: the number of the batch that comes first, counted from 0 over all epochs.
+
+    Returns:
+      The iterator; it gives nothing where there are no more than `step` batches.
+    """
+    iterator = BatchIterator(self)
+    iterator.set_state({'next_batch': step})
+    return iterator
+
+  def read_ahead(self, step: int) -> grain.DatasetIterator:
+    """Grain's iterator over the batches from `step` on, which there must be."""
+    rest = self.dataset[step:]
+    if not self.num_workers:
+      # A thread makes a whole batch; twice as many as threads are kept ready.
+      options = grain.ReadOptions(
+        num_threads=self.num_threads, prefetch_buffer_size=2 * self.num_threads
+      )
+      return iter(rest.to_iter_dataset(options))
+    if not flags.FLAGS.is_parsed():  # As in a notebook: Grain asks flags of its own for options.
+      flags.FLAGS.mark_as_parsed()
+    options = grain.ReadOptions(num_threads=0, prefetch_buffer_size=0)
+    workers = grain.MultiprocessingOptions(self.num_workers, per_worker_buffer_size=_READY)
+    # Worker i of W makes the batches i, i + W, i + 2 W ... and they are taken in turn.
+    return iter(rest.to_iter_dataset(options).mp_prefetch(workers, worker_init_fn=_start_worker))
+
+
+class BatchIterator(grain.DatasetIterator):
+  """Goes through `Batches`; its state is the number of the next one, and nothing else.
+
+  So it goes on with another number of workers or threads than it was stopped with.
+  """
+
+  def __init__(self, batches: Batches):
+    """Starts nothing before the first batch is asked for."""
+    super().__init__()
+    self._batches, self._next, self._source = batches, 0, None
+
+  def __next__(self) -> dict[str, np.ndarray]:
+    """The next batch.
+
+    Raises:
+      InputError: an image cannot be read, or a worker process is no more. The iterator is closed.
+    """
+    if self._closed or self._next >= len(self._batches.dataset):
+      self._stop()
+      raise StopIteration
+    try:
+      if self._source is None:
+        self._source = self._batches.read_ahead(self._next)
+      batch = next(self._source)
+    except Exception as error:
+      self.close()
+      if isinstance(error, RuntimeError) and 'terminated unexpectedly' in str(error):
+        raise InputError(
+          'a worker process of the loader was killed or could not start; where memory or the room'
+          ' for shared memory has run out, take fewer workers or a smaller batch size'
+        ) from error
+      raise
+    self._next += 1
+    # Plain arrays, also where they lie in shared memory, which is freed with the last of them.
+    return {name: np.asarray(array) for name, array in batch.items()}
+
+  def get_state(self) -> dict[str, int]:
+    """Where the iterator is, for `set_state`."""
+    return {'next_batch': self._next}
+
+  def set_state(self, state: dict[str, int]) -> None:
+    """Goes to where an iterator was whose `get_state` this is.
+
+    Raises:
+      InputError: it is no such state.
+    """
+    step = state.get('next_batch')
+    if not isinstance(step, int | np.integer) or step < 0:
+      raise InputError(f'{state} is not the state of a loader; it needs next_batch, 0 or more')
+    self._stop()
+    self._next = int(step)
+
+  def close(self) -> None:
+    """Stops threads and workers; the iterator then gives nothing more."""
+    self._closed = True
+    self._stop()
+
+  def _stop(self) -> None:
+    source, self._source = self._source, None
+    if source is not None:
+      source.close()
+
+
+def _start_worker(worker_index: int, worker_count: int) -> None:
+  """What a worker process does first."""
+  del worker_index, worker_count
+  rows.share_arrays()
+  # An interrupt from the keyboard reaches every process: the one that gave the orders answers it.
+  signal.signal(signal.SIGINT, signal.SIG_IGN)
+  threading.Thread(target=_end_with_parent, daemon=True).start()
+
+
+def _end_with_parent() -> None:
+  """Ends this process when its parent was killed: nobody would ever tell it to stop."""
+  multiprocessing.parent_process().join()
+  os._exit(1)
