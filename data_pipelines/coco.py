@@ -127,7 +127,8 @@ class Coco20i(Benchmark):
       raise files.lists_alone(self.name)
     names = list(dict.fromkeys(image_names))
     files.check_listed((self._data / name,) for name in names)
-    drawn = [name for name in names if Path(name).parent.name in self._drawn]
     for subset, masks in self._drawn.items():
-      masks.check(Path(name).name for name in drawn if Path(name).parent.name == subset)
-    files.check_listed(self.encoded(name) for name in set(names).difference(drawn))
+      masks.check(Path(name).name for name in names if Path(name).parent.name == subset)
+    # A mask that is drawn is no file.
+    kept = [name for name in names if Path(name).parent.name not in self._drawn]
+    files.check_listed(self.encoded(name) for name in kept)

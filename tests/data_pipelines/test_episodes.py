@@ -6,8 +6,9 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from data_pipelines.episodes import published_episodes, training_episode
-from data_pipelines.splits import Split, read_pascal_list
+from data_pipelines import make_benchmark
+from data_pipelines.episodes import class_first_episodes, published_episodes, training_episode
+from data_pipelines.splits import Split
 from hsnet_jax.errors import InputError
 
 
@@ -18,16 +19,23 @@ def splits(draw, least=2):
   return Split('drawn', tuple(draw(st.permutations(items))))
 
 
-@pytest.mark.parametrize('shots', [1, 5])
-def test_published_lists_give_the_published_episodes(shared, shots):
+def test_published_lists_give_the_published_episodes(shared):
   reference = json.loads((shared / 'episodes' / 'reference.json').read_text())
-  expected = reference[f'pascal/fold0/{shots}shot']
-  items = read_pascal_list(shared / 'splits' / 'pascal' / 'val' / 'fold0.txt')
-  episodes = published_episodes(Split('val', items), shots=shots, count=expected['count'])
-  plain = [[e.query, list(e.supports), e.class_id] for e in episodes]
-  assert plain[: len(expected['first'])] == expected['first']
-  text = json.dumps(plain, separators=(',', ':'))
-  assert hashlib.sha256(text.encode()).hexdigest() == expected['sha256']
+  assert reference
+  for name, expected in reference.items():
+    benchmark_name, part, shots = name.split('/')
+    benchmark = make_benchmark(benchmark_name, splits_dir=shared / 'splits', lists_only=True)
+    fold, split = (int(part[-1]), 'val') if part.startswith('fold') else (0, part)
+    shots = int(shots.removesuffix('shot'))
+    episodes = benchmark.test_episodes(fold, split=split, shots=shots)
+    assert len(episodes) == expected['count'], name
+    plain = [[e.query, list(e.supports), e.class_id] for e in episodes]
+    assert plain[: len(expected['first'])] == expected['first'], name
+    text = json.dumps(plain, separators=(',', ':'))
+    assert hashlib.sha256(text.encode()).hexdigest() == expected['sha256'], name
+    # However few are asked for, they are those of the whole test.
+    first = benchmark.test_episodes(fold, split=split, shots=shots, count=10)
+    assert first == episodes[:10], name
 
 
 def plain_episodes(items, shots, count, seed):
@@ -52,40 +60,96 @@ def test_published_episodes_match_the_plain_protocol(split, shots, count, seed):
   assert list(episodes) == plain_episodes(split.items, shots, count, seed)
 
 
-def test_fewer_episodes_are_a_prefix():
+def plain_class_first(items, classes, shots, count, seed, distinct):
+  """The protocol of COCO-20i as it is told: draws from the lists themselves."""
+  rng = np.random.RandomState(seed)
+  episodes = []
+  for _ in range(count):
+    class_id = rng.choice(classes, 1, replace=False)[0]
+    names = [n for n, c in items if c == class_id]
+    query = rng.choice(names, 1, replace=False)[0]
+    supports = []
+    while len(supports) < shots:
+      name = rng.choice(names, 1, replace=False)[0]
+      if name != query and not (distinct and name in supports):
+        supports.append(name)
+    episodes.append((str(query), tuple(map(str, supports)), int(class_id)))
+  return episodes
+
+
+@settings(max_examples=30, deadline=None)
+@given(splits(least=5), st.integers(1, 4), st.integers(1, 12), st.integers(0, 9), st.booleans())
+def test_class_first_episodes_match_the_plain_protocol(split, shots, count, seed, distinct):
+  classes = tuple(split.by_class)
+  episodes = class_first_episodes(
+    split, classes, shots=shots, count=count, seed=seed, distinct=distinct
+  )
+  assert list(episodes) == plain_class_first(split.items, classes, shots, count, seed, distinct)
+
+
+@settings(max_examples=30, deadline=None)
+@given(splits(), st.integers(1, 4), st.integers(1, 12))
+def test_candidates_are_what_supports_are_drawn_from(split, shots, count):
+  reordered = {c: names[::-1] for c, names in split.by_class.items()}
+  episodes = published_episodes(split, shots=shots, count=count, candidates=reordered)
+  assert [e.query for e in episodes] == [split.items[i % len(split.items)][0] for i in range(count)]
+  rng = np.random.RandomState(0)
+  for episode in episodes:
+    supports = []
+    while len(supports) < shots:
+      name = rng.choice(reordered[episode.class_id], 1, replace=False)[0]
+      if name != episode.query:
+        supports.append(name)
+    assert list(episode.supports) == supports
+
+
+def by_class_first(split, **options):
+  return class_first_episodes(split, tuple(split.by_class), **options)
+
+
+PROTOCOLS = pytest.mark.parametrize('protocol', [published_episodes, by_class_first])
+
+
+@PROTOCOLS
+def test_fewer_episodes_are_a_prefix(protocol):
   split = Split('s', tuple((f'{i}', i % 2) for i in range(9)))
-  assert published_episodes(split, count=50)[:20] == published_episodes(split, count=20)
+  assert protocol(split, count=50)[:20] == protocol(split, count=20)
 
 
-def test_supports_may_repeat_unless_distinct_is_asked_for():
+@PROTOCOLS
+def test_supports_may_repeat_unless_distinct_is_asked_for(protocol):
   split = Split('s', tuple((f'{i}', 0) for i in range(4)))
-  repeating = published_episodes(split, shots=3, count=40)
+  repeating = protocol(split, shots=3, count=40)
   assert any(len(set(e.supports)) < 3 for e in repeating)
-  for episode in published_episodes(split, shots=3, count=40, distinct=True):
+  assert all(e.query not in e.supports for e in repeating)
+  for episode in protocol(split, shots=3, count=40, distinct=True):
     assert len({episode.query, *episode.supports}) == 4
 
 
+@PROTOCOLS
 @pytest.mark.parametrize('items', [(('a', 0), ('b', 0), ('c', 1)), (('c', 1), ('c', 1))])
-def test_a_class_without_a_support_is_named(items):
+def test_a_class_without_a_support_is_named(items, protocol):
   split = Split('val', items, ('ant', 'bee'))
   with pytest.raises(InputError, match="class 'bee' .class_id 1. has 1 image"):
     # Even where the class is not reached: a short run must not hide it.
-    published_episodes(split, count=1)
+    protocol(split, count=1)
 
 
-def test_distinct_supports_need_enough_images():
+@PROTOCOLS
+def test_distinct_supports_need_enough_images(protocol):
   split = Split('val', tuple((f'{i}', 0) for i in range(5)), ('ant',))
-  assert published_episodes(split, shots=4, count=20, distinct=True)
+  assert protocol(split, shots=4, count=20, distinct=True)
   with pytest.raises(InputError, match="'ant' .* has 5 images"):
-    published_episodes(split, shots=5, distinct=True)
+    protocol(split, shots=5, distinct=True)
   with pytest.raises(InputError, match="'ant'"):
     training_episode(split, 0, np.random.default_rng(0), shots=5, distinct=True)
 
 
+@PROTOCOLS
 @pytest.mark.parametrize('options', [{'shots': 0}, {'count': 0}])
-def test_counts_must_be_positive(options):
+def test_counts_must_be_positive(options, protocol):
   with pytest.raises(InputError, match=next(iter(options))):
-    published_episodes(Split('s', (('a', 0), ('b', 0))), **options)
+    protocol(Split('s', (('a', 0), ('b', 0))), **options)
 
 
 def test_an_empty_list_has_no_episode():
