@@ -224,7 +224,7 @@ def open_prepared(name: str, folder: str | os.PathLike, lists: Benchmark | None)
     from data_pipelines.folder import Folder
 
     record = read_record(set_folder(name, folder), name)
-    lists = Folder.from_lists(record['description'])
+    lists = Folder.from_description(record['description'])
   return Prepared(lists, folder)
 
 

@@ -1,0 +1,196 @@
+"""`folder`: a user's own pictures and classes, with the same commands as the published benchmarks.
+
+Three layouts, told apart by what the folder holds: a folder of pictures and masks for each class
+(`folder_layouts`), one COCO-style JSON file (`folder_coco`), LabelMe's JSON files
+(`folder_labelme`). docs/own_pictures.md explains them to their users.
+"""
+
+import io
+import os
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from PIL import Image
+
+from data_pipelines import images
+from data_pipelines.benchmarks import Benchmark, Source
+from data_pipelines.folder_coco import KEYS, CocoJson
+from data_pipelines.folder_labelme import LabelMe
+from data_pipelines.folder_layouts import (
+  OPEN,
+  ClassFolders,
+  Layout,
+  decode_mask,
+  read_json,
+  visible,
+)
+from data_pipelines.splits import Split
+from hsnet_jax.errors import InputError
+
+FOLDS = 4
+
+
+class Folder(Benchmark):
+  """A user's own pictures; see `data_pipelines.benchmarks.Benchmark`.
+
+  Class c is tested in fold `c % num_folds`, of which there are four or as many as classes. 'val'
+  has all images of the fold's classes, 'trn' those of the others; an image that shows classes of
+  both is in both, under the class of each, as in PASCAL-5i. Classes take turns in the lists, so
+  that the first episodes are spread over all of them.
+
+  Photographs are turned upright. `boundary` is 65535 where masks are the user's own, which may
+  leave an outline open as PASCAL's do; drawn ones have none.
+
+  Args:
+    data_dir: the folder; may begin with `~`.
+    splits_dir: must be None: the folds are made here.
+
+  Raises:
+    InputError: the folder is in none of the layouts, or something in it is amiss.
+  """
+
+  name = 'folder'
+  published_count = None
+
+  def __init__(self, data_dir: str | os.PathLike, splits_dir: str | os.PathLike | None = None):
+    """Looks the folder through; opens no picture."""
+    if splits_dir is not None:
+      raise InputError('benchmark folder makes its own folds: leave out --splits_dir')
+    layout = open_layout(Path(os.path.expanduser(data_dir)))
+    self._layout: Layout | None = layout
+    self._describe(layout.kind, layout.class_names, layout.items)
+
+  @classmethod
+  def from_description(cls, description: Mapping[str, Any]) -> 'Folder':
+    """The lists and `decode` of a folder that is not at hand.
+
+    Args:
+      description: what `description()` gave.
+
+    Raises:
+      InputError: it is no such thing.
+    """
+    folder = cls.__new__(cls)
+    folder._layout = None
+    try:
+      items = [(name, class_id) for name, class_id in description['items']]
+      folder._describe(description['layout'], description['class_names'], items)
+    except (KeyError, TypeError, ValueError) as error:
+      raise InputError(f'no description of a folder ({error!r}); prepare it again') from error
+    return folder
+
+  def description(self) -> dict[str, Any]:
+    """All but the pictures, for JSON: layout, class names, and the images with their classes."""
+    return {
+      'layout': self._kind,
+      'class_names': list(self.class_names),
+      'items': [list(item) for item in self._items],
+    }
+
+  def test_classes(self, fold: int, split: str = 'val') -> tuple[int, ...]:
+    """See `Benchmark.test_classes`: every so many-th class, so that none is left out."""
+    self.check_split(fold, split)
+    return tuple(range(fold, self.num_classes, self.num_folds))
+
+  def split(self, fold: int, name: str) -> Split:
+    """See `Benchmark.split`; raises InputError for 'trn' where there is one class alone."""
+    if name == 'trn' and self.num_classes == 1:
+      raise InputError(
+        f'the folder has one class alone, {self.class_names[0]!r}, and training needs others than'
+        ' the one it is tested on: add a class, or give a trained --checkpoint to'
+        ' experiments.evaluate or experiments.predict'
+      )
+    self.check_split(fold, name)
+    held = self.test_classes(fold)
+    items = tuple(item for item in self._items if (item[1] in held) == (name == 'val'))
+    return Split(f'{self.name} fold {fold} {name}', items, self.class_names)
+
+  def encoded(self, image_name: str) -> tuple[Source, Source]:
+    """See `Benchmark.encoded`: the photograph; the user's mask, or the label drawn."""
+    if self._layout is None:
+      raise InputError(f'{image_name}: its folder is not at hand; give --data_dir')
+    if image_name not in self._class_of:
+      raise InputError(f'folder has no image {image_name!r}; check the name')
+    return self._layout.encoded(image_name)
+
+  def decode(self, image_name: str, image: Source, mask: Source) -> tuple[np.ndarray, np.ndarray]:
+    """See `Benchmark.decode`; an image without any object is an InputError."""
+    if self._kind == ClassFolders.kind:
+      class_id = self._class_of[image_name]
+      return images.read_pair(
+        image, mask, upright=True, read=lambda path: decode_mask(path, class_id)
+      )
+    return images.read_pair(image, mask, upright=True, read=_read_drawn)
+
+  def _describe(
+    self, kind: str, class_names: Sequence[str], items: Sequence[tuple[str, int]]
+  ) -> None:
+    self._kind = kind
+    self.class_names = tuple(class_names)
+    self.num_classes = len(self.class_names)
+    self.num_folds = min(FOLDS, self.num_classes)
+    self.splits = Benchmark.splits if self.num_classes > 1 else ('val',)
+    self.boundary = OPEN if kind == ClassFolders.kind else None
+    self._items = _take_turns(items)
+    self._class_of = dict(self._items)
+
+
+def open_layout(data: Path) -> Layout:
+  """Finds out how a folder is laid out, and reads it.
+
+  Args:
+    data: the folder.
+
+  Returns:
+    The layout.
+
+  Raises:
+    InputError: there is no such folder, it is empty or in none of the layouts.
+  """
+  if not data.is_dir():
+    raise InputError(f'{data}: no such folder; --data_dir must name the folder of your pictures')
+  inside = visible(data)
+  paths = [p for p in inside if p.suffix.lower() == '.json']
+  if not paths and (data / 'annotations').is_dir():
+    paths = [p for p in visible(data / 'annotations') if p.suffix.lower() == '.json']
+  if paths:
+    content = read_json(paths[0])
+    if 'shapes' in content:
+      return LabelMe(paths[0].parent, paths)
+    if not content.keys() & KEYS.keys():
+      raise InputError(
+        f'{paths[0]}: neither COCO (images, annotations, categories) nor LabelMe (shapes); take it'
+        ' out of the folder or export it again'
+      )
+    if len(paths) > 1:
+      raise InputError(
+        f'{paths[0]} and {len(paths) - 1} other JSON files: keep the one that describes all images'
+      )
+    return CocoJson(data, paths[0], content)
+  if any(p.is_dir() for p in inside):
+    return ClassFolders(data)
+  raise InputError(
+    f'{data}: {"no class folder and no JSON file" if inside else "the folder is empty"}; it must'
+    ' hold a folder of images and masks for each class, or images with COCO or LabelMe JSON'
+  )
+
+
+def _read_drawn(mask: Source) -> np.ndarray:
+  """A label as it was drawn, of 8 or 16 bits."""
+  if isinstance(mask, images.Encoded):
+    with Image.open(io.BytesIO(mask.data)) as label:
+      if label.mode == 'I;16':
+        return np.asarray(label)
+  return images.read_label(mask)
+
+
+def _take_turns(items: Sequence[tuple[str, int]]) -> tuple[tuple[str, int], ...]:
+  """The first image of every class, the second of every class, and so on."""
+  counts: dict[int, int] = {}
+  ranked = []
+  for name, class_id in items:
+    counts[class_id] = counts.get(class_id, 0) + 1
+    ranked.append((counts[class_id], class_id, name))
+  return tuple((name, class_id) for _, class_id, name in sorted(ranked))

@@ -1,0 +1,225 @@
+"""The ways in which people lay out their own pictures, and what an own layout must say of itself.
+
+Layouts know which classes there are and where their pictures are; `data_pipelines.folder` makes
+folds of them. This module has the plainest one, a folder for each class, and what the others share.
+"""
+
+import io
+import json
+import os
+from collections.abc import Iterable
+from pathlib import Path, PurePosixPath
+from typing import Any, Protocol
+
+import numpy as np
+from jaxtyping import Integer
+from PIL import Image
+
+from data_pipelines import images
+from data_pipelines.benchmarks import Source
+from data_pipelines.transforms import BOUNDARY
+from hsnet_jax.errors import InputError
+
+PHOTOGRAPHS = frozenset(
+  ('.jpg', '.jpeg', '.png', '.bmp', '.gif', '.tif', '.tiff', '.webp', '.ppm', '.pgm')
+)
+# Of pixels that a user's mask leaves open, as PASCAL's do. No class_id + 1 comes near it.
+OPEN = 65535
+_MASK = '_mask'
+
+
+class Layout(Protocol):
+  """What a layout says of a folder.
+
+  Attributes:
+    kind: 'classes', 'coco' or 'labelme'.
+    class_names: the name of each class_id.
+    items: (image name, class_id), once for each class that an image shows.
+  """
+
+  kind: str
+  class_names: tuple[str, ...]
+  items: tuple[tuple[str, int], ...]
+
+  def encoded(self, image_name: str) -> tuple[Source, Source]:
+    """See `Benchmark.encoded`; called from several threads at once."""
+    ...
+
+
+class ClassFolders:
+  """`class_name/name.jpg` with its mask: `name.png`, or `name_mask.png` beside any photograph.
+
+  A PNG photograph needs the second form. Hidden files, and files of kinds that are no photograph,
+  are passed over.
+
+  Args:
+    data: the folder of class folders.
+
+  Raises:
+    InputError: an image has no mask, a mask no image, or which is which is not plain.
+  """
+
+  kind = 'classes'
+
+  def __init__(self, data: Path):
+    """Lists the folders; opens no picture."""
+    folders = [p for p in visible(data) if p.is_dir()]
+    self.class_names = tuple(p.name for p in folders)
+    self._masks: dict[str, str] = {}
+    self._data = data
+    items = []
+    for class_id, folder in enumerate(folders):
+      pairs = _pairs(folder)
+      if not pairs:
+        raise InputError(
+          f'{folder}: no image in this folder; each folder of {data} is a class: fill it, or move'
+          ' it elsewhere'
+        )
+      for photo, mask in pairs.items():
+        self._masks[f'{folder.name}/{photo}'] = f'{folder.name}/{mask}'
+        items.append((f'{folder.name}/{photo}', class_id))
+    self.items = tuple(items)
+
+  def encoded(self, image_name: str) -> tuple[Path, Path]:
+    """See `Benchmark.encoded`: the photograph and the mask as the user drew it."""
+    return self._data / image_name, self._data / self._masks[image_name]
+
+
+def decode_mask(path: images.PathLike, class_id: int) -> Integer[np.ndarray, 'h w']:
+  """Reads a user's mask as a label.
+
+  Args:
+    path: a mask in any form that `images.read_mask` takes.
+    class_id: the class that it is of.
+
+  Returns:
+    uint16: class_id + 1 on the object, `OPEN` where a 255 beside the object's own value is a
+    boundary, else 0.
+
+  Raises:
+    InputError: as `images.read_mask`; also a mask without foreground.
+  """
+  shown = images.read_mask(path)
+  if not shown.any():
+    values = ', '.join(map(str, images.mask_values(path)))
+    raise InputError(
+      f'{path}: the mask has no foreground (values in the file: {values}); draw the object in it,'
+      ' or take the picture out'
+    )
+  label = shown * np.uint16(class_id + 1)
+  # What `read_mask` took for an outline is the 255 that it did not take for the object.
+  label[(images.read_mask(path, value=BOUNDARY) > shown)] = OPEN
+  return label
+
+
+def label_dtype(num_classes: int) -> type[np.unsignedinteger]:
+  """The type of drawn labels, one for all of a folder's."""
+  return np.uint8 if num_classes < BOUNDARY else np.uint16
+
+
+def check_size(where: str, size: tuple[int, int], image: Source) -> None:
+  """Raises InputError unless an image has the size that a JSON file says.
+
+  Only the image's head is read. Its sides may be swapped: EXIF data may turn it.
+
+  Args:
+    where: the JSON file, for the message.
+    size: (height, width).
+    image: the photograph.
+  """
+  try:
+    with Image.open(
+      io.BytesIO(image.data) if isinstance(image, images.Encoded) else image
+    ) as opened:
+      width, height = opened.size
+  except Exception:  # Pillow's readers raise nearly anything; this names what is wrong.
+    height, width = images.read_image(image).shape[:2]
+  if size not in ((height, width), (width, height)):
+    raise InputError(
+      f'{where}: outlines for {size[1]} x {size[0]} pixels, but {image} has {width} x {height};'
+      ' export them again for this picture'
+    )
+
+
+def read_json(path: Path) -> dict[str, Any]:
+  """Reads a JSON object.
+
+  Raises:
+    InputError: the file cannot be read or holds no JSON object.
+  """
+  try:
+    with open(path, encoding='utf-8-sig') as file:
+      content = json.load(file)
+  except OSError as error:
+    raise InputError(f'{path}: cannot be read ({error.strerror}); check the file') from error
+  except (ValueError, RecursionError) as error:
+    raise InputError(f'{path}: not valid JSON ({error}); export or save it again') from error
+  if not isinstance(content, dict):
+    raise InputError(f'{path}: holds no JSON object; export or save it again')
+  return content
+
+
+def inner_name(name: Any) -> str | None:
+  """A path that a JSON file names, tidied; None where it leads out of the folder or is no path."""
+  path = PurePosixPath(str(name).replace('\\', '/'))
+  outside = path.is_absolute() or '..' in path.parts or ':' in str(path) or '\0' in str(path)
+  return None if outside or not isinstance(name, str) or not path.name else str(path)
+
+
+def check_found(missing: list[str], *, fix: str) -> None:
+  """Raises InputError with the first of what is missing and how many more there are."""
+  if missing:
+    more = f' (and {len(missing) - 1} more)' if len(missing) > 1 else ''
+    raise InputError(f'{missing[0]}{more}: {fix}')
+
+
+def visible(folder: Path) -> list[Path]:
+  """What a folder holds, sorted, without hidden files and those that systems leave behind."""
+  with os.scandir(folder) as entries:
+    names = [e.name for e in entries if not e.name.startswith(('.', '__MACOSX'))]
+  return [folder / name for name in sorted(names)]
+
+
+def _pairs(folder: Path) -> dict[str, str]:
+  """{photograph: its mask} of a class, by their names in the folder."""
+  files = [p for p in visible(folder) if p.suffix.lower() in PHOTOGRAPHS]
+  pngs = {p.stem: p for p in files if p.suffix.lower() == '.png'}
+  photos = _by_stem(p for p in files if p.suffix.lower() != '.png')
+  masks: dict[str, str] = {}
+  alone = []
+  for stem, png in pngs.items():
+    base = stem.removesuffix(_MASK)
+    owners = [photos[stem]] if stem in photos else []
+    if base != stem:
+      owners += [p for p in (photos.get(base), pngs.get(base)) if p and p not in owners]
+    if not owners and stem + _MASK not in pngs:
+      alone.append(png)
+    for owner in owners:
+      if len(owners) > 1 or owner.name in masks:
+        raise InputError(
+          f'{png}: not plain whose mask this is, with'
+          f' {", ".join(p.name for p in owners)} beside it; keep one mask for each image, named'
+          ' name.png or name_mask.png'
+        )
+      masks[owner.name] = png.name
+  for name in set(masks).intersection(masks.values()):
+    raise InputError(f'{folder / name}: an image or a mask? both could be; rename it and its mask')
+  check_found(
+    [str(p) for p in alone],
+    fix='a mask without its image, or a PNG image without its mask; add the image as name.jpg or'
+    ' its mask as name_mask.png',
+  )
+  check_found(
+    [str(p) for p in photos.values() if p.name not in masks],
+    fix='no mask for this image; save it beside the image as name.png or name_mask.png',
+  )
+  return dict(sorted(masks.items()))
+
+
+def _by_stem(paths: Iterable[Path]) -> dict[str, Path]:
+  found: dict[str, Path] = {}
+  for path in paths:
+    other = found.setdefault(path.stem, path)
+    if other is not path:
+      raise InputError(f'{other} and {path}: two images of one name; rename one and its mask')
+  return found

@@ -1,0 +1,108 @@
+"""Outlines as COCO's JSON has them, to run lengths and to masks.
+
+The files come from strangers, and pycocotools believes what it is given: wrong run lengths would
+give memory that was never written, far points a great deal of it. So outlines are checked first.
+"""
+
+import re
+from collections.abc import Sequence
+from types import ModuleType
+from typing import Any
+
+import numpy as np
+from jaxtyping import UInt8
+
+from hsnet_jax.errors import InputError
+
+# Six bits a character from '0' on; the sixth says that a number goes on.
+_COMPRESSED = re.compile('(?:[P-o]{0,6}[0-O])*')
+
+
+def check_polygons(segmentation: Any) -> None:
+  """Raises ValueError unless an outline is polygons of three points or more, or run lengths."""
+  if isinstance(segmentation, dict):
+    if not {'size', 'counts'} <= segmentation.keys():
+      raise ValueError('run lengths without size or counts')
+  elif not isinstance(segmentation, list) or not segmentation:
+    raise ValueError('no outline')
+  elif not all(isinstance(p, list) and len(p) >= 6 and len(p) % 2 == 0 for p in segmentation):
+    raise ValueError('a polygon of fewer than 3 points')
+
+
+def check_points(points: Any, size: tuple[int, int]) -> np.ndarray:
+  """Points as an array [n, 2] of x and y; ValueError where they are none or far out of the image.
+
+  Args:
+    points: pairs of numbers, or the numbers of all pairs in a row.
+    size: (height, width) of the image; an outline may pass its edges by no more than its sides.
+  """
+  try:
+    array = np.asarray(points, np.float64).reshape(-1, 2)
+  except (TypeError, ValueError) as error:
+    raise ValueError('points that are not pairs of numbers') from error
+  sides = np.asarray([size[1], size[0]], np.float64)
+  if not np.all((array >= -sides) & (array <= 2 * sides)):
+    raise ValueError(f'points far out of the image of {size[1]} x {size[0]}')
+  return array
+
+
+def run_lengths(segmentation: Any, size: tuple[int, int]) -> dict[str, Any]:
+  """Encodes one outline as compressed run lengths.
+
+  Args:
+    segmentation: a list of polygons [x, y, x, y ...], or run lengths {size, counts}, compressed
+      (a string) or not (a list).
+    size: (height, width) of the image.
+
+  Returns:
+    The run lengths as pycocotools has them.
+
+  Raises:
+    ValueError: the outline is damaged, or of another size.
+  """
+  coder = _coder()
+  check_polygons(segmentation)
+  if isinstance(segmentation, list):
+    polygons = [check_points(p, size).ravel().tolist() for p in segmentation]
+    return coder.merge(coder.frPyObjects(polygons, *size))
+  counts = segmentation['counts']
+  if list(segmentation['size']) != list(size):
+    raise ValueError(f'run lengths of size {segmentation["size"]}, not {list(size)}')
+  if isinstance(counts, list):
+    if not all(isinstance(c, int) and c >= 0 for c in counts) or sum(counts) != size[0] * size[1]:
+      raise ValueError('run lengths that do not fill the image')
+    return coder.frPyObjects({'size': list(size), 'counts': counts}, *size)
+  if not isinstance(counts, str) or not _COMPRESSED.fullmatch(counts):
+    raise ValueError('damaged run lengths')
+  rle = {'size': list(size), 'counts': counts.encode()}
+  # What is too short is found so: its end, once decoded, is whatever the memory held.
+  if coder.encode(np.asfortranarray(coder.decode(rle)))['counts'] != rle['counts']:
+    raise ValueError('run lengths that do not fill the image')
+  return rle
+
+
+def union(encoded: Sequence[dict[str, Any]]) -> UInt8[np.ndarray, 'h w']:
+  """Where any of several outlines is: 1 there, 0 elsewhere.
+
+  Args:
+    encoded: what `run_lengths` gives, all of one size.
+  """
+  coder = _coder()
+  return coder.decode(coder.merge(list(encoded)))
+
+
+def area(encoded: dict[str, Any]) -> int:
+  """How many pixels an outline holds, from what `run_lengths` gives."""
+  return int(_coder().area(encoded))
+
+
+def _coder() -> ModuleType:
+  """The library of outlines, imported only where masks are drawn."""
+  try:
+    from pycocotools import mask
+  except ImportError as error:
+    raise InputError(
+      'masks are drawn from COCO JSON with pycocotools, which is not installed; run'
+      ' `pip install pycocotools`'
+    ) from error
+  return mask

@@ -1,0 +1,108 @@
+"""A user's own pictures with LabelMe's JSON files."""
+
+import base64
+import json
+
+import numpy as np
+import pytest
+from PIL import Image
+
+from data_pipelines.folder import Folder
+from hsnet_jax.errors import InputError
+from tests.own_pictures import (
+  CORNERS,
+  SIZE,
+  SQUARE,
+  box,
+  save_all_labelme,
+  save_labelme,
+  save_photo,
+  shape,
+)
+
+
+@pytest.fixture
+def labelme(tmp_path):
+  return save_all_labelme(tmp_path / 'own')
+
+
+def test_labelme_shapes_become_labels(labelme):
+  folder = Folder(labelme)
+  assert folder.class_names == ('cell', 'root') and folder.boundary is None
+  assert sorted(folder.image_names()) == ['a.jpg', 'b.jpg', 'c.jpg', 'd.jpg']
+  small = box(1, at=(6, 8, 9, 12))
+  y, x = np.mgrid[: SIZE[0], : SIZE[1]]
+  expected = {
+    'a.jpg': box(2),
+    'b.jpg': np.where(small, small, box(2)),
+    'c.jpg': (np.hypot(x - 16, y - 12) <= 7.5).astype(np.uint8),
+    'd.jpg': box(2),
+  }
+  for name, label in expected.items():
+    found = folder.load(name)[1]
+    # A circle's edge is Pillow's.
+    assert np.count_nonzero(found != label) <= (8 if name == 'c.jpg' else 0), name
+    assert set(np.unique(found)) == set(np.unique(label))
+  assert ('b.jpg', 0) in folder.split(0, 'val').items
+  assert ('b.jpg', 1) in folder.split(0, 'trn').items
+
+
+def test_labelme_takes_its_own_copy_where_the_picture_is_not_there(labelme):
+  data = base64.b64encode((labelme / 'a.jpg').read_bytes()).decode()
+  # A path out of the folder is not followed, though there is a picture.
+  save_photo(labelme.parent / 'a.jpg')
+  content = json.loads((labelme / 'a.json').read_text())
+  content |= {'imagePath': '..\\a.jpg', 'imageData': data}
+  (labelme / 'a.json').write_text(json.dumps(content))
+  folder = Folder(labelme)
+  image, label = folder.load('a.json')
+  np.testing.assert_array_equal(image, np.asarray(Image.open(labelme / 'a.jpg')))
+  np.testing.assert_array_equal(label, box(2))
+
+
+@pytest.mark.parametrize(
+  ('shapes', 'changes', 'says'),
+  [
+    ([shape('x', [[1, 2], [3, 4]], 'line')], {}, r'f.json: shape 1 \(x\) is a line, which cannot'),
+    ([shape('x', [[1, 2], [3, 4]])], {}, 'is a polygon of fewer than 3 points'),
+    ([shape('x', None)], {}, 'has points that are not pairs of numbers'),
+    ([shape('x', [[1, 2], [3, 4], [1e9, 5]])], {}, 'points far out of the image'),
+    ([{'points': SQUARE}], {}, 'shape 1 has no label'),
+    ([], {'shapes': None}, "f.json: has no list of 'shapes'"),
+    ([], {'imageHeight': None}, 'has no imageHeight and imageWidth'),
+    ([shape('x', SQUARE)], {}, "its image 'f.jpg' is not there"),
+    ([shape('x', SQUARE)], {'imagePath': '../a.jpg'}, "'../a.jpg' leads out of the folder"),
+    ([shape('x', SQUARE)], {'imagePath': None}, 'its image None leads out of'),
+    ([shape('x', SQUARE)], {'imagePath': 'a.jpg'}, 'both are of image a.jpg'),
+  ],
+)
+def test_labelme_that_cannot_be_drawn(labelme, shapes, changes, says):
+  save_labelme(labelme, 'f', *shapes, **changes)
+  with pytest.raises(InputError, match=says):
+    Folder(labelme)
+
+
+@pytest.mark.parametrize(
+  ('shapes', 'changes', 'says'),
+  [
+    ([shape('x', SQUARE)], {'imageData': '!'}, 'f.json: damaged base64 data'),
+    ([shape('x', CORNERS, 'mask', mask='AAAA')], {'imagePath': 'e.jpg'}, 'has a damaged mask'),
+    ([shape('x', CORNERS, 'mask')], {'imagePath': 'e.jpg'}, 'damaged base64 data'),
+    ([shape('x', SQUARE)], {'imagePath': 'e.jpg', 'imageWidth': 99}, 'outlines for 99 x 24 pixels'),
+    (
+      [shape('x', [[-9, -9], [-5, -9], [-5, -5]])],
+      {'imagePath': 'e.jpg'},
+      'its shapes hold no pixel',
+    ),
+  ],
+)
+def test_labelme_found_damaged_when_it_is_read(labelme, shapes, changes, says):
+  save_labelme(labelme, 'f', *shapes, **changes)
+  folder = Folder(labelme)
+  with pytest.raises(InputError, match=says):
+    folder.load(changes.get('imagePath', 'f.json'))
+
+
+def test_labelme_without_any_shape(tmp_path):
+  with pytest.raises(InputError, match='no shape in any of its JSON files'):
+    Folder(save_labelme(tmp_path / 'own', 'a'))
