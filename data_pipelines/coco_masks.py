@@ -1,15 +1,11 @@
 """Masks drawn from COCO's own annotations, an `instances_*.json`."""
 
-import functools
 import json
 import threading
 from collections.abc import Iterable, Mapping
 from pathlib import Path
-from typing import Any
 
-import numpy as np
-from jaxtyping import UInt8
-
+from data_pipelines.folder_coco import draw
 from data_pipelines.images import Encoded, encode_png
 from hsnet_jax.errors import InputError
 
@@ -63,7 +59,9 @@ class DrawnMasks:
     name = f'{self._path}: mask of {file_name}'
     height, width, objects = json.loads(self._entry(file_name))
     try:
-      label = _draw(height, width, objects)
+      label = draw(objects, size=(height, width), num_classes=len(CATEGORIES))
+    except InputError:
+      raise
     except Exception as error:  # pycocotools raises nearly anything on a damaged outline.
       raise InputError(f'{name}: the annotation is damaged ({error}); fetch it again') from error
     return encode_png(label, name=name)
@@ -105,43 +103,3 @@ def _read_instances(path: Path) -> dict[str, bytes]:
     ) from error
   # Text takes a tenth of the memory of what is parsed from it.
   return {name: json.dumps(entry).encode() for name, entry in entries.items()}
-
-
-def _draw(height: int, width: int, objects: list) -> UInt8[np.ndarray, 'h w']:
-  coder = _coder()
-  label = np.zeros((height, width), np.uint8)
-  encoded = [(crowd, _encode(s, height, width), c) for c, crowd, s in objects]
-  for _, outline, class_id in sorted(encoded, key=lambda e: (not e[0], -int(coder.area(e[1])))):
-    label[coder.decode(outline) > 0] = class_id + 1
-  return label
-
-
-def _encode(segmentation: Any, height: int, width: int) -> dict:
-  """Polygons, or run lengths compressed or not, as compressed run lengths."""
-  coder = _coder()
-  if isinstance(segmentation, list):
-    if not segmentation or any(len(p) < 6 or len(p) % 2 for p in segmentation):
-      raise ValueError('a polygon of fewer than three points')
-    if not np.all(np.isfinite(np.concatenate(segmentation))):
-      raise ValueError('a polygon with points that are no numbers')
-    return coder.merge(coder.frPyObjects(segmentation, height, width))
-  if segmentation['size'] != [height, width]:
-    raise ValueError(f'run lengths of size {segmentation["size"]}, not {[height, width]}')
-  if isinstance(segmentation['counts'], str):
-    return segmentation
-  if min(segmentation['counts']) < 0 or sum(segmentation['counts']) != height * width:
-    raise ValueError('run lengths that do not fill the image')
-  return coder.frPyObjects(segmentation, height, width)
-
-
-@functools.cache
-def _coder() -> Any:
-  """The library of outlines, imported where masks are drawn alone."""
-  try:
-    from pycocotools import mask
-  except ImportError as error:
-    raise InputError(
-      'masks are drawn from instances_*.json with pycocotools, which is not installed; run'
-      ' `pip install pycocotools`, or fetch the published PNG masks'
-    ) from error
-  return mask
