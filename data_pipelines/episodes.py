@@ -62,8 +62,8 @@ def published_episodes(
   _check_positive(shots=shots, count=count)
   if not split.items:
     raise InputError(f'{split.name}: the image list is empty; there is no episode to draw')
-  _check_supports(split, split.by_class, shots if distinct else 1)
   candidates = split.by_class if candidates is None else candidates
+  _check_supports(split, candidates, split.by_class, shots if distinct else 1)
   rng = np.random.RandomState(seed)
   episodes = []
   for i in range(count):
@@ -102,7 +102,7 @@ def class_first_episodes(
     InputError: one of the classes has too few images to give an episode its supports.
   """
   _check_positive(shots=shots, count=count)
-  _check_supports(split, classes, shots if distinct else 1)
+  _check_supports(split, split.by_class, classes, shots if distinct else 1)
   rng = np.random.RandomState(seed)
   episodes = []
   for _ in range(count):
@@ -170,11 +170,13 @@ def training_episode(
   return Episode(query, tuple(others[i] for i in chosen), class_id)
 
 
-def _check_supports(split: Split, classes: Iterable[int], needed: int) -> None:
+def _check_supports(
+  split: Split, candidates: Mapping[int, Sequence[str]], classes: Iterable[int], needed: int
+) -> None:
   """Raises for the first class that cannot give every query `needed` other images."""
   for class_id in classes:
     # A redraw could never end where the class has no image but the query.
-    if split.class_size(class_id) <= needed:
+    if len(set(candidates.get(class_id, ()))) <= needed:
       raise _too_few(split, class_id, needed)
 
 

@@ -1,6 +1,7 @@
 """FSS-1000: a thousand classes of ten images, read straight from their folders."""
 
 import os
+import warnings
 from collections.abc import Iterable, Mapping
 from pathlib import Path
 
@@ -85,20 +86,22 @@ class Fss1000(Benchmark):
   ) -> tuple[Episode, ...]:
     """See `Benchmark.test_episodes`; supports are drawn from 1.jpg to 10.jpg in that order.
 
-    Raises:
-      InputError: also where one of those is missing.
+    Of a class that lacks some, supports are drawn from the others. The episodes are not the
+    published ones then, as a warning says.
     """
     items = self.split(fold, split)
-    candidates = {c: [f'{self.class_names[c]}/{n}.jpg' for n in _NUMBERS] for c in items.by_class}
-    for class_id, names in candidates.items():
-      missing = [name for name in names if name not in items.by_class[class_id]]
-      if missing:
-        size = items.class_size(class_id)
-        raise InputError(
-          f'{items.name}: {items.describe(class_id)} has {size} image{"" if size == 1 else "s"}'
-          f' and not {missing[0]}; supports are drawn from 1.jpg to 10.jpg, so complete'
-          f' {self._data / self.class_names[class_id]}'
-        )
+    candidates, lacking = {}, []
+    for class_id, names in items.by_class.items():
+      numbered = [f'{self.class_names[class_id]}/{n}.jpg' for n in _NUMBERS]
+      candidates[class_id] = [name for name in numbered if name in names]
+      lacking += [name for name in numbered if name not in names]
+    if lacking:
+      more = f' (and {len(lacking) - 1} more)' if len(lacking) > 1 else ''
+      warnings.warn(
+        f'{items.name}: {lacking[0]}{more} missing; a class has 1.jpg to 10.jpg, so these are not'
+        ' the published episodes',
+        stacklevel=2,
+      )
     return published_episodes(
       items,
       shots=shots,

@@ -126,13 +126,26 @@ def test_lists_alone_have_no_image(fss):
       call('bus/1.jpg')
 
 
-def test_a_test_needs_the_images_that_supports_are_drawn_from(fss):
-  (fss[0] / 'cpu' / '7.jpg').unlink()
+def test_missing_images_change_the_episodes_with_a_warning(fss):
+  published = Fss1000(*fss).test_episodes(0, shots=2)
+  for n in (7, 9):
+    (fss[0] / 'cpu' / f'{n}.jpg').unlink()
   benchmark = Fss1000(*fss)
-  with pytest.raises(InputError, match="'cpu' .class_id 521. has 9 images and not cpu/7.jpg;"):
-    benchmark.test_episodes(0)
-  # Another list is as it was.
+  with pytest.warns(UserWarning, match='fss val: cpu/7.jpg .and 1 more. missing; .* not the publ'):
+    episodes = benchmark.test_episodes(0, shots=2)
+  assert len(episodes) == 28
+  used = {name for e in episodes for name in (e.query, *e.supports)}
+  assert not used & {'cpu/7.jpg', 'cpu/9.jpg'} and 'cpu/10.jpg' in used
+  # Classes before it are as they were, and so is the other list.
+  assert episodes[:10] == published[:10]
   assert len(benchmark.test_episodes(0, split='test')) == 10
+  for n in range(2, 11):
+    (fss[0] / 'cpu' / f'{n}.jpg').unlink(missing_ok=True)
+  with (
+    pytest.warns(UserWarning, match='cpu/2.jpg .and 8 more. missing'),
+    pytest.raises(InputError, match="'cpu' .class_id 521. has 1 image, so a query has no 1 other"),
+  ):
+    benchmark.test_episodes(0)
 
 
 def test_training_leaves_out_a_class_with_one_image(fss):
