@@ -225,5 +225,11 @@ def test_episodes_of_ones_own_pictures(classes):
   (batch,) = eval_batches(folder, fold=0, count=6, image_size=16, batch_size=6, num_threads=0)
   assert batch['class_id'].tolist() == [0, 4] * 3
   assert batch['query_mask'].any(axis=(1, 2)).all()
+  epoch = train_batches(
+    folder, fold=0, image_size=16, batch_size=3, epochs=1, num_threads=0, distinct=True, shots=2
+  )
+  batches = list(epoch)
+  assert sorted(c for b in batches for c in b['class_id'].tolist()) == [1] * 3 + [2] * 3 + [3] * 3
+  assert all(batch['support_masks'].any(axis=(2, 3)).all() for batch in batches)
   held = HeldOut(folder)
   assert {held.test_classes(0), tuple(held.split(0, 'trn').by_class)} == {(1,), (2, 3)}
