@@ -31,12 +31,14 @@ class Finding:
     name: the image's.
     values: the different values of its label.
     files: [path, size, time of the last change] of the files read; empty for what is drawn.
+    mask: what messages call its mask.
     problem: why it cannot be used; empty where it can.
   """
 
   name: str
   values: Sequence[int] = ()
   files: Sequence[Sequence] = ()
+  mask: str = ''
   problem: str = ''
 
 
@@ -121,7 +123,8 @@ def _check_image(benchmark: Benchmark, name: str) -> Finding:
     _, label = benchmark.decode(name, *sources)
   except InputError as error:
     return Finding(name, problem=str(error))
-  return Finding(name, np.flatnonzero(np.bincount(label.ravel())).tolist(), files)
+  values = np.flatnonzero(np.bincount(label.ravel())).tolist()
+  return Finding(name, values, files, mask=str(sources[1]))
 
 
 def _with_classes(benchmark: Benchmark, finding: Finding, classes: Iterable[int]) -> Finding:
@@ -134,21 +137,15 @@ def _with_classes(benchmark: Benchmark, finding: Finding, classes: Iterable[int]
     if value > benchmark.num_classes and value != benchmark.boundary
   ]
   missing = [c for c in sorted(classes) if c + 1 not in finding.values]
-  mask = finding.files[-1][0] if finding.files else f'mask of {finding.name}'
   if unknown:
-    problem = (
-      f'{mask}: value {unknown[0]} is no class; a mask holds 0 and 1 to {benchmark.num_classes}'
-    )
+    problem = f'value {unknown[0]} is no class; a mask holds 0 and 1 to {benchmark.num_classes}'
   elif missing:
     names = benchmark.class_names
     named = f'{names[missing[0]]!r} ' if missing[0] < len(names) else ''
-    problem = (
-      f'{mask}: does not show class {named}(value {missing[0] + 1}), under which {finding.name} is'
-      ' listed'
-    )
+    problem = f'does not show class {named}({missing[0] + 1}) that {finding.name} is listed under'
   else:
     return finding
-  return dataclasses.replace(finding, problem=problem)
+  return dataclasses.replace(finding, problem=f'{finding.mask}: {problem}')
 
 
 def _read_journal(path: Path) -> dict[str, Finding]:

@@ -7,6 +7,7 @@ files as they came, or pixels that are resized already. Figures are the same as 
 import dataclasses
 import json
 import os
+import re
 import warnings
 from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
@@ -23,6 +24,7 @@ from data_pipelines.splits import Split
 from data_pipelines.transforms import image_hw
 from hsnet_jax.errors import InputError
 
+_VERSION = re.compile(r'\d+\.\d+\.\d+')
 _FILES = ('dataset_info.json', 'features.json', 'metadata.json')
 
 
@@ -239,7 +241,8 @@ def set_folder(name: str, folder: str | os.PathLike) -> Path:
   found = folder / cls.name / str(cls.VERSION)
   if found.is_dir():
     return found
-  others = sorted(p.name for p in (folder / cls.name).glob('*.*.*') if _is_set(p))
+  sets = (folder / cls.name).glob('*/dataset_info.json')
+  others = sorted(p.parent.name for p in sets if _VERSION.fullmatch(p.parent.name))
   if others:
     raise InputError(
       f'{folder / cls.name / others[-1]}: a prepared set of version {others[-1]}, and this program'
@@ -304,10 +307,6 @@ def list_digest(split: Split) -> str:
 def _encoded(image_name: str, record: Mapping[str, object]) -> tuple[Encoded, Encoded]:
   image, mask = record['image'], record['mask']
   return Encoded(image, f'image {image_name}'), Encoded(mask, f'mask of {image_name}')
-
-
-def _is_set(path: Path) -> bool:
-  return path.is_dir() and not path.name.endswith('.unfinished')
 
 
 def _anew(folder: Path) -> str:

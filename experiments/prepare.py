@@ -214,9 +214,10 @@ def _write(
 
 
 def _counts(prepared: Prepared) -> str:
-  size = 'as they came' if prepared.prepared_size is None else _size_flag(prepared.prepared_size)
+  size = prepared.prepared_size
+  kind = 'as they came' if size is None else f'at {size[0]} x {size[1]}'
   left_out = f', {len(prepared.skipped)} left out as bad' if prepared.skipped else ''
-  return f'{len(prepared)} images {size}, {prepared.num_bytes / 1e6:.1f} MB{left_out}'
+  return f'{len(prepared)} images {kind}, {prepared.num_bytes / 1e6:.1f} MB{left_out}'
 
 
 def _size_flag(size: tuple[int, int] | None) -> str:

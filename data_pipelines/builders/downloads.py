@@ -12,7 +12,7 @@ from pathlib import Path
 
 import requests
 import tensorflow_datasets as tfds
-from tensorflow_datasets.core.download import checksums, download_manager, downloader
+from tensorflow_datasets.core.download import checksums, download_manager
 
 from hsnet_jax.errors import InputError
 
@@ -65,7 +65,12 @@ def fetch(
   )
   new = []
   for archive in missing:
-    unpacked = Path(_unpacked(manager, archive.url, data))
+    path = _download(manager, archive.url, data)
+    unpacked = data / 'downloads' / 'unpacked'
+    shutil.rmtree(unpacked, ignore_errors=True)  # What a stopped attempt has left.
+    # TFDS itself unpacks by means of TensorFlow.
+    form = 'zip' if path.suffix == '.zip' else 'tar'
+    shutil.unpack_archive(path, unpacked, form, **({} if form == 'zip' else {'filter': 'data'}))
     if not (unpacked / archive.folder).is_dir():
       raise InputError(f'{archive.url}: holds no folder {archive.folder}; fetch it by hand')
     new.append(data / Path(archive.folder).name)
@@ -74,15 +79,15 @@ def fetch(
   return new
 
 
-def _unpacked(manager: tfds.download.DownloadManager, url: str, data: Path) -> str:
+def _download(manager: tfds.download.DownloadManager, url: str, data: Path) -> Path:
   try:
-    return os.fspath(manager.download_and_extract(url))
+    return Path(manager.download(url))
   except download_manager.NonMatchingChecksumError as error:
     raise InputError(
       f'{url}: what was fetched has not the registered size and SHA-256; try again, or put the'
       f' right file into {data}'
     ) from error
-  except (requests.RequestException, downloader.DownloadError) as error:
+  except (requests.RequestException, tfds.download.DownloadError) as error:
     raise InputError(
       f'{url}: cannot be fetched ({" ".join(str(error).split())}); try again, or put the file into'
       f' {data}'
