@@ -1,11 +1,10 @@
-"""Checks of a benchmark's lists and of every image on them, before a set is prepared from it.
+"""Checks of every image on a benchmark's lists, before a set is prepared from it.
 
 An image is sound if it and its mask can be read, are of one size, and the mask holds no value that
 is no class, and every class that the image is listed under. What has been found is written to a
 journal at once, so that a second attempt reads only what is new or has changed.
 """
 
-import collections
 import concurrent.futures
 import dataclasses
 import json
@@ -50,17 +49,10 @@ def listed_classes(lists: Iterable[Split]) -> dict[str, set[int]]:
 
   Returns:
     {image name: its class_ids}.
-
-  Raises:
-    InputError: a list names an image twice for one class.
   """
   listed: dict[str, set[int]] = {}
   for split in lists:
-    for (name, class_id), times in collections.Counter(split.items).items():
-      if times > 1:
-        raise InputError(
-          f'{split.name}: {name} is listed {times} times for {split.describe(class_id)}; keep one'
-        )
+    for name, class_id in split.items:
       listed.setdefault(name, set()).add(class_id)
   return listed
 

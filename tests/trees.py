@@ -41,18 +41,22 @@ def save_pascal(root, *, images=2):
 
 
 def save_coco(root):
-  """(data_dir, splits_dir) of a COCO-20i with published masks, one image a class and subset."""
+  """(data_dir, splits_dir) of a COCO-20i with published masks; two test images a class."""
   data, lists = root / 'COCO2014', root / 'splits'
-  for split, subset in (('trn', 'train2014'), ('val', 'val2014')):
-    names = [f'{subset}/COCO_{subset}_{n:012d}.jpg' for n in range(80)]
-    for class_id, name in enumerate(names):
-      mask = (data / 'annotations' / name).with_suffix('.png')
-      save_pair(data / name, mask, class_id + 1, seed=class_id)
+  for split, subset, images in (('trn', 'train2014', 1), ('val', 'val2014', 2)):
+    names = {
+      c: [f'{subset}/COCO_{subset}_{images * c + i:012d}.jpg' for i in range(images)]
+      for c in range(80)
+    }
+    for class_id in names:
+      for i, name in enumerate(names[class_id]):
+        mask = (data / 'annotations' / name).with_suffix('.png')
+        save_pair(data / name, mask, class_id + 1, seed=2 * class_id + i)
     for fold in range(4):
       path = lists / 'coco' / split / f'fold{fold}.pkl'
       path.parent.mkdir(parents=True, exist_ok=True)
-      held = [c for c in range(80) if (c % 4 == fold) == (split == 'val')]
-      path.write_bytes(pickle.dumps({c: [names[c]] if c in held else [] for c in range(80)}))
+      listed = {c: names[c] if (c % 4 == fold) == (split == 'val') else [] for c in names}
+      path.write_bytes(pickle.dumps(listed))
   return data, lists
 
 

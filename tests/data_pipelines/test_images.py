@@ -4,7 +4,14 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from data_pipelines.images import mask_values, read_image, read_label, read_mask, read_pair
+from data_pipelines.images import (
+  encode_png,
+  mask_values,
+  read_image,
+  read_label,
+  read_mask,
+  read_pair,
+)
 from hsnet_jax.errors import InputError
 
 ORIENTATION = 0x0112
@@ -258,3 +265,14 @@ def test_a_pair_names_what_does_not_fit(tmp_path):
   Image.fromarray(gradient(24, 35)[..., 0]).save(tmp_path / 'mask.png')
   with pytest.raises(InputError, match='the mask is 35 x 24, its image .* is 36 x 24'):
     read_pair(tmp_path / 'a.png', tmp_path / 'mask.png')
+
+
+def test_labels_of_16_bits(tmp_path):
+  label = np.array([[0, 3, 1000], [65535, 1, 256]], np.uint16)
+  encoded = encode_png(label, name='label')
+  np.testing.assert_array_equal(read_label(encoded, largest=65535), label, strict=True)
+  with pytest.raises(InputError, match='label: the mask has values outside 0 to 1000; mend'):
+    read_label(encoded, largest=1000)
+  small = encode_png(label % 8, name='small')
+  np.testing.assert_array_equal(read_label(small, largest=65535), label % 8, strict=True)
+  assert read_label(small).dtype == np.uint8

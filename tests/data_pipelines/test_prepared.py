@@ -1,0 +1,289 @@
+"""data_pipelines/prepared.py: the same benchmark, read from a set."""
+
+import json
+import pickle
+import shutil
+import warnings
+from concurrent.futures import ThreadPoolExecutor
+
+import numpy as np
+import pytest
+
+from data_pipelines import HeldOut, eval_batches, make_benchmark, train_batches
+from data_pipelines.builders import base, builder_class
+from data_pipelines.checks import all_lists
+from data_pipelines.prepared import Prepared, list_digest, list_key
+from data_pipelines.shapes import Shapes
+from hsnet_jax.errors import InputError
+from tests import trees
+
+
+def prepare(benchmark, folder, *, skipped=(), **options):
+  lists = all_lists(benchmark)
+  builder = builder_class(benchmark.name)(
+    benchmark,
+    data_dir=folder,
+    names=[name for name in benchmark.image_names() if name not in skipped],
+    record={
+      'benchmark': benchmark.name,
+      'skipped': {name: 'damaged' for name in skipped},
+      'lists': {list_key(*key): list_digest(split) for key, split in lists.items()},
+      'description': benchmark.description() if benchmark.name == 'folder' else None,
+    },
+    **options,
+  )
+  builder.write()
+  return builder.folder
+
+
+@pytest.fixture(scope='session')
+def made(tmp_path_factory):
+  """(data_dir, splits_dir, prepared_dir) of a PASCAL-5i in three shards."""
+  root = tmp_path_factory.mktemp('prepared')
+  data, lists = trees.save_pascal(root)
+  with pytest.MonkeyPatch.context() as patch:
+    patch.setattr(base, 'RECORDS_PER_SHARD', 32)
+    folder = prepare(make_benchmark('pascal', data_dir=data, splits_dir=lists), root / 'prepared')
+  assert len(list(folder.glob('*.array_record-*'))) == 3
+  return data, lists, root / 'prepared'
+
+
+@pytest.fixture
+def copied(made, tmp_path):
+  """The same, to be changed: (splits_dir, prepared_dir, the set's own folder)."""
+  shutil.copytree(made[1], tmp_path / 'splits')
+  shutil.copytree(made[2], tmp_path / 'prepared')
+  return tmp_path / 'splits', tmp_path / 'prepared', tmp_path / 'prepared' / 'pascal5i' / '1.0.0'
+
+
+def opened(splits, folder):
+  return make_benchmark('pascal', splits_dir=splits, prepared_dir=folder)
+
+
+def assert_same_images(a, b):
+  assert a.image_names() == b.image_names()
+  for name in a.image_names():
+    for x, y in zip(a.load(name), b.load(name), strict=True):
+      np.testing.assert_array_equal(x, y, strict=True)
+
+
+@pytest.mark.parametrize('name', ['pascal', 'coco', 'fss'])
+def test_a_set_takes_the_place_of_the_folder(name, tmp_path):
+  data, lists = getattr(trees, f'save_{name}')(tmp_path)
+  benchmark = make_benchmark(name, data_dir=data, splits_dir=lists)
+  prepare(benchmark, tmp_path / 'prepared')
+  shutil.rmtree(data)
+  prepared = make_benchmark(name, splits_dir=lists, prepared_dir=tmp_path / 'prepared')
+  getattr(trees, f'save_{name}')(tmp_path / 'again')
+  again = make_benchmark(name, data_dir=tmp_path / 'again' / data.name, splits_dir=lists)
+  assert prepared.prepared_size is None and len(prepared) == len(again.image_names())
+  assert_same_images(prepared, again)
+  for attribute in ('name', 'num_classes', 'num_folds', 'splits', 'boundary', 'class_names'):
+    assert getattr(prepared, attribute) == getattr(again, attribute)
+  for fold in range(again.num_folds):
+    assert all(prepared.split(fold, s) == again.split(fold, s) for s in again.splits)
+    assert prepared.test_classes(fold) == again.test_classes(fold)
+  assert prepared.test_episodes(0, shots=5) == again.test_episodes(0, shots=5)
+
+
+def test_a_folder_of_ones_own_brings_its_lists(tmp_path):
+  benchmark = make_benchmark('folder', data_dir=trees.save_classes(tmp_path))
+  prepare(benchmark, tmp_path / 'prepared')
+  prepared = make_benchmark('folder', prepared_dir=tmp_path / 'prepared')
+  assert_same_images(prepared, benchmark)
+  assert prepared.test_episodes(1) == benchmark.test_episodes(1)
+
+
+def test_drawn_pictures(tmp_path):
+  benchmark = Shapes(size=32, train_images=1, test_images=1)
+  prepare(benchmark, tmp_path)
+  assert_same_images(Prepared(benchmark, tmp_path), benchmark)
+
+
+def test_pixels_at_a_size_give_the_same_batches(tmp_path):
+  data, lists = trees.save_pascal(tmp_path)
+  benchmark = make_benchmark('pascal', data_dir=data, splits_dir=lists)
+  prepare(benchmark, tmp_path / 'prepared', image_size=(24, 24))
+  prepared = opened(lists, tmp_path / 'prepared')
+  assert prepared.prepared_size == (24, 24)
+  for batches in (train_batches, eval_batches):
+    options = {'fold': 2, 'image_size': 24, 'batch_size': 4, 'num_threads': 0}
+    options |= {'epochs': 1} if batches is train_batches else {'count': 12}
+    pairs = zip(batches(benchmark, **options), batches(prepared, **options), strict=True)
+    for a, b in pairs:
+      for key in a:
+        np.testing.assert_array_equal(a[key], b[key], strict=True)
+  # Encoded again for another set: the pixels stay.
+  name = prepared.image_names()[0]
+  for a, b in zip(prepared.decode(name, *prepared.encoded(name)), prepared.load(name), strict=True):
+    np.testing.assert_array_equal(a, b)
+
+
+def test_pixels_at_a_size_are_given_at_no_other(tmp_path):
+  benchmark = Shapes(size=32, train_images=1, test_images=1)
+  prepare(benchmark, tmp_path, image_size=(16, 16))
+  prepared = Prepared(benchmark, tmp_path)
+  prepared.check_size(16)
+  prepared.check_size((16, 16))
+  with pytest.raises(InputError, match='images at 16 x 16, and each is wanted at 24 x 24; give'):
+    prepared.check_size(24)
+  with pytest.raises(InputError, match='wanted at its own size'):
+    prepared.check_size(None)
+
+
+def test_files_as_they_came_are_given_at_any_size(made):
+  for size in (None, 24, (24, 32)):
+    opened(*made[1:]).check_size(size)
+
+
+def test_copies_and_threads_read_the_same(made):
+  prepared = opened(*made[1:])
+  names = prepared.image_names()
+  copy = pickle.loads(pickle.dumps(prepared))
+  with ThreadPoolExecutor(8) as pool:
+    for benchmark in (prepared, copy):
+      for name, (image, _) in zip(3 * names, pool.map(benchmark.load, 3 * names), strict=True):
+        np.testing.assert_array_equal(image, prepared.load(name)[0])
+
+
+def test_classes_held_out_of_a_set(made):
+  data, lists, folder = made
+  folds = [
+    HeldOut(make_benchmark('pascal', splits_dir=lists, **source))
+    for source in ({'data_dir': data}, {'prepared_dir': folder})
+  ]
+  assert folds[0].test_episodes(1) == folds[1].test_episodes(1)
+  assert_same_images(*folds)
+
+
+def test_images_left_out_as_bad_leave_the_lists(tmp_path):
+  data, lists = trees.save_pascal(tmp_path, images=3)
+  benchmark = make_benchmark('pascal', data_dir=data, splits_dir=lists)
+  bad = ['2007_val_112', '2007_trn_010']
+  prepare(benchmark, tmp_path / 'prepared', skipped=bad)
+  with pytest.warns(
+    UserWarning, match='2 listed images were left out .*2007_val_112 first'
+  ) as told:
+    prepared = opened(lists, tmp_path / 'prepared')
+  assert len(told) == 1 and set(prepared.skipped) == set(bad)
+  assert prepared.split(2, 'val').class_size(10) == 2
+  left = [name for name, _ in prepared.split(2, 'val').items]
+  assert left == [name for name, _ in benchmark.split(2, 'val').items if name not in bad]
+  names = {n for e in prepared.test_episodes(2, count=200) for n in (e.query, *e.supports)}
+  assert names == set(left)
+  assert prepared.image_names() == tuple(n for n in benchmark.image_names() if n not in bad)
+  with pytest.raises(InputError, match='2007_val_112 was left out as bad'):
+    prepared.load('2007_val_112')
+  with warnings.catch_warnings():
+    warnings.simplefilter('error')
+    pickle.loads(pickle.dumps(prepared))
+
+
+def test_a_list_that_loses_every_image(tmp_path):
+  data, lists = trees.save_pascal(tmp_path, images=1)
+  benchmark = make_benchmark('pascal', data_dir=data, splits_dir=lists)
+  prepare(benchmark, tmp_path / 'prepared', skipped=[f'2007_val_{n:02d}0' for n in range(1, 6)])
+  with pytest.warns(UserWarning, match='5 listed images'):
+    prepared = opened(lists, tmp_path / 'prepared')
+  with pytest.raises(InputError, match='pascal fold 0 val: every image'):
+    prepared.split(0, 'val')
+
+
+def test_other_lists_are_refused(copied):
+  splits, folder, _ = copied
+  path = splits / 'pascal' / 'val' / 'fold1.txt'
+  lines = path.read_text().splitlines()
+  path.write_text('\n'.join(reversed(lines)))
+  with pytest.raises(InputError, match='other lists than pascal fold 1 val .the list is another'):
+    opened(splits, folder).split(1, 'val')
+  path.write_text('\n'.join([*lines, '2011_000001__06']))
+  with pytest.raises(InputError, match='2011_000001 is not in the set.; give the --splits_dir'):
+    opened(splits, folder).split(1, 'val')
+  assert opened(splits, folder).split(0, 'val').items
+
+
+def test_an_image_that_is_in_no_list(made):
+  with pytest.raises(InputError, match='2011_000001 is not in it; to prepare it anew, delete'):
+    opened(*made[1:]).check_images(['2011_000001'])
+
+
+def test_a_set_that_is_not_there(made, tmp_path):
+  with pytest.raises(InputError, match='no prepared set of pascal .there is no prepared set in it'):
+    opened(made[1], tmp_path)
+  with pytest.raises(InputError, match=r'no prepared set of fss .it holds pascal5i.; prepare one'):
+    make_benchmark('fss', splits_dir=trees.save_fss(tmp_path)[1], prepared_dir=made[2])
+
+
+def test_a_set_of_another_version(copied):
+  splits, folder, own = copied
+  own.rename(own.with_name('0.9.0'))
+  with pytest.raises(InputError, match=r'0.9.0: a prepared set of version 0.9.0, and .* 1.0.0; to'):
+    opened(splits, folder)
+
+
+def test_a_set_of_another_benchmark(copied):
+  splits, folder, own = copied
+  record = json.loads((own / 'metadata.json').read_text())
+  (own / 'metadata.json').write_text(json.dumps({**record, 'benchmark': 'coco'}))
+  with pytest.raises(InputError, match='a prepared set of coco, not of pascal'):
+    opened(splits, folder)
+
+
+def test_a_set_that_was_not_finished(copied):
+  splits, folder, own = copied
+  own.rename(own.with_name('1.0.0.unfinished'))
+  (own.parent / 'incomplete.ABCDEF_1.0.0').mkdir()
+  (own.parent / 'incomplete.ABCDEF_1.0.0' / 'dataset_info.json').touch()
+  with pytest.raises(
+    InputError, match='was not prepared to its end; run experiments.prepare again'
+  ):
+    opened(splits, folder)
+
+
+@pytest.mark.parametrize('file', ['dataset_info.json', 'features.json', 'metadata.json'])
+def test_a_file_that_a_copy_lost_is_named(copied, file):
+  splits, folder, own = copied
+  (own / file).write_text((own / file).read_text()[:-9])
+  with pytest.raises(InputError, match=f'{file} is missing or damaged; to prepare it anew'):
+    opened(splits, folder)
+  (own / file).unlink()
+  with pytest.raises(InputError, match=f'{file} is missing or damaged'):
+    opened(splits, folder)
+
+
+def test_records_that_a_copy_lost(copied):
+  splits, folder, own = copied
+  shards = sorted(own.glob('*.array_record-*'))
+  with open(shards[1], 'r+b') as file:
+    file.truncate(shards[1].stat().st_size - 1)
+  with pytest.raises(InputError, match='not whole: its array_record files are not those'):
+    opened(splits, folder)
+  shards[1].unlink()
+  with pytest.raises(InputError, match='not whole'):
+    opened(splits, folder)
+
+
+def test_records_that_are_damaged(copied):
+  splits, folder, own = copied
+  shard = sorted(own.glob('*.array_record-*'))[0]
+  shard.write_bytes(bytes(shard.stat().st_size))
+  prepared = opened(splits, folder)
+  with pytest.raises(InputError, match='cannot be read .*; to prepare it anew') as e:
+    prepared.load(prepared.image_names()[0])
+  assert '\n' not in str(e.value)
+
+
+def test_records_of_other_images(copied):
+  splits, folder, own = copied
+  record = json.loads((own / 'metadata.json').read_text())
+  names = record['names']
+  record['names'] = [names[1], names[0], *names[2:]]
+  (own / 'metadata.json').write_text(json.dumps(record))
+  with pytest.raises(InputError, match=f'record 1 is not {names[0]} but {names[1]}'):
+    opened(splits, folder).load(names[0])
+
+
+def test_one_source_of_images(made):
+  data, lists, folder = made
+  with pytest.raises(InputError, match='--data_dir and --prepared_dir exclude each other'):
+    make_benchmark('pascal', data_dir=data, splits_dir=lists, prepared_dir=folder)
