@@ -81,7 +81,7 @@ def train_batches(
     process_index: which part of each batch to read, such as `jax.process_index()`.
     process_count: how many parts there are.
     num_threads: threads that read ahead where there are no workers; 0 reads in the caller's.
-    num_workers: processes that read ahead; a worker holds up to three batches.
+    num_workers: processes that read ahead; up to four batches are held for each.
 
   Returns:
     The batches.

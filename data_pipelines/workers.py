@@ -13,8 +13,8 @@ from absl import flags
 from data_pipelines import rows
 from hsnet_jax.errors import InputError
 
-# Batches that a worker keeps ready beside the one that it makes.
-_READY = 2
+# Batches that wait for being fetched, a worker; as many have been fetched and wait to be taken.
+_READY = 1
 
 
 @dataclasses.dataclass(frozen=True)

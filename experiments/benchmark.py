@@ -11,11 +11,12 @@ are random: they cost the same.
 
 import contextlib
 import functools
+import os
 import pathlib
 import statistics
 import sys
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 
 if not __package__:  # Run by its path: the checkout's folder is where the packages are.
   sys.path[0] = str(pathlib.Path(__file__).resolve().parents[1])
@@ -24,18 +25,42 @@ import jax
 import numpy as np
 from absl import flags
 
+from data_pipelines import Benchmark, make_benchmark
 from experiments import app
+from experiments import benchmark_loader as loading
 from experiments.models import describe_devices
 from hsnet_jax import convolution
 from hsnet_jax.backbones import BACKBONES, get_backbone
+from hsnet_jax.errors import InputError
 from hsnet_jax.model import HSNet
 from hsnet_jax.training import create_train_state, train_step
 
-_WHAT = flags.DEFINE_enum('what', 'step', ['step'], 'What to measure.')
-_BACKBONE = flags.DEFINE_enum('backbone', 'mobilenet_v1_075', list(BACKBONES), 'The backbone.')
-_IMAGE_SIZE = flags.DEFINE_integer('image_size', 200, 'Side of the images.', lower_bound=32)
-_BATCH_SIZE = flags.DEFINE_integer('batch_size', 20, 'Episodes a step.', lower_bound=1)
-_ROUNDS = flags.DEFINE_integer('rounds', 5, 'How often both are measured.', lower_bound=1)
+_WHAT = flags.DEFINE_enum('what', 'step', ['step', 'loader'], 'What to measure.')
+_BACKBONE = flags.DEFINE_enum(
+  'backbone', 'mobilenet_v1_075', list(BACKBONES), 'step: the backbone.'
+)
+_IMAGE_SIZE = flags.DEFINE_integer(
+  'image_size', None, 'Side of the images. Default: 200 (loader: 400).', lower_bound=32
+)
+_BATCH_SIZE = flags.DEFINE_integer('batch_size', 20, 'Episodes a batch.', lower_bound=1)
+_ROUNDS = flags.DEFINE_integer('rounds', 5, 'How often each is measured.', lower_bound=1)
+_DATA_DIR = flags.DEFINE_string(
+  'data_dir', None, 'loader: the folder that holds JPEGImages and SegmentationClassAug.'
+)
+_SPLITS_DIR = flags.DEFINE_string('splits_dir', None, 'loader: the folder that holds pascal/.')
+_PREPARED_DIR = flags.DEFINE_string(
+  'prepared_dir', None, 'loader: a folder of prepared sets, to measure that of PASCAL-5i as well.'
+)
+_FOLD = flags.DEFINE_integer('fold', 2, 'loader: the fold whose test episodes are loaded.')
+_EPISODES = flags.DEFINE_integer(
+  'episodes', 400, 'loader: how many episodes a round loads.', lower_bound=1
+)
+_WORKERS = flags.DEFINE_list(
+  'workers', None, 'loader: numbers of workers. Default: 0,1,2,4 and one a core.'
+)
+_IMAGES = flags.DEFINE_integer(
+  'images', 100_000, 'loader: how many made images to look at memory with.', lower_bound=1
+)
 
 
 def random_batch(batch_size: int, image_size: int) -> dict[str, np.ndarray]:
@@ -93,10 +118,10 @@ def measure(first: Callable[[], None], second: Callable[[], None], rounds: int) 
   return seconds
 
 
-def main() -> None:
+def measure_step() -> None:
   """Measures the training step."""
+  name, size, batch_size = _BACKBONE.value, _IMAGE_SIZE.value or 200, _BATCH_SIZE.value
   print('device:', describe_devices())
-  name, size, batch_size = _BACKBONE.value, _IMAGE_SIZE.value, _BATCH_SIZE.value
   print(f'training step: {name}, {size} x {size}, batch {batch_size}, 1-shot', flush=True)
   batch = random_batch(batch_size, size)
   library = training_step(name, batch)
@@ -111,6 +136,80 @@ def main() -> None:
     f'plain / library: median {statistics.median(ratios):.2f},'
     f' {min(ratios):.2f} to {max(ratios):.2f} over {len(ratios)} rounds'
   )
+
+
+def measure_loader() -> None:
+  """Measures opening, memory and throughput of the loader."""
+  size, batch_size, count = _IMAGE_SIZE.value or 400, _BATCH_SIZE.value, _EPISODES.value
+  folder = make_benchmark('pascal', data_dir=_DATA_DIR.value, splits_dir=_SPLITS_DIR.value)
+  folder.check_fold(_FOLD.value)
+  if count < batch_size:
+    raise InputError(f'--episodes={count} is less than a batch; give {batch_size} or more')
+  workers = worker_numbers(_WORKERS.value)
+  sources = {'from the folder': folder}
+  if _PREPARED_DIR.value is not None:
+    sources['from the prepared set'] = open_set(_PREPARED_DIR.value, size)
+  print_memory(_IMAGES.value, workers)
+  found = loading.contenders(
+    sources,
+    folder,
+    fold=_FOLD.value,
+    image_size=size,
+    batch_size=batch_size,
+    count=count,
+    workers=workers,
+  )
+  print(
+    f'1-shot episodes at {size} x {size}, batch {batch_size}, {os.cpu_count()} cores,'
+    f' {_ROUNDS.value} rounds in turn. Ours gives uint8, which the device normalises; the plain'
+    ' loader gives float32, normalised. 0 workers: two threads.\n',
+    flush=True,
+  )
+  rates = loading.measure(found, rounds=_ROUNDS.value, batches=count // batch_size)
+  print('\n'.join(loading.table(found, rates, batch_size)))
+
+
+def worker_numbers(given: Sequence[str] | None) -> list[int]:
+  """The numbers of workers to measure, ascending.
+
+  Raises:
+    InputError: one is no number, or negative.
+  """
+  if given is None:
+    return sorted({0, 1, 2, 4, os.cpu_count() or 1})
+  wrong = [text for text in given if not text.isdecimal()]
+  if wrong or not given:
+    raise InputError(f'--workers: {wrong or given} is no number of processes; write 0,1,2')
+  return sorted(set(map(int, given)))
+
+
+def open_set(folder: str, size: int) -> Benchmark:
+  """Opens the prepared set of PASCAL-5i and says how long that took."""
+  import data_pipelines.prepared  # noqa: F401  Imports TFDS, which is not what is measured.
+
+  start = time.perf_counter()
+  prepared = make_benchmark('pascal', splits_dir=_SPLITS_DIR.value, prepared_dir=folder)
+  seconds = time.perf_counter() - start
+  prepared.check_size(size)
+  print(f'a prepared set of {len(prepared)} records opened in {seconds:.2f} s', flush=True)
+  return prepared
+
+
+def print_memory(images: int, workers: Sequence[int]) -> None:
+  """Prints what an epoch of made images takes, in this process and with one worker."""
+  for number in sorted({min(n, 1) for n in workers}):
+    memory = loading.epoch_memory(images=images, num_workers=number)
+    before, after, sent = (getattr(memory, n) / 2**20 for n in ('before', 'after', 'pickled'))
+    print(
+      f'an epoch of {images} images with {number} workers: {before:.1f} MiB resident at its start,'
+      f' {after:.1f} MiB at its end; a worker is sent {sent:.1f} MiB',
+      flush=True,
+    )
+
+
+def main() -> None:
+  """Measures what `--what` says."""
+  {'step': measure_step, 'loader': measure_loader}[_WHAT.value]()
 
 
 if __name__ == '__main__':

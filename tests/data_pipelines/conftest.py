@@ -89,6 +89,6 @@ def toy():
   return Toy()
 
 
-@pytest.fixture
+@pytest.fixture(scope='session')
 def toy_class():
   return Toy

@@ -2,9 +2,12 @@ import itertools
 
 import numpy as np
 import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
 
 from data_pipelines import Pascal5i
 from data_pipelines.loader import eval_batches, train_batches
+from data_pipelines.transforms import class_mask
 from hsnet_jax.errors import InputError
 
 OPTIONS = {'fold': 0, 'image_size': (6, 8), 'batch_size': 4, 'num_threads': 0}
@@ -118,6 +121,49 @@ def test_an_iterator_resumes_from_its_state(toy, num_threads):
   assert len(list(again.from_step(0))) == 9 and list(again.from_step(9)) == []
 
 
+@pytest.mark.parametrize('state', [{}, {'next_batch': -1}, {'next_batch': 'x'}, {'next_index': 1}])
+def test_another_state_is_refused(toy, state):
+  with pytest.raises(InputError, match='next_batch'):
+    iter(train_batches(toy, **OPTIONS)).set_state(state)
+
+
+def test_a_closed_iterator_gives_nothing(toy):
+  iterator = iter(train_batches(toy, **{**OPTIONS, 'num_threads': 2}))
+  next(iterator)
+  iterator.close()
+  assert list(iterator) == [] and iterator.get_state() == {'next_batch': 1}
+
+
+@settings(deadline=None, max_examples=25)
+@given(
+  images=st.integers(2, 9),
+  rows=st.integers(1, 5),
+  processes=st.sampled_from([1, 2, 3, 4]),
+  epochs=st.integers(1, 3),
+  shots=st.integers(1, 2),
+)
+def test_processes_divide_every_epoch(toy_class, images, rows, processes, epochs, shots):
+  options = {**OPTIONS, 'batch_size': rows * processes, 'shots': shots, 'epochs': epochs}
+  whole = train_batches(toy_class(images), **options)
+  parts = [
+    train_batches(toy_class(images), process_index=p, process_count=processes, **options)
+    for p in range(processes)
+  ]
+  assert {(p.num_episodes, p.steps_per_epoch) for p in parts} == {
+    (2 * images, whole.steps_per_epoch)
+  }
+  read = [list(part) for part in parts]
+  joined = [
+    {name: np.concatenate([part[name] for part in step]) for name in step[0]}
+    for step in zip(*read, strict=True)
+  ]
+  assert_same(whole, joined)
+  for epoch in range(epochs):
+    steps = slice(epoch * whole.steps_per_epoch, (epoch + 1) * whole.steps_per_epoch)
+    seen = [i for part in read for b in part[steps] for i in b['index'][b['valid']]]
+    assert sorted(seen) == list(range(2 * images))
+
+
 def test_test_episodes_come_in_order(toy):
   batches = eval_batches(toy, shots=2, count=23, **OPTIONS)
   read = list(batches)
@@ -174,6 +220,10 @@ def test_supports_that_must_differ_leave_small_classes_out(toy_class):
     {'seed': -1},
     {'epochs': 0},
     {'num_threads': -1},
+    {'num_workers': -1},
+    {'process_index': -1},
+    {'process_index': 2, 'process_count': 2},
+    {'process_count': 3},
   ],
 )
 def test_options_out_of_range(toy, bad):
@@ -182,6 +232,56 @@ def test_options_out_of_range(toy, bad):
   if not {'seed', 'epochs'} & set(bad):
     with pytest.raises(InputError):
       eval_batches(toy, **{**OPTIONS, **bad})
+
+
+def test_the_label_at_the_photographs_own_size(voc):
+  benchmark = Pascal5i(*voc)
+  options = {'fold': 0, 'count': 7, 'image_size': 16, 'batch_size': 4, 'num_threads': 0}
+  plain = list(eval_batches(benchmark, **options))
+  batches = list(eval_batches(benchmark, original_size=True, **options))
+  episodes = benchmark.test_episodes(0, count=7)
+  sizes = {benchmark.load(e.query)[1].shape for e in episodes}
+  assert len(sizes) > 2  # Else nothing here would be padded.
+  for before, batch in zip(plain, batches, strict=True):
+    assert batch['query_mask'].shape == batch['query_ignore'].shape == (4, 64, 64)
+    for name in before.keys() - {'query_mask', 'query_ignore'}:
+      np.testing.assert_array_equal(batch[name], before[name], err_msg=name)
+    for row, index in enumerate(batch['index']):
+      label = benchmark.load(episodes[index].query)[1]
+      height, width = batch['query_size'][row]
+      assert label.shape == (height, width) and batch['query_size'].dtype == np.int32
+      mask, ignore = class_mask(label, episodes[index].class_id)
+      np.testing.assert_array_equal(batch['query_mask'][row, :height, :width], mask)
+      np.testing.assert_array_equal(batch['query_ignore'][row, :height, :width], ignore)
+      assert not batch['query_mask'][row, height:].any()
+      assert not batch['query_mask'][row, :, width:].any()
+      assert batch['query_ignore'][row, height:].all()
+      assert batch['query_ignore'][row, :, width:].all()
+
+
+def test_own_sizes_are_padded_alike_in_every_process(toy_class):
+  class Growing(toy_class):
+    def load(self, image_name):
+      image, label = super().load(image_name)
+      times = 3 * (int(image_name) % 10) + 1
+      return image, np.repeat(np.repeat(label, times, 0), times, 1)
+
+  options = {**OPTIONS, 'count': 10, 'original_size': True}
+  whole = list(eval_batches(Growing(), **options))
+  parts = [eval_batches(Growing(), process_index=p, process_count=2, **options) for p in (0, 1)]
+  joined = [
+    {name: np.concatenate([part[name] for part in step]) for name in step[0]}
+    for step in zip(*parts, strict=True)
+  ]
+  assert_same(whole, joined)
+  # 13 times 6 x 8 is the largest.
+  assert [b['query_mask'].shape for b in whole] == [(4, 64, 128), (4, 128, 128), (4, 128, 128)]
+
+
+def test_the_split_is_the_callers(toy):
+  trained = toy.split(0, 'trn').items
+  batch = next(iter(eval_batches(toy, split='trn', **{**OPTIONS, 'batch_size': 10})))
+  assert [str(n) for n in names(batch)[0]] == [name for name, _ in trained]
 
 
 def test_pascal_from_files(voc):

@@ -1,0 +1,197 @@
+"""What `benchmark --what=loader` measures: how fast batches come, and what the loader keeps."""
+
+import contextlib
+import dataclasses
+import gc
+import os
+import statistics
+import time
+from collections.abc import Callable, Iterable, Iterator, Mapping
+
+import cloudpickle
+import numpy as np
+import psutil
+
+from data_pipelines import Benchmark, Split
+from data_pipelines.loader import Batches, eval_batches, train_batches
+from data_pipelines.transforms import image_hw
+from experiments.plain_loader import Job, PlainLoader
+
+PLAIN = 'plain'
+
+# Batches that may lie ready for each process or thread of a loader: they are not measured.
+_LAID_UP = 5
+
+
+@dataclasses.dataclass(frozen=True)
+class Contender:
+  """A loader to measure.
+
+  Attributes:
+    name: what the table calls it.
+    workers: how many processes it has.
+    start: returns an iterator over batches without end, with a `close`.
+  """
+
+  name: str
+  workers: int
+  start: Callable[[], Iterator[Mapping[str, np.ndarray]]]
+
+
+def plain_jobs(folder: Benchmark, *, fold: int, count: int, batch_size: int) -> list[list[Job]]:
+  """The episodes of a benchmark that has files, for the plain loader; whole batches only."""
+  episodes = folder.test_episodes(fold, count=count)
+  jobs = [Job(*map(folder.encoded, (e.query, *e.supports)), e.class_id + 1) for e in episodes]
+  return [jobs[i : i + batch_size] for i in range(0, count - batch_size + 1, batch_size)]
+
+
+def contenders(
+  sources: Mapping[str, Benchmark],
+  folder: Benchmark,
+  *,
+  fold: int,
+  image_size: int,
+  batch_size: int,
+  count: int,
+  workers: Iterable[int],
+) -> list[Contender]:
+  """The plain loader, one process a core, and ours with every number of workers.
+
+  Args:
+    sources: what ours reads from, by the name in the table.
+    folder: what the plain one reads from.
+    fold: the fold whose test episodes all of them give.
+    image_size: side of the images.
+    batch_size: episodes a batch.
+    count: how many different episodes; whole batches of them are used.
+    workers: the numbers of workers to try ours with.
+
+  Returns:
+    The contenders, the plain one first.
+  """
+  count -= count % batch_size
+  jobs = plain_jobs(folder, fold=fold, count=count, batch_size=batch_size)
+  cores, size = os.cpu_count() or 1, image_hw(image_size)
+  found = [Contender(PLAIN, cores, lambda: PlainLoader(jobs, size, cores))]
+  for name, benchmark in sources.items():
+    for number in workers:
+      batches = eval_batches(
+        benchmark,
+        fold=fold,
+        count=count,
+        image_size=image_size,
+        batch_size=batch_size,
+        num_workers=number,
+      )
+      endless = dataclasses.replace(batches, dataset=batches.dataset.repeat())
+      found.append(Contender(name, number, endless.__iter__))
+  return found
+
+
+def measure(found: list[Contender], *, rounds: int, batches: int) -> list[list[float]]:
+  """Batches a second of each contender, in turn, round by round.
+
+  Args:
+    found: the contenders. Each is started before its first turn and idles between its turns.
+    rounds: how many turns each has.
+    batches: how many batches are timed in a turn, after those that lay ready.
+
+  Returns:
+    The rates of each contender.
+  """
+  rates = [[] for _ in found]
+  with contextlib.ExitStack() as stack:
+    started = []
+    for round_ in range(rounds):
+      for number, contender in enumerate(found):
+        if not round_:
+          started.append(stack.enter_context(contextlib.closing(contender.start())))
+        for _ in range(_LAID_UP * max(contender.workers, 2)):
+          next(started[number])
+        start = time.perf_counter()
+        for _ in range(batches):
+          next(started[number])
+        rates[number].append(batches / (time.perf_counter() - start))
+  return rates
+
+
+def table(found: list[Contender], rates: list[list[float]], batch_size: int) -> list[str]:
+  """The lines of the Markdown table: episodes a second, and how they compare with the plain one."""
+  lines = [
+    '| loader | workers | samples/s, median | least | most | times plain |',
+    '|---|---|---|---|---|---|',
+  ]
+  for contender, values in zip(found, rates, strict=True):
+    ratio = statistics.median(a / b for a, b in zip(values, rates[0], strict=True))
+    numbers = (statistics.median(values), min(values), max(values))
+    cells = [f'{number * batch_size:.1f}' for number in numbers]
+    lines.append(f'| {contender.name} | {contender.workers} | {" | ".join(cells)} | {ratio:.2f} |')
+  return lines
+
+
+class MadeImages(Benchmark):
+  """Many images of a few pixels each, all alike: what it costs to list them is all there is."""
+
+  name = 'made'
+  num_classes = 80
+  num_folds = 4
+  class_names = tuple(f'class {i}' for i in range(80))
+
+  def __init__(self, count: int):
+    """How many images are listed."""
+    self._count = count
+
+  def split(self, fold: int, name: str) -> Split:
+    """See `Benchmark.split`; names are as long as COCO's."""
+    items = ((f'train2014/COCO_train2014_{i:012d}.jpg', i % 80) for i in range(self._count))
+    return Split('made', tuple(items), self.class_names)
+
+  def load(self, image_name: str) -> tuple[np.ndarray, np.ndarray]:
+    """See `Benchmark.load`."""
+    return np.zeros((8, 8, 3), np.uint8), np.zeros((8, 8), np.uint8)
+
+
+@dataclasses.dataclass(frozen=True)
+class Memory:
+  """What a loader keeps, in bytes.
+
+  Attributes:
+    pickled: what a worker process is sent.
+    before: resident memory of this process and its workers after a hundredth of an epoch.
+    after: the same at the end of the epoch.
+  """
+
+  pickled: int
+  before: int
+  after: int
+
+
+def epoch_memory(*, images: int, num_workers: int, batch_size: int = 100) -> Memory:
+  """Reads an epoch of made images and looks at the memory it takes."""
+  batches = train_batches(
+    MadeImages(images),
+    fold=0,
+    image_size=8,
+    batch_size=batch_size,
+    epochs=1,
+    num_workers=num_workers,
+  )
+  before = after = 0
+  with contextlib.closing(iter(batches)) as iterator:
+    for number, _ in enumerate(iterator, start=1):
+      if number in (max(1, batches.steps_per_epoch // 100), batches.steps_per_epoch - 1):
+        before, after = after, _resident()
+  return Memory(pickled_size(batches), before, after)
+
+
+def pickled_size(batches: Batches) -> int:
+  """How many bytes a worker process is sent."""
+  return len(cloudpickle.dumps(batches.dataset))
+
+
+def _resident() -> int:
+  """Resident memory of this process and those it started, without what lies in shared memory."""
+  gc.collect()
+  this = psutil.Process()
+  usage = [process.memory_info() for process in (this, *this.children(recursive=True))]
+  return sum(memory.rss - getattr(memory, 'shared', 0) for memory in usage)

@@ -1,0 +1,62 @@
+"""Worker processes. Each takes seconds to start, so few are."""
+
+import multiprocessing
+import os
+import signal
+
+import numpy as np
+import pytest
+
+from data_pipelines import Pascal5i
+from data_pipelines.loader import eval_batches, train_batches
+from hsnet_jax.errors import InputError
+
+OPTIONS = {'image_size': 12, 'batch_size': 7}
+
+
+def assert_same(left, right):
+  assert left.keys() == right.keys()
+  for name in left:
+    assert type(left[name]) is np.ndarray and left[name].dtype == right[name].dtype
+    np.testing.assert_array_equal(left[name], right[name], err_msg=name)
+
+
+def test_workers_and_their_number_change_nothing(voc):
+  options = {**OPTIONS, 'fold': 1, 'shots': 2, 'seed': 3, 'epochs': 2}
+  expected = list(train_batches(Pascal5i(*voc), num_threads=0, **options))
+  assert len(expected) == 14
+  state, taken = {'next_batch': 0}, []
+  for num_workers, steps in ((4, 5), (2, 4), (0, 2), (1, 99)):
+    iterator = iter(train_batches(Pascal5i(*voc), num_workers=num_workers, **options))
+    iterator.set_state(state)
+    taken += [batch for _, batch in zip(range(steps), iterator, strict=False)]
+    state = iterator.get_state()
+    assert state == {'next_batch': len(taken)}
+    iterator.close()
+    assert not multiprocessing.active_children()
+  for batch, other in zip(taken, expected, strict=True):
+    assert_same(batch, other)
+
+
+def test_a_worker_that_is_killed_ends_the_run(voc):
+  options = {**OPTIONS, 'fold': 0, 'count': 2000, 'original_size': True}
+  expected = iter(eval_batches(Pascal5i(*voc), num_threads=0, **options))
+  iterator = iter(eval_batches(Pascal5i(*voc), num_workers=1, **options))
+  for _ in range(3):
+    assert_same(next(iterator), next(expected))
+  (worker,) = multiprocessing.active_children()
+  os.kill(worker.pid, signal.SIGKILL)
+  with pytest.raises(InputError, match='worker process of the loader was killed'):
+    for _ in iterator:
+      pass
+  assert not multiprocessing.active_children()
+
+
+def test_a_damaged_image_is_named_by_the_worker_that_read_it(voc):
+  path = voc[0] / 'JPEGImages' / '2007_val_010.jpg'
+  path.write_bytes(path.read_bytes()[:300])
+  batches = iter(eval_batches(Pascal5i(*voc), fold=0, count=15, num_workers=1, **OPTIONS))
+  with pytest.raises(InputError) as caught:
+    list(batches)
+  assert str(caught.value).startswith(f'{path}: ') and '\n' not in str(caught.value)
+  assert not multiprocessing.active_children()
