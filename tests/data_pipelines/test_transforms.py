@@ -1,8 +1,13 @@
+import io
+
 import numpy as np
 import pytest
+from hypothesis import example, given, settings
+from hypothesis import strategies as st
 from PIL import Image
 
 from data_pipelines import transforms
+from data_pipelines.images import Encoded, encode_png, read_pair
 from hsnet_jax.errors import InputError
 
 
@@ -71,3 +76,48 @@ def test_image_size_is_a_side_or_two(given, expected):
 def test_other_image_sizes_are_refused(bad):
   with pytest.raises(InputError, match='image size'):
     transforms.image_hw(bad)
+
+
+def nearest_by_the_letter(label, size):
+  """The published resize of masks: each source index in float32, one by one."""
+  rows, columns = (
+    [
+      min(int(np.floor(np.float32(i) * (np.float32(n_in) / np.float32(n_out)))), n_in - 1)
+      for i in range(n_out)
+    ]
+    for n_in, n_out in zip(label.shape, size, strict=True)
+  )
+  return np.array([[label[row, column] for column in columns] for row in rows])
+
+
+SIDES = st.integers(1, 700)
+
+
+@settings(deadline=None, max_examples=40)
+@example(height=336, width=336, size=(400, 40), seed=0)
+@example(height=700, width=1, size=(1, 400), seed=0)
+@given(
+  height=SIDES,
+  width=SIDES,
+  size=st.one_of(st.tuples(st.just(400), st.integers(1, 40)), st.tuples(st.integers(1, 40), SIDES)),
+  seed=st.integers(0, 99),
+)
+def test_preprocessing_is_pillows_and_numpys_at_any_size(height, width, size, seed):
+  rng = np.random.default_rng(seed)
+  # Coarse noise: files stay small, and edges are as sharp as any.
+  pixels = rng.integers(0, 256, (height // 9 + 1, width // 9 + 1, 4), dtype=np.uint8)
+  pixels = pixels.repeat(9, 0).repeat(9, 1)[:height, :width]
+  label = np.array([0, 7, 8, 255], np.uint8)[pixels[..., 3] % 4]
+  jpeg = io.BytesIO()
+  Image.fromarray(pixels[..., :3]).save(jpeg, 'JPEG')
+  pair = read_pair(Encoded(jpeg.getvalue(), 'a.jpg'), encode_png(label, name='a.png'))
+  arrays = transforms.episode_arrays(pair, [pair], class_id=6, size=size)
+
+  photograph = Image.open(jpeg).convert('RGB')
+  expected = np.array(photograph.resize(size[::-1], Image.Resampling.BILINEAR))
+  np.testing.assert_array_equal(arrays['query_image'], expected)
+  np.testing.assert_array_equal(arrays['support_images'], expected[None])
+  resized = nearest_by_the_letter(label, size)
+  np.testing.assert_array_equal(arrays['query_mask'], resized == 7)
+  np.testing.assert_array_equal(arrays['query_ignore'], resized == 255)
+  np.testing.assert_array_equal(arrays['support_masks'], (resized == 7)[None])
