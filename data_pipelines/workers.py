@@ -1,10 +1,13 @@
 """Reads batches ahead: in threads of this process, or in worker processes."""
 
+import atexit
+import contextlib
 import dataclasses
 import multiprocessing
 import os
 import signal
 import threading
+import weakref
 
 import grain
 import numpy as np
@@ -15,6 +18,9 @@ from hsnet_jax.errors import InputError
 
 # Batches that wait for being fetched, a worker; as many have been fetched and wait to be taken.
 _READY = 1
+
+# Iterators that may have threads or workers.
+_open = weakref.WeakSet()
 
 
 @dataclasses.dataclass(frozen=True)
@@ -85,6 +91,7 @@ class BatchIterator(grain.DatasetIterator):
     """Starts nothing before the first batch is asked for."""
     super().__init__()
     self._batches, self._next, self._source = batches, 0, None
+    _open.add(self)
 
   def __next__(self) -> dict[str, np.ndarray]:
     """The next batch.
@@ -108,8 +115,10 @@ class BatchIterator(grain.DatasetIterator):
         ) from error
       raise
     self._next += 1
-    # Plain arrays, also where they lie in shared memory, which is freed with the last of them.
-    return {name: np.asarray(array) for name, array in batch.items()}
+    if not self._batches.num_workers:
+      return batch
+    # Shared memory is freed at once: what the caller has is its own, however long it keeps it.
+    return {name: np.array(array) for name, array in batch.items()}
 
   def get_state(self) -> dict[str, int]:
     """Where the iterator is, for `set_state`."""
@@ -130,12 +139,28 @@ class BatchIterator(grain.DatasetIterator):
   def close(self) -> None:
     """Stops threads and workers; the iterator then gives nothing more."""
     self._closed = True
+    _open.discard(self)
     self._stop()
 
   def _stop(self) -> None:
     source, self._source = self._source, None
-    if source is not None:
-      source.close()
+    if source is None:
+      return
+    source.close()
+    # Grain frees the memory of batches that nobody took in a thread, which the end of the program
+    # could overtake; Python would then warn of it.
+    del source
+    freeing = getattr(grain.multiprocessing.SharedMemoryArray, '_del_thread_pool', None)
+    if freeing is not None:
+      with contextlib.suppress(ValueError):  # It was ended already, with the program.
+        freeing.apply_async(int).wait(timeout=1)
+
+
+@atexit.register
+def _close_all() -> None:
+  """Closes what was left open while there is still a Python to do it in."""
+  for iterator in list(_open):
+    iterator.close()
 
 
 def _start_worker(worker_index: int, worker_count: int) -> None:

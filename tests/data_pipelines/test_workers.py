@@ -3,6 +3,8 @@
 import multiprocessing
 import os
 import signal
+import subprocess
+import sys
 
 import numpy as np
 import pytest
@@ -60,3 +62,23 @@ def test_a_damaged_image_is_named_by_the_worker_that_read_it(voc):
     list(batches)
   assert str(caught.value).startswith(f'{path}: ') and '\n' not in str(caught.value)
   assert not multiprocessing.active_children()
+
+
+STOPPED = """
+import sys
+from data_pipelines import Pascal5i, eval_batches
+if __name__ == '__main__':
+  batches = eval_batches(Pascal5i(*sys.argv[1:]), fold=0, image_size=64, num_workers=1)
+  for batch in batches:
+    raise KeyError(batch['query_image'].shape)
+"""
+
+
+def test_a_run_that_fails_leaves_nothing_behind(voc, root, tmp_path):
+  script = tmp_path / 'stopped.py'
+  script.write_text(STOPPED)
+  command = [sys.executable, script, *voc]
+  environment = {**os.environ, 'PYTHONPATH': str(root)}
+  done = subprocess.run(command, env=environment, capture_output=True, text=True, timeout=100)
+  # Its own error is all that it says: nothing of shared memory, processes or threads.
+  assert done.stderr.splitlines()[-1] == 'KeyError: (20, 64, 64, 3)'
