@@ -18,7 +18,8 @@ Colours change in the image alone, before it is resampled.
 import dataclasses
 import functools
 import math
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
+from typing import Any
 
 import dm_pix
 import jax
@@ -131,6 +132,27 @@ def augment(key: Array, batch: Mapping[str, Array], *, options: Augmentation) ->
   query, supports = jax.vmap(episode)(index, query, supports)
   names = 'query_image', 'query_mask', 'query_ignore', 'support_images', 'support_masks'
   return {**batch, **dict(zip(names, (*query, *supports[:2]), strict=True))}
+
+
+def augmented(
+  key: Array, step: Callable[[Any, Mapping[str, Array]], Any], *, options: Augmentation
+) -> Callable[[Any, Mapping[str, Array]], Any]:
+  """A training step that augments its batch first.
+
+  Args:
+    key: of the run; each step folds the state's number in, so a run that is gone on with draws
+      what an unbroken one does.
+    step: `(state, batch) -> ...`, of a state with its `step`.
+    options: what to draw.
+
+  Returns:
+    A function like `step`, to be jitted.
+  """
+
+  def augment_and_step(state, batch):
+    return step(state, augment(jax.random.fold_in(key, state.step), batch, options=options))
+
+  return augment_and_step
 
 
 def _picture(

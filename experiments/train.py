@@ -34,6 +34,7 @@ import optax
 from absl import flags
 
 from data_pipelines import Benchmark, HeldOut, eval_batches, train_batches
+from data_pipelines.augment import AUGMENTATIONS, augmented
 from experiments import app, common
 from experiments.evaluation import evaluate
 from experiments.files import writable_folder
@@ -62,6 +63,13 @@ _EMA = flags.DEFINE_float(
   ' place; 0: none, as published. 0.99 averages about 100 steps.',
   lower_bound=0.0,
   upper_bound=0.9999,
+)
+_AUGMENT = flags.DEFINE_enum(
+  'augment',
+  'none',
+  list(AUGMENTATIONS),
+  'Of the training episodes, each picture by itself. flip: mirror images; geometric: also scale,'
+  ' shift and rotation; photometric: colours; all: both. none, as published.',
 )
 _EPOCHS = flags.DEFINE_integer(
   'epochs', None, 'Passes over the training list. Default: 2000 (shapes: 6).', lower_bound=1
@@ -159,6 +167,7 @@ def _config(benchmark: Benchmark, fold: int) -> dict:
     'learning_rate': _LEARNING_RATE.value,
     'schedule': _SCHEDULE.value or recipe.schedule,
     'ema': _EMA.value,
+    'augment': _AUGMENT.value,
     'protocol': common.PROTOCOL.value,
     'seed': _SEED.value,
     'validation': _VALIDATION.value,
@@ -255,8 +264,10 @@ def _hooks(benchmark: Benchmark, config: dict, val, run_dir: pathlib.Path) -> Ho
     )
     return path
 
-  step = jax.jit(training.train_step, donate_argnums=0)
-  return Hooks(step, validate, save)
+  # The initial values are drawn from the key itself.
+  key = jax.random.fold_in(jax.random.key(config['seed']), 1)
+  step = augmented(key, training.train_step, options=AUGMENTATIONS[config['augment']])
+  return Hooks(jax.jit(step, donate_argnums=0), validate, save)
 
 
 def _announce(state, config: dict, train, val, limits: Limits, run_dir: pathlib.Path) -> None:

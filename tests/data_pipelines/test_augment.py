@@ -2,6 +2,7 @@
 
 import dataclasses
 import functools
+import types
 
 import chex
 import jax
@@ -10,7 +11,7 @@ import pytest
 from jax.sharding import Mesh, NamedSharding, PartitionSpec
 from scipy import ndimage
 
-from data_pipelines.augment import AUGMENTATIONS, Augmentation, augment
+from data_pipelines.augment import AUGMENTATIONS, Augmentation, augment, augmented
 from hsnet_jax.errors import InputError
 
 H, W = 12, 16
@@ -216,6 +217,15 @@ def test_batches_of_one_shape_are_one_trace():
   first = traced(jax.random.fold_in(KEY, 0), made())
   second = traced(jax.random.fold_in(KEY, 1), made())
   assert not all(np.array_equal(first[name], second[name]) for name in first)
+
+
+def test_a_step_augments_by_its_number():
+  options, batch = AUGMENTATIONS['all'], made()
+  step = augmented(KEY, lambda state, batch: batch, options=options)
+  jitted = jax.jit(lambda number, batch: step(types.SimpleNamespace(step=number), batch))
+  for number in (3, 4):
+    wanted = run(batch, options, key=jax.random.fold_in(KEY, number))
+    chex.assert_trees_all_equal(jax.device_get(jitted(number, batch)), wanted)
 
 
 def test_a_sharded_batch_stays_where_it_is():

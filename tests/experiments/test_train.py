@@ -46,6 +46,7 @@ def test_a_resumed_run_ends_where_an_unbroken_one_does(served, failure, small, t
   args = [*small, f'--run_dir={tmp_path / "run"}']
   assert served('train', *args, '--max_steps=2').returncode == 0
   assert '--seed=0' in failure(served('train', *args, '--max_steps=3', '--resume', '--seed=1'))
+  assert '--augment=none' in failure(served('train', *args, '--resume', '--augment=flip'))
   done = served('train', *args, '--max_steps=3', '--resume')
   assert done.returncode == 0, done.stderr
   assert 'last 2 validations' in done.stdout
@@ -100,7 +101,8 @@ def test_a_schedule_is_gone_on_with_at_its_own_length(served, failure, small, tr
 
 def test_a_loss_that_is_no_number_stops_the_run(served, failure, small, tmp_path):
   run = tmp_path / 'run'
-  done = served('train', *small, '--learning_rate=1e30', '--max_steps=9', f'--run_dir={run}')
+  bad = ('--learning_rate=1e30', '--max_steps=9', '--augment=all')
+  done = served('train', *small, *bad, f'--run_dir={run}')
   line = failure(done)
   assert 'nan at step 2' in line or 'not finite' in line or 'inf at step 2' in line
   assert 'no checkpoint was written' in line and not (run / 'checkpoints').exists()
