@@ -13,6 +13,7 @@ import numpy as np
 
 from data_pipelines.benchmarks import Benchmark, Source
 from data_pipelines.splits import Split, trainable
+from hsnet_jax.errors import InputError
 
 
 class HeldOut(Benchmark):
@@ -30,6 +31,10 @@ class HeldOut(Benchmark):
 
   def __init__(self, benchmark: Benchmark, *, least: int = 2):
     """Reads nothing yet."""
+    if benchmark.num_folds < 2:
+      raise InputError(
+        f'{benchmark.name} validates on classes of its own already; leave out --validation=heldout'
+      )
     self._benchmark = benchmark
     self._least = least
     self._tests: dict[int, Split] = {}
@@ -38,6 +43,7 @@ class HeldOut(Benchmark):
     self.num_folds = benchmark.num_folds
     self.class_names = benchmark.class_names
     self.boundary = benchmark.boundary
+    self.published_count = benchmark.published_count
 
   def test_classes(self, fold: int, split: str = 'val') -> tuple[int, ...]:
     """The classes held out that are in the test list; a list may lack some."""
@@ -68,6 +74,11 @@ class HeldOut(Benchmark):
     whole = self._benchmark.split(fold, 'trn')
     held = self._benchmark.test_classes((fold + 1) % self.num_folds)
     items = tuple(item for item in whole.items if (item[1] in held) == (name == 'val'))
+    if not items:
+      raise InputError(
+        f'{whole.name}: no class is left to {"validate" if name == "val" else "train"} on beside'
+        ' those held out; use --validation=published, or give more classes'
+      )
     return dataclasses.replace(whole, name=f'{whole.name} (held-out {name})', items=items)
 
 

@@ -52,7 +52,7 @@ def resize_mask(
   if mask.shape == tuple(size):
     return mask
   rows, columns = (nearest_indices(*pair) for pair in zip(mask.shape, size, strict=True))
-  return mask[rows[:, None], columns]
+  return mask[rows][:, columns]
 
 
 def class_mask(

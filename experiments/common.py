@@ -39,7 +39,8 @@ _PUBLISHED = Recipe()
 _RECIPES = {
   'shapes': Recipe(
     'tiny', image_size=128, batch_size=10, epochs=6, val_episodes=250, schedule='cosine'
-  )
+  ),
+  'coco': Recipe(batch_size=40),
 }
 
 BENCHMARK = flags.DEFINE_enum(
@@ -52,7 +53,7 @@ DATA_DIR = flags.DEFINE_string(
   ' SegmentationClassAug. Not needed for shapes.',
 )
 SPLITS_DIR = flags.DEFINE_string(
-  'splits_dir', None, 'Folder of the published lists, the one that holds pascal/.'
+  'splits_dir', None, 'Folder of the published lists, the one that holds pascal/, coco/ and fss/.'
 )
 PREPARED_DIR = flags.DEFINE_string(
   'prepared_dir',
@@ -70,7 +71,7 @@ IMAGE_SIZE = flags.DEFINE_integer(
   lower_bound=1,
 )
 BATCH_SIZE = flags.DEFINE_integer(
-  'batch_size', None, 'Episodes per step. Default: 20 (shapes: 10).', lower_bound=1
+  'batch_size', None, 'Episodes per step. Default: 20 (coco: 40, shapes: 10).', lower_bound=1
 )
 BACKBONE = flags.DEFINE_string(
   'backbone', None, "Name of the backbone. Default: the checkpoint's, else resnet50 (shapes: tiny)."

@@ -31,7 +31,12 @@ from hsnet_jax.prototype import (
   score_episodes,
   score_histogram,
 )
-from hsnet_jax.resize import nearest_indices, resize_bilinear, resize_nearest
+from hsnet_jax.resize import (
+  nearest_indices,
+  resize_bilinear,
+  resize_bilinear_each,
+  resize_nearest,
+)
 from hsnet_jax.training import (
   TrainState,
   create_train_state,
@@ -84,6 +89,7 @@ __all__ = [
   'prototype_scores',
   'prototypes',
   'resize_bilinear',
+  'resize_bilinear_each',
   'resize_nearest',
   'score_episodes',
   'score_histogram',

@@ -15,6 +15,7 @@ import os
 import pathlib
 import shutil
 import sys
+import warnings
 from collections.abc import Iterator, Mapping
 from typing import Any
 
@@ -277,8 +278,13 @@ def _quiet() -> Iterator[None]:
   loop_logger.addFilter(_not_from_tensorstore)
   _hooks.append(sys.unraisablehook)
   sys.unraisablehook = _drop_late_reports
-  yield
-  # After an error all stay: other reads and writes are under way then, and end whenever they end.
+  try:
+    yield
+  except BaseException:
+    # After an error all stay: other reads and writes are under way then, and end whenever they
+    # end. Those that Orbax had not begun yet are reported when they are collected.
+    warnings.filterwarnings('ignore', "coroutine '.*' was never awaited", RuntimeWarning)
+    raise
   logger.removeFilter(_not_from_orbax)
   loop_logger.removeFilter(_not_from_tensorstore)
   sys.unraisablehook = _hooks.pop()

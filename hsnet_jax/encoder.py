@@ -77,6 +77,34 @@ class CenterPivotConv4d(nn.Module):
     )
 
 
+class GroupNorm(nn.Module):
+  """Group norm with its parameters, as PyTorch arranges it: one scale and shift per channel.
+
+  Linen's subtracts the mean first. That rounds differently where an output is next to 0, and there
+  the ReLU behind it decides whether a gradient passes.
+  """
+
+  groups: int = 4
+  epsilon: float = 1e-5
+
+  @nn.compact
+  def __call__(self, x: Float[Array, 'B Hq Wq Hs Ws C']) -> Float[Array, 'B Hq Wq Hs Ws C']:
+    """Normalises each group of channels over all positions of an episode, in float32 at least."""
+    channels = x.shape[-1]
+    scale = self.param('scale', nn.initializers.ones, (channels,))
+    bias = self.param('bias', nn.initializers.zeros, (channels,))
+    wide = x.astype(jnp.promote_types(x.dtype, jnp.float32))
+    grouped = wide.reshape(len(x), -1, self.groups, channels // self.groups)
+    mean = grouped.mean((1, 3), keepdims=True)
+    variance = jnp.square(grouped - mean).mean((1, 3))
+    inverse, mean = 1 / jnp.sqrt(variance + self.epsilon), mean[:, 0, :, 0]
+    each = channels // self.groups
+    scale = jnp.repeat(inverse, each, axis=1) * scale[None]
+    shift = bias[None] - jnp.repeat(mean, each, axis=1) * scale
+    rows = (len(x), 1, 1, 1, 1, channels)
+    return (wide * scale.reshape(rows) + shift.reshape(rows)).astype(x.dtype)
+
+
 class Block(nn.Module):
   """Three center-pivot convolutions, each with group norm and ReLU (Fig. 3)."""
 
@@ -90,7 +118,7 @@ class Block(nn.Module):
     """Applies the layers; the support dimensions shrink by each one's stride."""
     for i, layer in enumerate(zip(self.features, self.kernels, self.strides, strict=True)):
       x = CenterPivotConv4d(*layer, precision=self.precision, name=f'conv{i}')(x)
-      x = nn.GroupNorm(num_groups=4, epsilon=1e-5, use_fast_variance=False, name=f'norm{i}')(x)
+      x = GroupNorm(name=f'norm{i}')(x)
       x = nn.relu(x)
     return x
 

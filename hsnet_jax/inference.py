@@ -187,6 +187,7 @@ def predict_episodes(
   masks: Shaped[Array | np.ndarray, 'batch shots hs ws'],
   *,
   output_size: Size | None = None,
+  own_sizes: Integer[Array | np.ndarray, 'batch 2'] | None = None,
 ) -> Float[Array, 'shots batch out_h out_w 2']:
   """Logits of a batch of episodes, one set per shot.
 
@@ -201,6 +202,8 @@ def predict_episodes(
     supports: the supports of each query, `[B, K, H, W, 3]`, normalised; of the queries' size.
     masks: the supports' masks, `[B, K, H, W]` in {0, 1}.
     output_size: (height, width) of the logits; by default the size of the queries.
+    own_sizes: (height, width) of each query's photograph, none above `output_size`: its logits
+      go to that size in one step, and lie in the top left corner.
 
   Returns:
     `[K, B, h, w, 2]`, channel 1 the foreground. `combine_shots` makes masks of them and
@@ -220,7 +223,12 @@ def predict_episodes(
     jnp.moveaxis(jnp.asarray(masks), 1, 0).astype(jnp.float32),
   )
   size = tuple(output_size or query.shape[1:3])
-  return _match_shots(model, variables, query_features, support_set, output_size=size, shared=False)
+  options = {'output_size': size if own_sizes is None else None, 'shared': False}
+  logits = _match_shots(model, variables, query_features, support_set, **options)
+  if own_sizes is None:
+    return logits
+  each = functools.partial(resize_bilinear_each, sizes=jnp.asarray(own_sizes), canvas=size)
+  return jax.vmap(each)(logits)
 
 
 def check_one_size(query: Any, supports: Any) -> None:

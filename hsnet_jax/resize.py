@@ -7,7 +7,7 @@ agrees with neither function.
 import jax.numpy as jnp
 import numpy as np
 from jax.lax import PrecisionLike
-from jaxtyping import Array, Float, Shaped
+from jaxtyping import Array, Float, Integer, Shaped
 
 
 def _bilinear_matrix(n_in: int, n_out: int) -> np.ndarray:
@@ -60,6 +60,42 @@ def resize_bilinear(
     columns = jnp.asarray(_bilinear_matrix(x.shape[2], width), x.dtype)
     x = jnp.einsum('ow,bhwc->bhoc', columns, x, precision=precision)
   return x
+
+
+def _bilinear_matrices(
+  n_in: int, n_out: Integer[Array, ' B'], length: int
+) -> Float[Array, 'B length n_in']:
+  """`_bilinear_matrix` of several output sizes that are known only when the program runs."""
+  scale = jnp.where(n_out > 1, (n_in - 1) / jnp.maximum(n_out - 1, 1).astype(jnp.float32), 0)
+  source = scale[:, None] * jnp.arange(length, dtype=jnp.float32)[None]
+  source = jnp.minimum(source, n_in - 1)[..., None]
+  return jnp.maximum(1 - jnp.abs(source - jnp.arange(n_in, dtype=jnp.float32)[None, None]), 0)
+
+
+def resize_bilinear_each(
+  x: Float[Array, 'B H W C'],
+  sizes: Integer[Array, 'B 2'],
+  *,
+  canvas: tuple[int, int],
+  precision: PrecisionLike = 'highest',
+) -> Float[Array, 'B H2 W2 C']:
+  """Resizes each map of a batch to a size of its own, bilinearly with aligned corners.
+
+  One program serves all sizes: they are operands, and only the canvas is compiled in.
+
+  Args:
+    x: feature maps or logits.
+    sizes: (height, width) of each result, none above the canvas.
+    canvas: (height, width) of the array that holds them.
+    precision: of the products.
+
+  Returns:
+    Each result in the top left corner of its canvas; the rest repeats its last row and column.
+  """
+  rows = _bilinear_matrices(x.shape[1], sizes[:, 0], canvas[0]).astype(x.dtype)
+  columns = _bilinear_matrices(x.shape[2], sizes[:, 1], canvas[1]).astype(x.dtype)
+  x = jnp.einsum('boh,bhwc->bowc', rows, x, precision=precision)
+  return jnp.einsum('bow,bhwc->bhoc', columns, x, precision=precision)
 
 
 def nearest_indices(n_in: int, n_out: int) -> np.ndarray:

@@ -4,6 +4,8 @@ A batch holds pixel values as stored, `query_image` uint8 `[B, H, W, 3]`, `query
 `query_ignore` `[B, H, W]`, `support_images` uint8 `[B, K, H, W, 3]`, `support_masks`
 `[B, K, H, W]`, `class_id` `[B]`, and `valid` `[B]`, False for the rows that fill up the last batch
 of an epoch. Masks are {0, 1}. Images are normalised inside the step: a quarter of the bytes moved.
+A batch with `query_size` `[B, 2]` has query masks at the photographs' own sizes, each in the top
+left corner and ignored around it; the logits then go to that size in one step.
 """
 
 import functools
@@ -136,7 +138,15 @@ def create_train_state(
 def _episode_logits(model: HSNet, variables: Any, batch: Batch) -> Float[Array, 'K B H W 2']:
   query = normalize(batch['query_image'], model.backbone)
   supports = normalize(batch['support_images'], model.backbone)
-  return predict_episodes(model, variables, query, supports, batch['support_masks'])
+  return predict_episodes(
+    model,
+    variables,
+    query,
+    supports,
+    batch['support_masks'],
+    output_size=batch['query_mask'].shape[1:3],
+    own_sizes=batch.get('query_size'),
+  )
 
 
 def train_step(

@@ -238,11 +238,15 @@ def test_undecided_units_are_within_rounding_of_float64(run, training):
 
 
 def test_training_as_rounding_has_it(run):
-  """Nothing pushed: the second loss of VGG-16 may then miss by 1.13e-4 (see UNDECIDED)."""
-  losses, gradients, *_ = train(run, 0)
+  """Nothing pushed: a unit on its other side may cost VGG-16 up to 7e-4 in the second loss."""
+  losses, gradients, _, inputs = train(run, 0)
   np.testing.assert_allclose(norms(run, gradients), run.data['grad_norms'], rtol=5e-3)
   errors = np.abs(np.array(losses) / run.data['losses'] - 1)
   tolerances = np.array(LOSS_TOLERANCES)
-  if run.name == 'vgg16':
-    tolerances[1] = 1.5e-4
+  sides = [
+    np.sign(float(value)) == side
+    for (*_, side), value in zip(UNDECIDED[run.name], inputs, strict=True)
+  ]
+  if not all(sides):
+    tolerances[1] = 1e-3
   assert (errors <= tolerances).all(), errors
