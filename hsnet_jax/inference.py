@@ -18,6 +18,8 @@ import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Array, Bool, Float, Integer, Shaped
 
+from hsnet_jax.resize import resize_bilinear_each
+
 Size = tuple[int, int]
 
 

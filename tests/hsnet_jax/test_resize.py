@@ -7,7 +7,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from hsnet_jax.resize import nearest_indices, resize_bilinear, resize_nearest
+from hsnet_jax.resize import nearest_indices, resize_bilinear, resize_bilinear_each, resize_nearest
 from tests.made import assert_close, bilinear_oracle, relative_error
 
 WRAPS = pytest.mark.parametrize('wrap', [lambda f, **_: f, jax.jit], ids=['plain', 'jit'])
@@ -105,3 +105,15 @@ def test_nearest_index_is_the_protocols(n_in, n_out):
 
 def test_nearest_index_is_no_integer_arithmetic():
   assert (nearest_indices(336, 400) != np.arange(400) * 336 // 400).any()
+
+
+@WRAPS
+def test_each_map_goes_to_its_own_size(wrap):
+  rng = np.random.default_rng(0)
+  x = jnp.asarray(rng.normal(size=(4, 7, 9, 2)), jnp.float32)
+  sizes = np.array([[64, 40], [1, 64], [13, 9], [7, 1]], np.int32)
+  y = wrap(lambda x, sizes: resize_bilinear_each(x, sizes, canvas=(64, 64)))(x, sizes)
+  assert y.shape == (4, 64, 64, 2)
+  for row, (height, width) in enumerate(sizes.tolist()):
+    expected = resize_bilinear(x[row : row + 1], (height, width))
+    assert relative_error(y[row : row + 1, :height, :width], expected) <= 1e-5
