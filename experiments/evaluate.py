@@ -42,7 +42,15 @@ _CHECKPOINT = flags.DEFINE_string('checkpoint', None, "A checkpoint's folder, or
 _MODEL = flags.DEFINE_enum(
   'model', 'hsnet', ['hsnet', 'prototype'], 'prototype: masked average pooling and one threshold.'
 )
-_EPISODES = flags.DEFINE_integer('episodes', 1000, 'How many test episodes.', lower_bound=1)
+_EPISODES = flags.DEFINE_integer(
+  'episodes',
+  None,
+  'How many test episodes. Default: 1000, as published; for fss and folder each image once.',
+  lower_bound=1,
+)
+_SPLIT = flags.DEFINE_enum(
+  'split', 'test', ['val', 'test'], "Which list. Only fss has two; the others' is both."
+)
 _ALSO_FIRST = flags.DEFINE_multi_integer(
   'also_first',
   [],
@@ -75,14 +83,15 @@ def main() -> None:
     batch_size=common.BATCH_SIZE.value or common.recipe(benchmark.name).batch_size,
     distinct=common.PROTOCOL.value == 'distinct',
   )
-  batches = eval_batches(benchmark, count=_EPISODES.value, **batch)
+  batches = eval_batches(benchmark, split=about['split'], count=_EPISODES.value, **batch)
+  about['episodes'] = batches.num_episodes
   examples = train_batches(benchmark, epochs=1, **batch) if about['model'] == 'prototype' else None
   if examples is None:
     check_image_size(model.module, model.variables, about['image_size'])
   folder = writable_folder(_output_dir(model, about), flag='--output_dir')
   _announce(about, model.config)
   step = _step(model, benchmark, examples, about)
-  with progress_bar(_EPISODES.value, unit='episode') as bar:
+  with progress_bar(about['episodes'], unit='episode') as bar:
 
     def on_batch(count: int, figures: dict) -> None:
       bar.set_postfix(mIoU=f'{figures["miou"]:.2f}', refresh=False)
@@ -92,7 +101,7 @@ def main() -> None:
       step,
       batches,
       benchmark,
-      classes=benchmark.test_classes(fold),
+      classes=benchmark.test_classes(fold, about['split']),
       first=sorted(set(_ALSO_FIRST.value)),
       pictured=_PICTURES.value,
       on_batch=on_batch,
@@ -134,8 +143,8 @@ def _about(model: Model, benchmark, fold: int) -> dict:
     'validation': model.config.get('validation'),
     'benchmark': benchmark.name,
     'fold': fold,
+    'split': _SPLIT.value if _SPLIT.value in benchmark.splits else 'val',
     'shots': common.SHOTS.value,
-    'episodes': _EPISODES.value,
     'protocol': common.PROTOCOL.value,
     'image_size': common.image_size(benchmark.name, model.config),
   }
@@ -155,6 +164,7 @@ def _chosen_in_sight_of_the_test(model: Model, about: dict) -> bool:
     about['model'] == 'hsnet'
     and model.path.name != 'last'
     and about['validation'] != 'heldout'
+    and about['split'] == 'val'  # What training validates on.
     and trained in ((None, None), (about['benchmark'], about['fold']))
   )
 
