@@ -74,7 +74,7 @@ def _bilinear_matrices(
 
 def resize_bilinear_each(
   x: Float[Array, 'B H W C'],
-  sizes: Integer[Array, 'B 2'],
+  sizes: Integer[Array | np.ndarray, 'B 2'],
   *,
   canvas: tuple[int, int],
   precision: PrecisionLike = 'highest',
@@ -92,6 +92,7 @@ def resize_bilinear_each(
   Returns:
     Each result in the top left corner of its canvas; the rest repeats its last row and column.
   """
+  sizes = jnp.asarray(sizes)
   rows = _bilinear_matrices(x.shape[1], sizes[:, 0], canvas[0]).astype(x.dtype)
   columns = _bilinear_matrices(x.shape[2], sizes[:, 1], canvas[1]).astype(x.dtype)
   x = jnp.einsum('boh,bhwc->bowc', rows, x, precision=precision)

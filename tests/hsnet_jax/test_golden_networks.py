@@ -238,15 +238,14 @@ def test_undecided_units_are_within_rounding_of_float64(run, training):
 
 
 def test_training_as_rounding_has_it(run):
-  """Nothing pushed: a unit on its other side may cost VGG-16 up to 7e-4 in the second loss."""
+  """Nothing pushed: a unit on its other side costs VGG-16 up to 7e-4 in the second loss."""
   losses, gradients, _, inputs = train(run, 0)
-  np.testing.assert_allclose(norms(run, gradients), run.data['grad_norms'], rtol=5e-3)
+  published = [side for *_, side in UNDECIDED[run.name]]
+  decided = [float(np.sign(value)) for value in inputs] == published
+  expected = run.data['grad_norms']
+  np.testing.assert_allclose(norms(run, gradients), expected, rtol=5e-3 if decided else 1e-2)
   errors = np.abs(np.array(losses) / run.data['losses'] - 1)
   tolerances = np.array(LOSS_TOLERANCES)
-  sides = [
-    np.sign(float(value)) == side
-    for (*_, side), value in zip(UNDECIDED[run.name], inputs, strict=True)
-  ]
-  if not all(sides):
+  if not decided:
     tolerances[1] = 1e-3
   assert (errors <= tolerances).all(), errors

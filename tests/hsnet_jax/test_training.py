@@ -226,7 +226,7 @@ def test_the_backbone_sees_each_image_once(monkeypatch, fresh, shots=5):
   assert out['prediction'].shape == (3, *SIZE) and out['prediction'].dtype == jnp.uint8
 
 
-def fake_episodes(model, variables, query, supports, masks):
+def fake_episodes(model, variables, query, supports, masks, **sizes):
   """Logits that follow from one parameter and the pixels, in place of the network."""
   shots = jnp.moveaxis(supports, 1, 0).mean(-1) * jnp.moveaxis(masks, 1, 0)
   margin = variables['params']['w'] * (query.mean(-1)[None] + shots)
