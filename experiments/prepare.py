@@ -71,7 +71,6 @@ def main() -> None:
     else:
       findings = _check(benchmark, listed, builder)
       skipped = _bad_images(findings)
-      print(class_table(benchmark, lists, skipped))
       _write(benchmark, lists, findings, skipped, size)
   given = f' --splits_dir={common.SPLITS_DIR.value}' if common.SPLITS_DIR.value else ''
   print(f'read it with --benchmark={name} --prepared_dir={folder}{given}')
@@ -104,19 +103,25 @@ def class_table(benchmark: Benchmark, lists: Lists, skipped: Mapping[str, object
   for class_id in range(benchmark.num_classes):
     fold = next((tested[class_id, s] for s in tests if (class_id, s) in tested), 0)
     counts = [max(sizes[f, split].get(class_id, 0) for f in folds) for split in benchmark.splits]
+    if not any(counts) and not _named(benchmark, class_id):
+      continue  # A shortened list of FSS-1000 leaves numbers without a class.
     trained = benchmark.num_folds > 1 or not any((class_id, s) in tested for s in tests)
     few = [
       split
       for split, count in zip(benchmark.splits, counts, strict=True)
       if count < 2 and (trained if split == 'trn' else (class_id, split) in tested)
     ]
-    names = benchmark.class_names
-    label = names[class_id] if class_id < len(names) else ''
+    label = _named(benchmark, class_id)
     note = f'  too few for an episode in {" and ".join(few)}' if few else ''
     rows.append((fold, f'{fold:4} {class_id:5}  {label:20}', counts, note))
   header = f'fold class  {"name":20}' + ''.join(f'{split:>7}' for split in benchmark.splits)
   lines = [f'{start}{"".join(f"{n:7}" for n in c)}{note}' for _, start, c, note in sorted(rows)]
   return '\n'.join([header, *lines])
+
+
+def _named(benchmark: Benchmark, class_id: int) -> str:
+  names = benchmark.class_names
+  return names[class_id] if class_id < len(names) else ''
 
 
 def _benchmark(name: str, cls: type[PairBuilder]) -> Benchmark:
@@ -210,6 +215,8 @@ def _write(
     builder.write()
   with warnings.catch_warnings(action='ignore'):
     prepared = Prepared(benchmark, folder)
+  # At the end: a reader that goes away, as in `... | head`, would stop the work.
+  print(class_table(benchmark, lists, skipped))
   print(f'prepared: {builder.folder}, {_counts(prepared)}')
 
 

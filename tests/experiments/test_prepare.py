@@ -142,6 +142,22 @@ def test_a_name_listed_twice(served, failure, pascal, tmp_path):
   assert '2007_val_010__01 is in lines 1 and 11' in failure(served('prepare', *flags, cwd=tmp_path))
 
 
+def test_a_table_of_lists_without_folds(served, tmp_path):
+  data, lists = trees.save_fss(tmp_path)
+  flags = ['--benchmark=fss', f'--data_dir={data}', f'--splits_dir={lists}']
+  done = served('prepare', *flags, '--prepare_size=16', cwd=tmp_path)
+  assert done.returncode == 0, done.stderr
+  assert [line.split() for line in done.stdout.splitlines()[:4]] == [
+    ['fold', 'class', 'name', 'trn', 'val', 'test'],
+    ['0', '0', 'abacus', '10', '0', '0'],
+    ['0', '520', 'bolete', '0', '10', '0'],
+    ['0', '760', 'yurt', '0', '0', '10'],
+  ]
+  prepared = make_benchmark('fss', splits_dir=lists, prepared_dir=tmp_path / 'prepared')
+  image, label = prepared.load('yurt/3.jpg')
+  assert image.shape == (16, 16, 3) and set(np.unique(label)) == {0, 761}
+
+
 def test_what_goes_where_is_said(served, failure, tmp_path):
   done = served('prepare', '--benchmark=fss', cwd=tmp_path)
   assert 'benchmark fss needs --data_dir' in failure(done)
