@@ -7,6 +7,7 @@ import http.server
 import io
 import sys
 import tarfile
+import tempfile
 import threading
 
 import numpy as np
@@ -122,6 +123,15 @@ def test_a_second_attempt_writes_the_rest(tmp_path, monkeypatch):
   records = read(builder(benchmark), {'image': skip, 'mask': skip})
   assert [r['name'].decode() for r in records] == list(names)
   assert [p.name for p in folder.parent.iterdir()] == ['1.0.0']
+
+
+def test_nothing_is_left_among_temporary_files(tmp_path, monkeypatch):
+  (tmp_path / 'temporary').mkdir()
+  monkeypatch.setattr(tempfile, 'tempdir', str(tmp_path / 'temporary'))
+  benchmark = make('folder', tmp_path)
+  builder_class('folder')(benchmark, data_dir=tmp_path / 'prepared').write()
+  builder_class('folder')(benchmark, data_dir=tmp_path / 'prepared')
+  assert not list((tmp_path / 'temporary').iterdir())
 
 
 def test_a_file_system_without_links(tmp_path, monkeypatch):
