@@ -19,7 +19,7 @@ import numpy as np
 import optax
 from flax.traverse_util import flatten_dict, unflatten_dict
 from jax import lax
-from jaxtyping import Array, Float, UInt8
+from jaxtyping import Array, Float, Shaped
 
 from hsnet_jax.averaging import averaged_params
 from hsnet_jax.backbones import get_backbone
@@ -64,9 +64,23 @@ class TrainState(flax.struct.PyTreeNode):
 
 
 def normalize(
-  images: UInt8[Array | np.ndarray, '*batch H W 3'], backbone: str
+  images: Shaped[Array | np.ndarray, '*batch H W 3'], backbone: str
 ) -> Float[Array, '*batch H W 3']:
-  """Pixel values 0 to 255 as `backbone` was trained to see them."""
+  """Pixel values 0 to 255 as `backbone` was trained to see them.
+
+  Args:
+    images: as stored, `[..., H, W, 3]`.
+    backbone: whose mean and standard deviation.
+
+  Returns:
+    float32, of the same shape.
+
+  Raises:
+    TypeError: `images` are not uint8: those in [0, 1], say, would come out nearly black.
+    InputError: there is no such backbone.
+  """
+  if images.dtype != jnp.uint8:
+    raise TypeError(f'images are {images.dtype}; normalize takes the uint8 values as stored')
   spec = get_backbone(backbone)
   mean, std = jnp.asarray(spec.mean, jnp.float32), jnp.asarray(spec.std, jnp.float32)
   lead = (1,) * (images.ndim - 1)
@@ -78,6 +92,13 @@ def init_params(key: Array, model: HSNet) -> dict[str, Any]:
 
   The same distribution as `model.init`, in one draw for all: that compiles in a second, and
   Linen's, one for each shape and a forward pass besides, in half a minute.
+
+  Args:
+    key: for the draw.
+    model: the network.
+
+  Returns:
+    The tree 'params' of the network's variables, float32.
   """
   spec = get_backbone(model.backbone)
   images = jax.ShapeDtypeStruct((1, 64, 64, 3), jnp.float32)
@@ -101,7 +122,8 @@ def init_params(key: Array, model: HSNet) -> dict[str, Any]:
       params[path] = jnp.asarray(bounds[path[:-1]] * drawn)
       start += leaf.size
     else:  # group norm
-      params[path] = jnp.full(leaf.shape, float(path[-1] == 'scale'))
+      # With a dtype: a weakly typed number would have the step compiled anew after each update.
+      params[path] = jnp.full(leaf.shape, path[-1] == 'scale', jnp.float32)
   return unflatten_dict(params)
 
 

@@ -155,6 +155,19 @@ def test_an_epoch_is_traced_once(fresh, step):
   assert state.step == 3 and state.step.dtype == jnp.int32
 
 
+def test_a_new_state_is_traced_for_once(initial):
+  """Shapes, dtypes and weak types of a new state are those that a step returns."""
+  state = create_train_state(jax.random.key(0), model=MODEL, backbone=initial[1])
+  after = jax.eval_shape(lambda *a: jax.tree.leaves(train_step(*a)[0]), state, make_batch())
+  for old, new in zip(map(jax.typeof, jax.tree.leaves(state)), after, strict=True):
+    assert (old.shape, old.dtype, old.weak_type) == (new.shape, new.dtype, new.weak_type)
+
+
+def test_pixels_that_are_scaled_already_are_refused():
+  with pytest.raises(TypeError, match='float32; normalize takes the uint8 values'):
+    normalize(np.zeros((2, 2, 3), np.float32), 'tiny')
+
+
 def test_a_step_moves_nothing_between_host_and_device(fresh, step):
   state, _ = step(fresh(), make_batch())
   batch = jax.device_put(make_batch(seed=1))
