@@ -86,10 +86,13 @@ def plain_xla() -> Iterator[None]:
   """What is traced inside takes XLA's own convolutions, as on an accelerator."""
   on_cpu = convolution.on_cpu
   convolution.on_cpu = lambda: False
+  # What was traced outside of here would be found again for the same shapes, and the reverse.
+  jax.clear_caches()
   try:
     yield
   finally:
     convolution.on_cpu = on_cpu
+    jax.clear_caches()
 
 
 def training_step(name: str, batch: dict[str, np.ndarray]) -> Callable[[], None]:
