@@ -7,7 +7,7 @@ import abc
 import dataclasses
 import importlib
 import os
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 
 import numpy as np
@@ -110,6 +110,10 @@ class Benchmark(abc.ABC):
   def check_images(self, image_names: Iterable[str]) -> None:
     """Raises InputError where an image or its mask is missing, before a long run starts."""
     del image_names
+
+  def check_size(self, size: int | Sequence[int] | None) -> None:
+    """Raises InputError where images cannot be had at this size; None stands for their own."""
+    del size
 
   def check_fold(self, fold: int) -> None:
     """Raises InputError unless the benchmark has this fold."""

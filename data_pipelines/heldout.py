@@ -7,7 +7,7 @@ unseen until the test.
 
 import dataclasses
 import itertools
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 
 import numpy as np
 
@@ -69,6 +69,10 @@ class HeldOut(Benchmark):
   def check_images(self, image_names: Iterable[str]) -> None:
     """See `Benchmark.check_images`."""
     self._benchmark.check_images(image_names)
+
+  def check_size(self, size: int | Sequence[int] | None) -> None:
+    """See `Benchmark.check_size`."""
+    self._benchmark.check_size(size)
 
   def _part(self, fold: int, name: str) -> Split:
     whole = self._benchmark.split(fold, 'trn')

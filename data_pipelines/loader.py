@@ -94,6 +94,7 @@ def train_batches(
     raise InputError(f'seed {seed} is out of range: 0 to {2**32 - 1}')
   if epochs is not None and epochs < 1:
     raise InputError(f'epochs is {epochs}; it must be at least 1')
+  benchmark.check_size(image_size)
   reader = _ReadEpisode(benchmark, image_hw(image_size))
   split = trainable(benchmark.split(fold, 'trn'), least=shots + 1 if distinct else 2)
   benchmark.check_images(name for name, _ in split.items)
@@ -144,6 +145,7 @@ def eval_batches(
   Raises:
     InputError: as `train_batches`; also a class with no image left for a support.
   """
+  benchmark.check_size(None if original_size else image_size)
   reader = _ReadEpisode(benchmark, image_hw(image_size), original_size)
   episodes = benchmark.test_episodes(fold, split=split, shots=shots, count=count, distinct=distinct)
   benchmark.check_images(name for e in episodes for name in (e.query, *e.supports))

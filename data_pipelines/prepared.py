@@ -76,7 +76,7 @@ class Prepared(Benchmark):
 
   def __getstate__(self) -> dict:
     """What a worker process is given: not the open files."""
-    return {k: v for k, v in vars(self).items() if k != '_source'}
+    return {k: v for k, v in vars(self).items() if k != '_source'} | {'_splits': {}}
 
   def __setstate__(self, state: dict) -> None:
     """Opens the files anew."""
@@ -84,11 +84,7 @@ class Prepared(Benchmark):
     self._open()
 
   def check_size(self, size: int | Sequence[int] | None) -> None:
-    """Raises InputError unless the set can give images of this size.
-
-    Args:
-      size: side of the square that images are wanted at, or (height, width); None for their own.
-    """
+    """See `Benchmark.check_size`: pixels that are resized already are of one size."""
     if self.prepared_size is None or (size is not None and image_hw(size) == self.prepared_size):
       return
     height, width = self.prepared_size

@@ -51,6 +51,12 @@ _EPISODES = flags.DEFINE_integer(
 _SPLIT = flags.DEFINE_enum(
   'split', 'test', ['val', 'test'], "Which list. Only fss has two; the others' is both."
 )
+_ORIGINAL_SIZE = flags.DEFINE_bool(
+  'original_size',
+  False,
+  "Judge each query at its photograph's own size, the logits resized to it. Default: at"
+  ' --image_size, as published.',
+)
 _ALSO_FIRST = flags.DEFINE_multi_integer(
   'also_first',
   [],
@@ -83,8 +89,17 @@ def main() -> None:
     batch_size=common.BATCH_SIZE.value or common.recipe(benchmark.name).batch_size,
     distinct=common.PROTOCOL.value == 'distinct',
   )
-  batches = eval_batches(benchmark, split=about['split'], count=_EPISODES.value, **batch)
+  batches = eval_batches(
+    benchmark,
+    split=about['split'],
+    count=_EPISODES.value,
+    original_size=about['original_size'],
+    **batch,
+  )
   about['episodes'] = batches.num_episodes
+  above = [n for n in _ALSO_FIRST.value if n >= about['episodes']]
+  if above:
+    raise InputError(f'--also_first={above[0]}: there are {about["episodes"]} episodes in all')
   examples = train_batches(benchmark, epochs=1, **batch) if about['model'] == 'prototype' else None
   if examples is None:
     check_image_size(model.module, model.variables, about['image_size'])
@@ -147,6 +162,7 @@ def _about(model: Model, benchmark, fold: int) -> dict:
     'shots': common.SHOTS.value,
     'protocol': common.PROTOCOL.value,
     'image_size': common.image_size(benchmark.name, model.config),
+    'original_size': _ORIGINAL_SIZE.value,
   }
   if _chosen_in_sight_of_the_test(model, about):
     about['note'] = 'the checkpoint was chosen on these very test episodes'
@@ -173,6 +189,7 @@ def _output_dir(model: Model, about: dict) -> pathlib.Path:
   if _OUTPUT_DIR.value:
     return pathlib.Path(_OUTPUT_DIR.value).expanduser()
   name = '{model}-{benchmark}-fold{fold}-{shots}shot'.format(**about)
+  name += '-original_size' if about['original_size'] else ''
   if model.path is None:
     return pathlib.Path('runs', 'prototype', f'{name}-{model.backbone.name}')
   run = model.path.parent
@@ -183,10 +200,12 @@ def _output_dir(model: Model, about: dict) -> pathlib.Path:
 def _announce(about: dict, config: dict) -> None:
   print('device:', describe_devices())
   print('model: {model}, backbone {backbone}'.format(**about), end='')
-  print(', {checkpoint}, step {step}'.format(**about) if about['checkpoint'] else '')
+  print(f', {about["checkpoint"]}' if about['checkpoint'] else '', end='')
+  print(f', step {about["step"]}' if about['step'] is not None else '')
   print(
     'episodes: {episodes} of {benchmark} fold {fold}, {shots}-shot, {protocol} protocol,'
-    ' {image_size} x {image_size}'.format(**about),
+    ' {image_size} x {image_size}'.format(**about)
+    + (", judged at each photograph's own size" if about['original_size'] else ''),
     flush=True,
   )
   trained = config.get('benchmark'), config.get('fold')

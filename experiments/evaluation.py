@@ -7,6 +7,7 @@ from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import Any
 
 import numpy as np
+from PIL import Image
 
 from data_pipelines import Benchmark
 from experiments.pictures import Panel
@@ -143,11 +144,16 @@ class _Gallery:
 def _panel(batch: Mapping[str, np.ndarray], out: Mapping[str, Any], i: int, benchmark: Benchmark):
   iou = float(episode_iou(np.asarray(out['counts'])[i]))
   name = benchmark.class_names[int(batch['class_id'][i])]
+  query, shown = batch['query_image'][i], ...
+  if 'query_size' in batch:  # Masks of the photograph's own size lie in the top left corner.
+    height, width = batch['query_size'][i].tolist()
+    query = np.asarray(Image.fromarray(query).resize((width, height), Image.Resampling.BILINEAR))
+    shown = slice(height), slice(width)
   return Panel(
     supports=list(zip(batch['support_images'][i], batch['support_masks'][i], strict=True)),
-    query=batch['query_image'][i],
-    prediction=np.asarray(out['prediction'])[i],
-    target=batch['query_mask'][i],
-    ignore=batch['query_ignore'][i],
+    query=query,
+    prediction=np.asarray(out['prediction'])[i][shown],
+    target=batch['query_mask'][i][shown],
+    ignore=batch['query_ignore'][i][shown],
     caption=f'{name}, episode {int(batch["index"][i])}: IoU {iou:.1f}',
   )

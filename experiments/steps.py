@@ -140,4 +140,6 @@ def _scores(model: Model, variables: Any, batch: Mapping[str, Any]) -> Float[Arr
     normalize(batch['support_images'], spec.name),
     batch['support_masks'],
     levels=spec.levels,
+    output_size=batch['query_mask'].shape[1:3],
+    own_sizes=batch.get('query_size'),
   )

@@ -16,7 +16,7 @@ from jaxtyping import Array, Bool, Float, Int, Int32, Integer, Shaped
 
 from hsnet_jax.inference import check_one_size
 from hsnet_jax.metrics import check_class_ids, label_histogram, select_rows
-from hsnet_jax.resize import resize_bilinear
+from hsnet_jax.resize import resize_bilinear, resize_bilinear_each
 
 _EPS = 1e-5  # added to norms, as in Eq. 2
 
@@ -52,6 +52,7 @@ def prototype_scores(
   *,
   levels: Sequence[int],
   output_size: tuple[int, int],
+  own_sizes: Integer[Array | np.ndarray, 'batch 2'] | None = None,
 ) -> Float[Array, 'batch out_h out_w']:
   """Cosine similarity of every query position with the prototype.
 
@@ -63,6 +64,8 @@ def prototype_scores(
     support_prototypes: a prototype per map, each `[B, C]`.
     levels: how many maps each level has, finest first.
     output_size: (height, width) of the scores.
+    own_sizes: (height, width) of each query's photograph, none above `output_size`: its scores go
+      to that size, and lie in the top left corner.
 
   Returns:
     Scores in [-1, 1], `[B, h, w]`.
@@ -78,8 +81,11 @@ def prototype_scores(
   cosines = [_cosine(q, p) for q, p in zip(query_features, support_prototypes, strict=True)]
   score, first = 0.0, 0
   for count in levels:
-    level = sum(cosines[first : first + count]) / count
-    score += resize_bilinear(level[..., None], tuple(output_size))[..., 0]
+    level = sum(cosines[first : first + count])[..., None] / count
+    if own_sizes is None:
+      score += resize_bilinear(level, tuple(output_size))[..., 0]
+    else:
+      score += resize_bilinear_each(level, own_sizes, canvas=tuple(output_size))[..., 0]
     first += count
   return score / len(levels)
 
@@ -100,6 +106,7 @@ def score_episodes(
   *,
   levels: Sequence[int],
   output_size: tuple[int, int] | None = None,
+  own_sizes: Integer[Array | np.ndarray, 'batch 2'] | None = None,
 ) -> Float[Array, 'batch out_h out_w']:
   """Scores of a batch of episodes, the backbone run once on all their images.
 
@@ -114,6 +121,7 @@ def score_episodes(
     masks: the supports' masks, `[B, K, H, W]` in {0, 1}.
     levels: how many maps each level has, finest first.
     output_size: (height, width) of the scores; by default the size of the queries.
+    own_sizes: (height, width) of each query's photograph, as for `prototype_scores`.
 
   Returns:
     Scores in [-1, 1], `[B, h, w]`; foreground is `score > threshold`.
@@ -133,6 +141,7 @@ def score_episodes(
     tuple(jnp.mean(x.reshape(batch, shots, -1), axis=1) for x in pooled),
     levels=levels,
     output_size=output_size or query.shape[1:3],
+    own_sizes=own_sizes,
   )
 
 

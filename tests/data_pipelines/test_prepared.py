@@ -129,6 +129,11 @@ def test_pixels_at_a_size_are_given_at_no_other(tmp_path):
     prepared.check_size(24)
   with pytest.raises(InputError, match='wanted at its own size'):
     prepared.check_size(None)
+  for batches in (train_batches, eval_batches):
+    with pytest.raises(InputError, match='wanted at 24 x 24'):
+      batches(HeldOut(prepared), fold=0, image_size=24)
+  with pytest.raises(InputError, match='wanted at its own size'):
+    eval_batches(prepared, fold=0, image_size=16, original_size=True)
 
 
 def test_files_as_they_came_are_given_at_any_size(made):

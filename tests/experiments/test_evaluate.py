@@ -88,6 +88,18 @@ def test_photographs_of_another_benchmark(served, trained, voc, tmp_path):
   assert figures['class_iou']['boat'] == 0
 
 
+@pytest.mark.parametrize('model', ['hsnet', 'prototype'])
+def test_photographs_are_judged_at_their_own_size(served, trained, voc, tmp_path, model):
+  args = [f'--checkpoint={trained[0]}', '--benchmark=pascal', f'--data_dir={voc}', '--fold=0']
+  args += [f'--splits_dir={voc}/lists', '--episodes=3', '--image_size=64', f'--model={model}']
+  args += ['--threshold_episodes=2', '--original_size', f'--output_dir={tmp_path}']
+  said = evaluate(served, *args)
+  assert "judged at each photograph's own size" in said
+  record = json.loads((tmp_path / 'results.json').read_text())
+  assert record['original_size'] is True and 0 <= record['results']['all 3']['miou'] <= 100
+  assert Image.open(tmp_path / 'episodes.png').width > 500
+
+
 def test_a_class_with_one_image_and_a_missing_mask_are_named(
   script, served, failure, trained, voc, tmp_path
 ):
@@ -118,6 +130,7 @@ def test_a_class_with_one_image_and_a_missing_mask_are_named(
     (['--checkpoint=RUN', '--backbone=vgg16'], 'of tiny, not of vgg16'),
     (['--checkpoint=RUN', '--fold=9'], 'fold 9 is out of range'),
     (['--checkpoint=RUN', '--also_first=0'], '--also_first'),
+    (['--checkpoint=RUN', '--also_first=3', '--episodes=3'], 'there are 3 episodes in all'),
     (['--checkpoint=RUN', '--random_backbone'], 'brings its backbone'),
   ],
 )

@@ -76,3 +76,16 @@ def test_pictures_are_of_the_first_episodes_of_each_class(pictured, episodes):
   assert [c.split(':')[0].replace(', episode ', '') for c in captions] == episodes
   if pictured:
     assert captions[0] == 'c, episode 0: IoU 75.0' and len(result.panels[0].supports) == 2
+
+
+def test_pictures_have_the_photographs_own_size():
+  (batch,) = make_batches(2, 2, shots=1)
+  for name, around in (('query_mask', 0), ('query_ignore', 1)):
+    batch[name] = np.pad(batch[name], ((0, 0), (0, 4), (0, 4)), constant_values=around)
+  batch['query_size'] = np.array([[4, 3], [2, 4]], np.int32)
+  out = step(batch) | {'prediction': np.zeros((2, 8, 8), np.uint8)}
+  panels = evaluate(lambda _: out, [batch], BENCHMARK, classes=(2, 3), pictured=2).panels
+  for panel, size in zip(panels, batch['query_size'].tolist(), strict=True):
+    assert panel.query.shape == (*size, 3)
+    assert all(list(x.shape) == size for x in (panel.prediction, panel.target, panel.ignore))
+    assert panel.target.all() and not panel.ignore.any()
