@@ -7,6 +7,7 @@ journal at once, so that a second attempt reads only what is new or has changed.
 
 import concurrent.futures
 import dataclasses
+import hashlib
 import json
 import os
 from collections.abc import Callable, Iterable, Mapping, Sequence
@@ -14,7 +15,8 @@ from pathlib import Path
 
 import numpy as np
 
-from data_pipelines.benchmarks import Benchmark
+from data_pipelines.benchmarks import Benchmark, Source
+from data_pipelines.images import Encoded
 from data_pipelines.splits import Split
 from hsnet_jax.errors import InputError
 
@@ -29,7 +31,8 @@ class Finding:
   Attributes:
     name: the image's.
     values: the different values of its label.
-    files: [path, size, time of the last change] of the files read; empty for what is drawn.
+    files: [path, size, time of the last change] of the files read; ['', size, digest] of what was
+      drawn.
     mask: what messages call its mask.
     problem: why it cannot be used; empty where it can.
   """
@@ -107,16 +110,20 @@ def check_images(
 def _check_image(benchmark: Benchmark, name: str) -> Finding:
   try:
     sources = benchmark.encoded(name)
-    files = [
-      [str(path), path.stat().st_size, path.stat().st_mtime_ns]
-      for path in sources
-      if isinstance(path, Path) and path.exists()
-    ]
+    files = [_version(x) for x in sources if isinstance(x, Encoded) or x.exists()]
     _, label = benchmark.decode(name, *sources)
   except InputError as error:
     return Finding(name, problem=str(error))
   values = np.flatnonzero(np.bincount(label.ravel())).tolist()
   return Finding(name, values, files, mask=str(sources[1]))
+
+
+def _version(source: Source) -> list:
+  """What tells a file, or what was drawn, from a later state of it."""
+  if isinstance(source, Encoded):
+    return ['', len(source.data), hashlib.sha256(source.data).hexdigest()]
+  stat = os.stat(source)
+  return [str(source), stat.st_size, stat.st_mtime_ns]
 
 
 def _with_classes(benchmark: Benchmark, finding: Finding, classes: Iterable[int]) -> Finding:
@@ -157,7 +164,10 @@ def _read_journal(path: Path) -> dict[str, Finding]:
 
 
 def _changed(finding: Finding) -> bool:
+  """Whether a file is another since; of what is drawn, only drawing it anew could tell."""
   for path, size, time in finding.files:
+    if not path:
+      return True
     try:
       now = os.stat(path)
     except OSError:

@@ -89,7 +89,7 @@ class CocoJson:
       raise InputError(f'{where}: {error}; draw this outline again') from error
     if not label.any():
       raise InputError(f'{where}: its outlines hold no pixel; draw them again or take them out')
-    return image, encode_png(label, name=where)
+    return image, encode_png(label, name=f'{self._path}: outlines of {image_name}')
 
   def _names(self, images: Mapping[Any, Mapping]) -> dict[str, Mapping]:
     """{path in the folder: entry} of images by their ids."""
