@@ -2,6 +2,7 @@
 
 import os
 import pathlib
+from collections.abc import Sequence
 
 import numpy as np
 
@@ -13,21 +14,25 @@ _VALUES = 12  # So many values of a mask make a message.
 
 
 def find_queries(
-  names: list[str], *, output_dir: str | os.PathLike | None = None
+  names: list[str],
+  *,
+  output_dir: str | os.PathLike | None = None,
+  supports: Sequence[str | os.PathLike] = (),
 ) -> list[pathlib.Path]:
   """Lists the query images.
 
   Args:
     names: files and folders; `~` is the user's home.
     output_dir: where the results will go.
+    supports: files of the support set.
 
   Returns:
     The files, and of each folder those that are named as images, in the order of their names.
 
   Raises:
-    InputError: nothing is named, a folder has no image or is where the results will go, or the
-      results of two queries would have the same name. Whether the files are images is not looked
-      at.
+    InputError: nothing is named, a folder has no image or is where the results will go, the
+      results of two queries would have the same name, or a result that of a query or a support.
+      Whether the files are images is not looked at.
   """
   if not names:
     raise InputError('--query is missing: name images or folders of images')
@@ -49,7 +54,20 @@ def find_queries(
     other = stems.setdefault(path.stem, path)
     if other is not path:
       raise InputError(f'{other} and {path} would both be written to {path.stem}_mask.png')
+  if output_dir is not None:
+    given = {path.resolve() for path in (*found, *map(_path, supports))}
+    for result in (r for path in found for r in result_paths(path, _path(output_dir))):
+      if result.resolve() in given:
+        raise InputError(
+          f'{result}: is given as an input, and a result of that name would replace it; name'
+          ' another --output_dir'
+        )
   return found
+
+
+def result_paths(query: pathlib.Path, folder: pathlib.Path) -> tuple[pathlib.Path, pathlib.Path]:
+  """Where the mask and the overlay of a query go, in the folder of the results."""
+  return folder / f'{query.stem}_mask.png', folder / f'{query.stem}_overlay.png'
 
 
 def read_supports(

@@ -1,8 +1,10 @@
 """Models to work with: new ones, and those that checkpoints hold."""
 
 import dataclasses
+import functools
 import os
 import pathlib
+from collections.abc import Mapping
 from typing import Any
 
 import jax
@@ -12,6 +14,7 @@ from hsnet_jax import checkpoints
 from hsnet_jax.backbones import Backbone, get_backbone
 from hsnet_jax.errors import InputError
 from hsnet_jax.model import HSNet
+from hsnet_jax.weights import to_torch
 
 
 @dataclasses.dataclass(frozen=True)
@@ -54,15 +57,32 @@ def load_model(path: str | os.PathLike | None, *, backbone: str | None = None) -
     The model.
 
   Raises:
-    InputError: no path, no checkpoint there, a damaged one, or one of another backbone.
+    InputError: no path, no checkpoint there, a damaged one, one of another backbone, or one whose
+      tensors are not those of its network.
   """
   if path is None:
     raise InputError('--checkpoint is missing: name the folder of a checkpoint or of a run')
   path = find_checkpoint(path)
   checkpoint = checkpoints.load_checkpoint(path, backbone=backbone)
   config = checkpoint.config
+  check_variables(checkpoint.variables, backbone=config['backbone'], path=path)
   module = HSNet(config['backbone'], mask_support=config.get('mask_support', True))
   return Model(module, checkpoint.variables, config, path)
+
+
+def check_variables(variables: Mapping[str, Any], *, backbone: str, path: pathlib.Path) -> None:
+  """Raises InputError unless a checkpoint's variables are those of its network; lists the names.
+
+  Args:
+    variables: {'params', 'backbone'}.
+    backbone: of the network.
+    path: of the checkpoint, for the message.
+  """
+  named = functools.partial(to_torch, backbone=backbone)
+  try:
+    jax.eval_shape(named, {'params': {}, 'backbone': {}, **variables})
+  except InputError as error:
+    raise InputError(f'{path}: {error}') from None
 
 
 def check_image_size(module: HSNet, variables: Any, size: int) -> None:

@@ -31,7 +31,7 @@ from absl import flags
 from data_pipelines import read_image, resize_image
 from experiments import app, steps
 from experiments.files import writable_folder
-from experiments.inputs import find_queries, read_supports
+from experiments.inputs import find_queries, read_supports, result_paths
 from experiments.models import check_image_size, describe_devices, load_model
 from experiments.pictures import overlay, save_image
 from experiments.runlog import progress_bar
@@ -59,7 +59,11 @@ _IMAGE_SIZE = flags.DEFINE_integer(
 
 def main() -> None:
   """Predicts as the flags say."""
-  queries = find_queries(_QUERY.value, output_dir=_OUTPUT_DIR.value)
+  queries = find_queries(
+    _QUERY.value,
+    output_dir=_OUTPUT_DIR.value,
+    supports=[*_SUPPORT_IMAGES.value, *_SUPPORT_MASKS.value],
+  )
   for path in queries:
     read_image(path)
   model = load_model(_CHECKPOINT.value)
@@ -76,8 +80,9 @@ def main() -> None:
     for path in queries:
       image = read_image(path)
       mask = predict(resize_image(image, (size, size)), image.shape[:2])
-      save_image(folder / f'{path.stem}_mask.png', mask * np.uint8(255))
-      save_image(folder / f'{path.stem}_overlay.png', overlay(image, mask))
+      mask_path, overlay_path = result_paths(path, folder)
+      save_image(mask_path, mask * np.uint8(255))
+      save_image(overlay_path, overlay(image, mask))
       bar.update()
   print(f'{len(queries)} masks and overlays are in {folder}')
 

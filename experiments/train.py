@@ -39,7 +39,12 @@ from experiments import app, common
 from experiments.evaluation import evaluate
 from experiments.files import writable_folder
 from experiments.fitting import Hooks, Limits, Progress, fit
-from experiments.models import check_image_size, count_parameters, describe_devices
+from experiments.models import (
+  check_image_size,
+  check_variables,
+  count_parameters,
+  describe_devices,
+)
 from experiments.run_folder import check_run_folder, clear_run, read_validations
 from experiments.runlog import RunLog, progress_bar
 from hsnet_jax import checkpoints, training
@@ -210,6 +215,7 @@ def _resumed(state: training.TrainState, run_dir: pathlib.Path, config: dict):
     return state, Progress()
   path = run_dir / 'checkpoints' / 'last'
   stored = checkpoints.load_checkpoint(path, backbone=config['backbone'], opt_state=state.opt_state)
+  check_variables(stored.variables, backbone=config['backbone'], path=path)
   other = [key for key in config if stored.config.get(key, config[key]) != config[key]]
   if other == ['schedule_steps']:
     raise InputError(

@@ -27,6 +27,7 @@ from absl import flags
 
 from data_pipelines.shapes_lessons import Lessons, draw_lessons
 from experiments import app, tiny_steps
+from experiments.files import writable_folder
 from experiments.runlog import progress_bar
 from hsnet_jax.errors import InputError
 from hsnet_jax.weights import save_backbone
@@ -53,6 +54,12 @@ def main() -> None:
     raise InputError('nowhere to write the weights; give --output=tiny.safetensors')
   if _IMAGE_SIZE.value % 32:
     raise InputError(f'--image_size={_IMAGE_SIZE.value}: must be a multiple of 32')
+  output = pathlib.Path(_OUTPUT.value).expanduser()
+  if output.suffix != '.safetensors':
+    raise InputError(
+      f'--output={output}: the weights are written as .safetensors; name such a file'
+    )
+  writable_folder(output.parent, flag='--output')
   drawing = {
     'num_classes': _CLASSES.value,
     'size': _IMAGE_SIZE.value,
@@ -66,8 +73,8 @@ def main() -> None:
     params['backbone'], [full.image[i : i + 64] for i in range(0, min(len(full.image), 1024), 64)]
   )
   weights = tiny_steps.with_moments(params['backbone'], moments)
-  save_backbone(_OUTPUT.value, jax.tree.map(np.asarray, weights), name='tiny')
-  print(f'weights: {_OUTPUT.value}')
+  save_backbone(output, jax.tree.map(np.asarray, weights), name='tiny')
+  print(f'weights: {output}')
 
 
 def _train(plain: Lessons, full: Lessons):

@@ -7,7 +7,7 @@ from PIL import Image
 
 import hsnet_jax as hs
 from experiments import inputs, steps
-from experiments.models import Model
+from experiments.models import Model, load_model
 from hsnet_jax.checkpoints import save_checkpoint
 from hsnet_jax.errors import InputError
 from tests.made import variables
@@ -145,6 +145,19 @@ def test_results_do_not_become_queries(tmp_path, monkeypatch):
       inputs.find_queries([str(tmp_path)], output_dir=folder)
   assert inputs.find_queries([str(tmp_path)], output_dir='masks') == [query]
   assert inputs.find_queries([str(query)], output_dir='.') == [query]
+  drawn = mask(tmp_path / 'q_mask.png')
+  for given in ({'names': [str(query), str(drawn)]}, {'names': ['q.jpg'], 'supports': [drawn]}):
+    with pytest.raises(InputError, match='q_mask.png: is given as an input'):
+      inputs.find_queries(**given, output_dir='.')
+
+
+def test_tensors_of_another_network_are_listed(checkpoint, tmp_path):
+  stored = variables('tiny')
+  bias = stored['params']['decoder']['conv0'].pop('bias')
+  stored['params']['decoder']['conv9'] = {'bias': bias}
+  save_checkpoint(tmp_path / 'c', stored, config={'backbone': 'tiny', 'image_size': 64})
+  with pytest.raises(InputError, match='c: .*decoder1.0.bias; unexpected: .*conv9/bias'):
+    load_model(tmp_path / 'c')
 
 
 def test_paths_may_be_under_the_users_home(tmp_path, monkeypatch):
