@@ -49,7 +49,15 @@ def average_params(*, decay: float) -> optax.GradientTransformation:
 
 
 def averaged_params(opt_state: Any, params: Any) -> Any:
-  """The average that an optimizer's state holds, or `params` where it holds none."""
+  """The parameters to test with.
+
+  Args:
+    opt_state: state of an optimizer, with `average_params` in it or not.
+    params: the parameters themselves.
+
+  Returns:
+    The average that the state holds, or `params` where it holds none.
+  """
   is_average = lambda node: isinstance(node, AverageState)  # noqa: E731
   for node in jax.tree.leaves(opt_state, is_leaf=is_average):
     if is_average(node):

@@ -1,8 +1,9 @@
 """4D convolutions over `[B, Hq, Wq, Hs, Ws, C]`: the center-pivot one, and two to compare with.
 
-All three take the kernels of the query side and the support side (or the one full kernel), pad by
-half the kernel, and stride on the support side only (Sec. 4.2, Fig. 4). `bias` is the sum of the
-published layer's two.
+All three are called `f(x, *kernels, bias, stride=..., precision=...)` and give the same shape, so
+that one is exchanged for another with its kernels: those of the query side and of the support side,
+or the one full kernel. They pad by half the kernel, whose sides are odd, and stride on the support
+side only (Sec. 4.2, Fig. 4). `bias` is the sum of the published layer's two.
 """
 
 import jax.numpy as jnp
@@ -11,7 +12,7 @@ from jax.lax import PrecisionLike
 from jaxtyping import Array, Float
 
 from hsnet_jax import convolution
-from hsnet_jax.convolution import conv2d, conv2d_plain
+from hsnet_jax.convolution import check_odd_sides, conv2d, conv2d_plain
 
 # How many times more multiply-adds the dense form of a strided convolution may take on a CPU and
 # still win: a product runs nearer the peak, and so does its gradient.
@@ -54,6 +55,7 @@ def _support_side_dense(x, kernel, stride, precision):
 
 def _support_side(x, kernel, stride, precision):
   """Strided 2D convolution over the support dimensions at every query position."""
+  check_odd_sides(kernel)  # the dense form would not
   b, hq, wq, hs, ws, c = x.shape
   kh, kw, _, o = kernel.shape
   few = hs * ws <= _DENSE_EXCESS * kh * kw
@@ -89,6 +91,9 @@ def center_pivot_conv4d(
 
   Returns:
     The sum of both convolutions.
+
+  Raises:
+    ValueError: a side of a kernel is even.
   """
   y = _query_side(x[:, :, :, ::stride, ::stride], query_kernel, precision)
   return _add_bias(y + _support_side(x, support_kernel, stride, precision), bias)
@@ -103,7 +108,22 @@ def separable_conv4d(
   stride: int = 1,
   precision: PrecisionLike = 'highest',
 ) -> Float[Array, 'B Hq Wq H2 W2 O']:
-  """Separable 4D convolution (Fig. 4b): the query side's 2D convolution, then the support's."""
+  """Separable 4D convolution (Fig. 4b): the query side's 2D convolution, then the support's.
+
+  Args:
+    x: stacked 4D correlations or their embedding.
+    query_kernel: over the query dimensions, to `M` channels.
+    support_kernel: over the support dimensions, strided, from those `M` channels.
+    bias: added at the end.
+    stride: on the support dimensions; `H2 = ceil(Hs / stride)`.
+    precision: of the products.
+
+  Returns:
+    The convolution by the 4D kernel that is both kernels' product.
+
+  Raises:
+    ValueError: a side of a kernel is even.
+  """
   y = _query_side(x, query_kernel, precision)
   return _add_bias(_support_side(y, support_kernel, stride, precision), bias)
 
@@ -120,7 +140,21 @@ def full_conv4d(
 
   XLA has no 4D convolution; each of the `k * l` taps of the query side is a shift of the query
   dimensions followed by a 2D convolution over the support dimensions.
+
+  Args:
+    x: stacked 4D correlations or their embedding.
+    kernel: over the query dimensions (`k`, `l`) and the support dimensions (`m`, `n`).
+    bias: added at the end.
+    stride: on the support dimensions; `H2 = ceil(Hs / stride)`.
+    precision: of the products.
+
+  Returns:
+    The convolution.
+
+  Raises:
+    ValueError: a side of the kernel is even.
   """
+  check_odd_sides(kernel)
   b, hq, wq, hs, ws, c = x.shape
   kh, kw = kernel.shape[:2]
   padded = jnp.pad(x, ((0, 0), (kh // 2, kh // 2), (kw // 2, kw // 2), (0, 0), (0, 0), (0, 0)))

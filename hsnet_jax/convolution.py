@@ -22,6 +22,20 @@ def on_cpu() -> bool:
   return jax.default_backend() == 'cpu'
 
 
+def check_odd_sides(kernel: Array) -> None:
+  """Makes sure that a kernel has a centre, on which "padded by half the kernel" depends.
+
+  Args:
+    kernel: of any number of axes; the last two are channels.
+
+  Raises:
+    ValueError: a side is even.
+  """
+  sides = kernel.shape[:-2]
+  if not all(side % 2 for side in sides):
+    raise ValueError(f'the kernel is {" x ".join(map(str, sides))}; its sides must be odd')
+
+
 def conv2d_plain(
   x: Float[Array, 'B H W C'],
   kernel: Float[Array, 'k l C O'],
@@ -29,7 +43,21 @@ def conv2d_plain(
   stride: int = 1,
   precision: PrecisionLike = 'highest',
 ) -> Float[Array, 'B H2 W2 O']:
-  """Convolution padded by half the kernel (`k // 2`), as `lax` does it."""
+  """Convolution padded by half the kernel (`k // 2`), as `lax` does it.
+
+  Args:
+    x: feature maps.
+    kernel: the weights, with odd sides.
+    stride: of both axes.
+    precision: of the products.
+
+  Returns:
+    The convolved maps, `ceil(H / stride)` by `ceil(W / stride)`.
+
+  Raises:
+    ValueError: a side of the kernel is even.
+  """
+  check_odd_sides(kernel)
   pads = [(k // 2, k // 2) for k in kernel.shape[:2]]
   return lax.conv_general_dilated(
     x, kernel, (stride, stride), pads, dimension_numbers=DIMENSIONS, precision=precision
@@ -113,17 +141,21 @@ def conv2d(
   stride: int = 1,
   precision: PrecisionLike = 'highest',
 ) -> Float[Array, 'B H2 W2 O']:
-  """Convolution padded by half the kernel (`k // 2`, odd kernels), without bias.
+  """Convolution padded by half the kernel (`k // 2`), without bias.
 
   Args:
     x: feature maps.
-    kernel: the weights.
+    kernel: the weights, with odd sides.
     stride: of both axes.
     precision: of the products.
 
   Returns:
     The convolved maps, `ceil(H / stride)` by `ceil(W / stride)`.
+
+  Raises:
+    ValueError: a side of the kernel is even.
   """
+  check_odd_sides(kernel)
   if kernel.shape[:2] == (1, 1):
     return jnp.einsum('bhwc,co->bhwo', x[:, ::stride, ::stride], kernel[0, 0], precision=precision)
   # Few output channels leave a kernel gradient so small that the plain form wins.
@@ -144,6 +176,16 @@ def depthwise_conv2d(
 
   On a CPU it is `k * l` shifted multiply-adds, which XLA fuses into one pass (six times faster
   than its grouped convolution on 40 images of 100 x 100) and which `precision` does not touch.
+
+  Args:
+    x: feature maps.
+    kernel: the filters, with sides of any length.
+    stride: of both axes.
+    padding: zeros `((above, below), (left, right))` of the maps; none are added of its own.
+    precision: of the products, where there are any.
+
+  Returns:
+    The convolved maps; `H2 = (H + above + below - k) // stride + 1`, and `W2` likewise.
   """
   kh, kw, channels, _ = kernel.shape
   if not on_cpu():

@@ -49,7 +49,14 @@ def cosine_correlation(
 ) -> Float[Array, 'B Hq Wq Hs Ws']:
   """Eq. 2: the cosine of every query position with every support position, clamped at 0.
 
-  `eps` is added to each norm, so that a vector of zeros correlates with nothing.
+  Args:
+    query: the query's feature maps.
+    support: the support's, masked or not.
+    eps: added to each norm, so that a vector of zeros correlates with nothing.
+    precision: of the products.
+
+  Returns:
+    4D correlations in [0, 1], query positions first.
   """
   query, support = _normalize(query, eps), _normalize(support, eps)
   return jnp.maximum(jnp.einsum('bhwc,bijc->bhwij', query, support, precision=precision), 0)

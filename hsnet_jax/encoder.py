@@ -26,12 +26,26 @@ MIXING_WIDTHS = (WIDTHS[-1],) * 3
 
 
 def fan_in_bound(kernel_shape: Sequence[int]) -> float:
-  """1/sqrt(fan_in) of an HWIO kernel: PyTorch draws it and its bias uniformly within."""
+  """1/sqrt(fan_in) of a kernel: PyTorch draws it and its bias uniformly within.
+
+  Args:
+    kernel_shape: HWIO.
+
+  Returns:
+    The bound.
+  """
   return 1 / math.sqrt(math.prod(kernel_shape[:-1]))
 
 
 def uniform_by_fan_in(kernel_shape: Sequence[int]) -> nn.initializers.Initializer:
-  """PyTorch's default initial values of a convolution's weights and of its bias."""
+  """PyTorch's default initial values of a convolution's weights and of its bias.
+
+  Args:
+    kernel_shape: HWIO, of the kernel, also for the bias.
+
+  Returns:
+    The initializer.
+  """
   bound = fan_in_bound(kernel_shape)
 
   def init(key, shape, dtype=jnp.float32):
@@ -43,7 +57,16 @@ def uniform_by_fan_in(kernel_shape: Sequence[int]) -> nn.initializers.Initialize
 def upsample_query(
   x: Float[Array, 'B Hq Wq Hs Ws C'], size: tuple[int, int], *, precision: PrecisionLike = 'highest'
 ) -> Float[Array, 'B H2 W2 Hs Ws C']:
-  """Resizes the query dimensions bilinearly with aligned corners."""
+  """Resizes the query dimensions bilinearly with aligned corners.
+
+  Args:
+    x: embedded 4D correlations.
+    size: `(height, width)` of the result's query dimensions.
+    precision: of the products.
+
+  Returns:
+    The resized correlations; their support dimensions are as they were.
+  """
   b, hq, wq, *rest = x.shape
   y = resize_bilinear(x.reshape(b, hq, wq, -1), size, precision=precision)
   return y.reshape(b, *size, *rest)

@@ -21,7 +21,9 @@ Features = tuple[Float[Array, 'B _h _w _c'], ...]
 class HSNet(nn.Module):
   """Hypercorrelation Squeeze Network.
 
-  Its variables are `{'params': the learnable ones, 'backbone': the frozen ones}`.
+  Its variables are `{'params': the learnable ones, 'backbone': the frozen ones}`. Linen's `init`
+  draws both, the backbone's weights too, and so gives the shapes and nothing to train on: training
+  starts from `create_train_state(key, model=model, backbone=load_backbone(name))`.
 
   Attributes:
     backbone: a name in `hsnet_jax.backbones.BACKBONES`.
@@ -60,7 +62,7 @@ class HSNet(nn.Module):
       Logits; channel 1 is the foreground.
 
     Raises:
-      InputError: the backbone cannot take supports of this size, as VGG-16 at some.
+      InputError: the backbone cannot take images of this size, as VGG-16 at some.
     """
     if query.shape[1:] == support.shape[1:]:
       count = query.shape[0]
@@ -73,12 +75,29 @@ class HSNet(nn.Module):
     return self.match(query_features, support_features, support_mask, output_size=size)
 
   def encode(self, images: Float[Array, 'B H W 3']) -> Features:
-    """Backbone features of normalised images, finest first."""
+    """Backbone features.
+
+    Args:
+      images: normalised by the backbone's mean and standard deviation, as `normalize` does.
+
+    Returns:
+      The backbone's maps, finest first.
+
+    Raises:
+      InputError: images are so small that a map is empty, as VGG-16's below 32 pixels.
+    """
     spec = get_backbone(self.backbone)
     if self.is_initializing():
       for name, weights in spec.init(self.make_rng('params')).items():
         self.put_variable('backbone', name, weights)
-    return spec.apply(self.variables['backbone'], images, precision=self.precision)
+    features = spec.apply(self.variables['backbone'], images, precision=self.precision)
+    if any(0 in f.shape[1:3] for f in features):
+      height, width = images.shape[1:3]
+      raise InputError(
+        f'{self.backbone} cannot take images of {height} x {width} pixels, of which its coarsest '
+        'features are empty; choose at least 32 x 32'
+      )
+    return features
 
   def match(
     self,

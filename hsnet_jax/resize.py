@@ -25,6 +25,14 @@ def _bilinear_matrix(n_in: int, n_out: int) -> np.ndarray:
   return matrix
 
 
+def _check_inexact(x: Array, function: str) -> None:
+  if not jnp.issubdtype(x.dtype, jnp.inexact):
+    raise TypeError(
+      f'{function} takes floating-point numbers, not {x.dtype}: convert them, or use '
+      'resize_nearest for labels'
+    )
+
+
 def resize_bilinear(
   x: Float[Array, 'B H W C'],
   size: tuple[int, int],
@@ -47,11 +55,7 @@ def resize_bilinear(
   Raises:
     TypeError: the maps are whole numbers or bool, in which the weights would all be 0 or 1.
   """
-  if not jnp.issubdtype(x.dtype, jnp.inexact):
-    raise TypeError(
-      f'resize_bilinear takes floating-point numbers, not {x.dtype}: convert them, or use '
-      'resize_nearest for labels'
-    )
+  _check_inexact(x, 'resize_bilinear')
   height, width = size
   if x.shape[1] != height:
     rows = jnp.asarray(_bilinear_matrix(x.shape[1], height), x.dtype)
@@ -85,13 +89,23 @@ def resize_bilinear_each(
 
   Args:
     x: feature maps or logits.
-    sizes: (height, width) of each result, none above the canvas.
+    sizes: (height, width) of each result, none above the canvas: what lies beyond it is cropped.
     canvas: (height, width) of the array that holds them.
     precision: of the products.
 
   Returns:
     Each result in the top left corner of its canvas; the rest repeats its last row and column.
+
+  Raises:
+    TypeError: the maps are whole numbers or bool, as for `resize_bilinear`.
+    ValueError: a size is above the canvas, where sizes are a NumPy array and so known beforehand.
   """
+  _check_inexact(x, 'resize_bilinear_each')
+  if isinstance(sizes, np.ndarray) and (sizes > np.array([canvas])).any():
+    raise ValueError(
+      f'a map cannot go to {tuple(sizes.max(0).tolist())} (the largest height and width asked for) '
+      f'on a canvas of {tuple(canvas)}'
+    )
   sizes = jnp.asarray(sizes)
   rows = _bilinear_matrices(x.shape[1], sizes[:, 0], canvas[0]).astype(x.dtype)
   columns = _bilinear_matrices(x.shape[2], sizes[:, 1], canvas[1]).astype(x.dtype)
@@ -103,6 +117,13 @@ def nearest_indices(n_in: int, n_out: int) -> np.ndarray:
   """Source index of each of `n_out` pixels, floored in float32 as PyTorch does.
 
   Integer arithmetic differs at some sizes (336 -> 400 is one).
+
+  Args:
+    n_in: pixels of the source along an axis.
+    n_out: pixels of the result along it.
+
+  Returns:
+    Whole numbers in `[0, n_in)`, int64 `[n_out]`.
   """
   scale = np.float32(n_in) / np.float32(n_out)
   source = np.floor(np.arange(n_out, dtype=np.float32) * scale).astype(np.int64)
@@ -110,6 +131,14 @@ def nearest_indices(n_in: int, n_out: int) -> np.ndarray:
 
 
 def resize_nearest(x: Shaped[Array, 'B H W'], size: tuple[int, int]) -> Shaped[Array, 'B H2 W2']:
-  """Resizes masks or labels to `size` = `(height, width)` by the floored nearest index."""
+  """Resizes masks or labels by the floored nearest index (`nearest_indices`).
+
+  Args:
+    x: masks or labels, of any type.
+    size: `(height, width)` of the result.
+
+  Returns:
+    The resized ones, of the same type.
+  """
   rows, columns = nearest_indices(x.shape[1], size[0]), nearest_indices(x.shape[2], size[1])
   return x[:, rows][:, :, columns]

@@ -57,6 +57,16 @@ def test_modules_and_functions_are_documented(package):
   assert not missing
 
 
+def test_arguments_are_documented():
+  """In the flat API; of a function with one argument, the first line may say all."""
+  functions = {name: getattr(hsnet_jax, name) for name in hsnet_jax.__all__}
+  functions = {name: f for name, f in functions.items() if inspect.isfunction(f)}
+  several = {n: f for n, f in functions.items() if len(inspect.signature(f).parameters) > 1}
+  assert 'center_pivot_conv4d' in several
+  missing = [name for name, f in several.items() if 'Args:' not in inspect.getdoc(f)]
+  assert not missing
+
+
 @pytest.mark.parametrize('path', sorted((ROOT / 'experiments').glob('*.py')), ids=lambda p: p.stem)
 def test_scripts_are_documented(path):
   # Read, not imported: scripts have flags of the same names.

@@ -69,7 +69,17 @@ BACKBONES: dict[str, Backbone] = {row.name: row for row in _ROWS}
 
 
 def get_backbone(name: str) -> Backbone:
-  """The row of a backbone; an unknown name is an `InputError` that lists the known ones."""
+  """The row of a backbone.
+
+  Args:
+    name: as in `BACKBONES`.
+
+  Returns:
+    Its row.
+
+  Raises:
+    InputError: there is none of that name; the message lists the known ones.
+  """
   if name not in BACKBONES:
     raise InputError(f'unknown backbone {name!r}; there are {", ".join(BACKBONES)}')
   return BACKBONES[name]

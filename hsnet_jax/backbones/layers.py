@@ -15,7 +15,15 @@ Weights = dict  # nested dictionaries of arrays, named as the weights' source na
 def fold_batch_norm(
   weights: dict[str, Float[Array, ' C']], *, epsilon: float = 1e-5
 ) -> tuple[Float[Array, ' C'], Float[Array, ' C']]:
-  """The scale and shift that batch norm with stored statistics amounts to."""
+  """The scale and shift that batch norm with stored statistics amounts to.
+
+  Args:
+    weights: its 'scale', 'bias', 'mean' and 'var'.
+    epsilon: added to the variance.
+
+  Returns:
+    Both, so that the norm of `x` is `x * scale + shift`.
+  """
   scale = weights['scale'] * lax.rsqrt(weights['var'] + epsilon)
   return scale, weights['bias'] - weights['mean'] * scale
 
@@ -29,7 +37,19 @@ def conv_batch_norm(
   epsilon: float = 1e-5,
   precision: PrecisionLike = 'highest',
 ) -> Float[Array, 'B H2 W2 O']:
-  """Convolution and frozen batch norm; the norm's scale goes into the kernel, one pass less."""
+  """Convolution and frozen batch norm; the norm's scale goes into the kernel, one pass less.
+
+  Args:
+    x: feature maps.
+    conv: its 'kernel', with odd sides; padded by half of them.
+    norm: what `fold_batch_norm` takes.
+    stride: of both axes.
+    epsilon: added to the norm's variance.
+    precision: of the products.
+
+  Returns:
+    The normalised maps, `ceil(H / stride)` by `ceil(W / stride)`.
+  """
   scale, shift = fold_batch_norm(norm, epsilon=epsilon)
   kernel = conv['kernel'] * scale[None, None, None]
   return conv2d(x, kernel, stride=stride, precision=precision) + _bias(shift)
@@ -38,7 +58,16 @@ def conv_batch_norm(
 def conv_bias(
   x: Float[Array, 'B H W C'], conv: dict[str, Array], *, precision: PrecisionLike = 'highest'
 ) -> Float[Array, 'B H W O']:
-  """Stride-1 convolution with bias."""
+  """Stride-1 convolution with bias.
+
+  Args:
+    x: feature maps.
+    conv: its 'kernel' `[k, l, C, O]`, with odd sides, and its 'bias' `[O]`.
+    precision: of the products.
+
+  Returns:
+    The convolved maps, of the same size.
+  """
   return conv2d(x, conv['kernel'], precision=precision) + _bias(conv['bias'])
 
 
@@ -49,7 +78,17 @@ def _bias(b: Float[Array, ' C']) -> Float[Array, '1 1 1 C']:
 def max_pool(
   x: Float[Array, 'B H W C'], window: int, *, stride: int = 2, padding: int = 0
 ) -> Float[Array, 'B H2 W2 C']:
-  """Max pooling, padded with minus infinity; the last, incomplete window is dropped."""
+  """Max pooling, padded with minus infinity; the last, incomplete window is dropped.
+
+  Args:
+    x: feature maps.
+    window: side of the window.
+    stride: of both axes.
+    padding: on all four sides.
+
+  Returns:
+    The pooled maps; `H2 = (H + 2 * padding - window) // stride + 1`, and `W2` likewise.
+  """
   pads = ((0, 0), (padding, padding), (padding, padding), (0, 0))
   return lax.reduce_window(
     x, -np.inf, lax.max, (1, window, window, 1), (1, stride, stride, 1), pads
@@ -57,12 +96,30 @@ def max_pool(
 
 
 def init_conv(key: Array, height: int, width: int, channels: int, out: int) -> Weights:
-  """He-normal kernel `[height, width, channels, out]`, for backbones that start from scratch."""
+  """He-normal kernel, for backbones that start from scratch.
+
+  Args:
+    key: for the draw.
+    height: of the kernel.
+    width: of the kernel.
+    channels: of the input.
+    out: channels of the output.
+
+  Returns:
+    `{'kernel': [height, width, channels, out]}`.
+  """
   deviation = np.sqrt(2 / (height * width * channels))
   return {'kernel': deviation * jax.random.normal(key, (height, width, channels, out))}
 
 
 def init_norm(channels: int) -> Weights:
-  """Batch norm that passes its input on."""
+  """Batch norm that passes its input on.
+
+  Args:
+    channels: of the input.
+
+  Returns:
+    Its 'scale', 'bias', 'mean' and 'var', each `[channels]`.
+  """
   ones, zeros = jnp.ones(channels), jnp.zeros(channels)
   return {'scale': ones, 'bias': zeros, 'mean': zeros, 'var': ones}

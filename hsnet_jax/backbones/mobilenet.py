@@ -19,7 +19,14 @@ _FIRST_FEATURE = 4
 
 
 def init(key: Array) -> Weights:
-  """Random weights, named as Keras names them."""
+  """Random weights, named as Keras names them.
+
+  Args:
+    key: for the draw.
+
+  Returns:
+    Nested dictionaries of arrays.
+  """
   keys = iter(jax.random.split(key, 1 + 2 * len(_WIDTHS)))
   weights = {'conv1': init_conv(next(keys), 3, 3, 3, 24), 'conv1_bn': init_norm(24)}
   channels = 24
@@ -42,7 +49,17 @@ def _same_padding(n: int, stride: int) -> tuple[int, int]:
 def apply(
   weights: Weights, images: Float[Array, 'B H W 3'], *, precision: PrecisionLike = 'highest'
 ) -> tuple[Float[Array, 'B _h _w _c'], ...]:
-  """Features of images scaled to [-1, 1], finest first."""
+  """Features of normalised images, finest first.
+
+  Args:
+    weights: as `init` makes them.
+    images: scaled to [-1, 1].
+    precision: of the products.
+
+  Returns:
+    Ten maps: two of 192 channels at stride 8, six of 384 at 16, two of 768 at 32, sizes rounded
+    up.
+  """
 
   def norm(name):
     scale, shift = fold_batch_norm(weights[name], epsilon=_EPSILON)

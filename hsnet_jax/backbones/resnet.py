@@ -18,7 +18,15 @@ _EXPANSION = 4
 
 
 def init(key: Array, *, stages: tuple[int, ...]) -> Weights:
-  """Random weights, named as torchvision names them."""
+  """Random weights, named as torchvision names them.
+
+  Args:
+    key: for the draw.
+    stages: blocks of every stage, a row of `STAGES`.
+
+  Returns:
+    Nested dictionaries of arrays.
+  """
   keys = iter(jax.random.split(key, 1 + sum(3 * n + 1 for n in stages)))
   weights = {'conv1': init_conv(next(keys), 7, 7, 3, 64), 'bn1': init_norm(64)}
   channels = 64
@@ -66,7 +74,17 @@ def apply(
   stages: tuple[int, ...],
   precision: PrecisionLike = 'highest',
 ) -> tuple[Float[Array, 'B _h _w _c'], ...]:
-  """Features of normalised images, finest first."""
+  """Features of normalised images, finest first.
+
+  Args:
+    weights: as `init` makes them.
+    images: normalised by the means and deviations of ImageNet.
+    stages: blocks of every stage, a row of `STAGES`.
+    precision: of the products.
+
+  Returns:
+    A map a block: of 512 channels at stride 8, 1024 at 16, 2048 at 32, sizes rounded up.
+  """
   x = conv_batch_norm(images, weights['conv1'], weights['bn1'], stride=2, precision=precision)
   x = jax.nn.relu(x)
   x = max_pool(x, 3, padding=1)

@@ -26,7 +26,14 @@ _STAGES = ((32, 1, 1), (64, 4, 2), (96, 2, 2), (128, 2, 2))
 
 
 def init(key: Array) -> Weights:
-  """Random weights, named as torchvision names a ResNet's."""
+  """Random weights, named as torchvision names a ResNet's.
+
+  Args:
+    key: for the draw.
+
+  Returns:
+    Nested dictionaries of arrays.
+  """
   keys = iter(jax.random.split(key, 1 + 3 * sum(blocks for _, blocks, _ in _STAGES)))
   weights = {'conv1': init_conv(next(keys), 7, 7, 3, _STEM), 'bn1': init_norm(_STEM)}
   channels = _STEM

@@ -23,7 +23,14 @@ _FIRST_FEATURE = 17
 
 
 def init(key: Array) -> Weights:
-  """Random weights, named as torchvision names them."""
+  """Random weights, named as torchvision names them.
+
+  Args:
+    key: for the draw.
+
+  Returns:
+    Nested dictionaries of arrays.
+  """
   features = {}
   channels = 3
   for number, out in (item for stage in _STAGES for item in stage.items()):
@@ -36,7 +43,16 @@ def init(key: Array) -> Weights:
 def apply(
   weights: Weights, images: Float[Array, 'B H W 3'], *, precision: PrecisionLike = 'highest'
 ) -> tuple[Float[Array, 'B _h _w _c'], ...]:
-  """Features of normalised images, finest first."""
+  """Features of normalised images, finest first.
+
+  Args:
+    weights: as `init` makes them.
+    images: normalised by the means and deviations of ImageNet.
+    precision: of the products.
+
+  Returns:
+    Seven maps of 512 channels: three at stride 8, three at 16, one at 32, sizes rounded down.
+  """
   x = images
   features = []
   for stage in _STAGES:

@@ -1,6 +1,7 @@
 """The three 4D convolutions of Fig. 4 against their definitions."""
 
 import functools
+import inspect
 import itertools
 
 import jax
@@ -86,6 +87,37 @@ def test_separable_against_its_definition(stride, wrap):
   run = wrap(functools.partial(separable_conv4d, stride=stride))
   assert_close(run(x, wq, ws), conv4d_oracle(x, product, stride))
   assert_close(run(x, wq, ws, bias), conv4d_oracle(x, product, stride) + np.asarray(bias))
+
+
+@pytest.mark.parametrize('form', ['center-pivot', 'separable', 'full'])
+def test_the_three_are_exchanged_with_their_kernels(form):
+  x, wq, ws, kernel, bias = normal(
+    (2, 2, 3, 4, 5, 2), (3, 5, 2, 2), (3, 5, 2, 2), (3, 1, 3, 5, 2, 2), (2,)
+  )
+  f, kernels, full = {
+    'center-pivot': (center_pivot_conv4d, (wq, ws), pivot_kernel(wq, ws)),
+    'separable': (separable_conv4d, (wq, ws), np.einsum('klcp,mnpo->klmnco', wq, ws)),
+    'full': (full_conv4d, (kernel,), kernel),
+  }[form]
+  expected = conv4d_oracle(x, full, 2)
+  assert_close(f(x, *kernels, stride=2, precision='highest'), expected)
+  assert_close(f(x, *kernels, bias, stride=2), expected + np.asarray(bias))
+  assert_close(f(x, *kernels, bias=bias, stride=2), expected + np.asarray(bias))
+
+
+@PLATFORMS
+@pytest.mark.parametrize('axis', range(4))
+def test_even_kernels_are_refused(monkeypatch, axis, on_cpu):
+  monkeypatch.setattr(convolution, 'on_cpu', lambda: on_cpu)
+  x, sides = jnp.ones((1, 2, 2, 3, 3, 2)), [3, 3, 3, 3]
+  sides[axis] = 2
+  halves = [jnp.ones((*half, 2, 2)) for half in (sides[:2], sides[2:])]
+  for f in (center_pivot_conv4d, separable_conv4d):
+    with pytest.raises(ValueError, match='sides must be odd'):
+      # Without the wrapper by which the tests refuse two kernels of unlike sides.
+      inspect.unwrap(f)(x, *halves)
+  with pytest.raises(ValueError, match='kernel is .*2.*; its sides must be odd'):
+    full_conv4d(x, jnp.ones((*sides, 2, 2)))
 
 
 # Support sizes and strides on both sides of the dense form's limit, as the encoder meets them.

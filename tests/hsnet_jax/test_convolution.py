@@ -133,3 +133,14 @@ def test_float32_is_asked_for():
     faster = functools.partial(f, precision='default')
     assert 'HIGHEST' not in str(jax.make_jaxpr(faster)(x, kernel))
   assert relative_error(conv2d(x, kernel), conv_oracle(x, kernel)) <= 1e-6
+
+
+@PLATFORMS
+@pytest.mark.parametrize('size', [(2, 2), (3, 2), (4, 1)])
+def test_even_kernels_are_refused(monkeypatch, size, on_cpu):
+  """Half of one is no padding: the result would have one row too many."""
+  monkeypatch.setattr(convolution, 'on_cpu', lambda: on_cpu)
+  x, kernel = jnp.ones((1, 5, 5, 2)), jnp.ones((*size, 2, 8))
+  for f in (conv2d, conv2d_plain):
+    with pytest.raises(ValueError, match=f'kernel is {size[0]} x {size[1]}; its sides must be odd'):
+      f(x, kernel)

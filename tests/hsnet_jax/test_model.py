@@ -57,7 +57,7 @@ def test_residual_networks_take_images_of_any_size(name, query, support, output_
   assert shapes(name, query, support, output_size=output_size) == (2, *(output_size or query), 2)
 
 
-@pytest.mark.parametrize('size', [97, 400])
+@pytest.mark.parametrize('size', [32, 97, 400])
 def test_vgg16_takes_the_usual_sizes(size):
   """Only the support's size matters: queries may have any."""
   assert shapes('vgg16', (264, 300), (size, size)) == (2, 264, 300, 2)
@@ -70,6 +70,19 @@ def test_vgg16_refuses_supports_whose_levels_disagree(size):
   with pytest.raises(InputError, match=match) as error:
     shapes('vgg16', (400, 400), (size, size), mask=(50, 60))
   assert '\n' not in str(error.value)
+
+
+@pytest.mark.parametrize(
+  ('query', 'support', 'named'),
+  [
+    ((31, 64), (97, 97), '31 x 64'),
+    ((97, 97), (64, 31), '64 x 31'),
+    ((1, 1), (1, 1), '1 x 1'),
+  ],
+)
+def test_vgg16_refuses_images_of_which_its_pooling_leaves_nothing(query, support, named):
+  with pytest.raises(InputError, match=rf'^vgg16 cannot .* {named} pixels.* at least 32 x 32'):
+    shapes('vgg16', query, support)
 
 
 def test_unknown_backbone():

@@ -66,8 +66,11 @@ def test_bilinear_keeps_what_it_should():
 def test_bilinear_refuses_labels(dtype):
   """Its weights would all round to 0 or 1."""
   # Without the wrapper by which the tests check shapes and types before the function does.
-  with pytest.raises(TypeError, match='resize_nearest'):
-    inspect.unwrap(resize_bilinear)(jnp.ones((1, 2, 3, 1), dtype), (4, 3))
+  labels = jnp.ones((1, 2, 3, 1), dtype)
+  with pytest.raises(TypeError, match='resize_bilinear takes .* resize_nearest'):
+    inspect.unwrap(resize_bilinear)(labels, (4, 3))
+  with pytest.raises(TypeError, match='resize_bilinear_each takes .* resize_nearest'):
+    inspect.unwrap(resize_bilinear_each)(labels, np.array([[4, 3]]), canvas=(4, 4))
 
 
 def test_bilinear_gradient_is_the_transpose():
@@ -117,3 +120,13 @@ def test_each_map_goes_to_its_own_size(wrap):
   for row, (height, width) in enumerate(sizes.tolist()):
     expected = resize_bilinear(x[row : row + 1], (height, width))
     assert relative_error(y[row : row + 1, :height, :width], expected) <= 1e-5
+
+
+@pytest.mark.parametrize('size', [(5, 4), (4, 5)])
+def test_a_size_above_the_canvas_is_refused_where_known_and_else_cropped(size):
+  x = jnp.asarray(np.random.default_rng(3).normal(size=(2, 3, 3, 1)), jnp.float32)
+  sizes = np.array([(2, 2), size])
+  with pytest.raises(ValueError, match=r'on a canvas of \(4, 4\)'):
+    resize_bilinear_each(x, sizes, canvas=(4, 4))
+  cropped = jax.jit(lambda sizes: resize_bilinear_each(x, sizes, canvas=(4, 4)))(sizes)
+  assert_close(cropped[1:], resize_bilinear(x[1:], size)[:, :4, :4])
