@@ -38,6 +38,8 @@ class Benchmark(abc.ABC):
     boundary: the label of pixels that the annotation leaves open; None where there are none.
     published_count: how many test episodes the published protocol has; None for each image of
       the list once.
+    drawn_masks: the parts of the data whose masks are drawn where the published ones are files, so
+      that figures differ from published ones; for results to record.
   """
 
   name: str
@@ -47,6 +49,7 @@ class Benchmark(abc.ABC):
   splits: tuple[str, ...] = ('trn', 'val')
   boundary: int | None = BOUNDARY
   published_count: int | None = 1000
+  drawn_masks: tuple[str, ...] = ()
 
   @abc.abstractmethod
   def split(self, fold: int, name: str) -> Split:
@@ -104,7 +107,8 @@ class Benchmark(abc.ABC):
       The episodes.
     """
     items = self.split(fold, split)
-    count = count or self.published_count or len(items.items)
+    if count is None:
+      count = self.published_count or len(items.items)
     return published_episodes(items, shots=shots, count=count, distinct=distinct)
 
   def check_images(self, image_names: Iterable[str]) -> None:

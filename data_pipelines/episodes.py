@@ -59,9 +59,9 @@ def published_episodes(
   Raises:
     InputError: a listed class has too few images to give an episode its supports.
   """
-  _check_positive(shots=shots, count=count)
   if not split.items:
     raise InputError(f'{split.name}: the image list is empty; there is no episode to draw')
+  _check_positive(shots=shots, count=count)
   candidates = split.by_class if candidates is None else candidates
   _check_supports(split, candidates, split.by_class, shots if distinct else 1)
   rng = np.random.RandomState(seed)

@@ -87,8 +87,8 @@ def train_batches(
     The batches.
 
   Raises:
-    InputError: an option is out of range, a list or an image is missing; while iterating, also an
-      image that cannot be read.
+    InputError: an option is out of range, a list is empty, or one or an image is missing; while
+      iterating, also an image that cannot be read, or a mask of values that are no class.
   """
   if not 0 <= seed < 2**32:
     raise InputError(f'seed {seed} is out of range: 0 to {2**32 - 1}')
@@ -200,6 +200,8 @@ class _ReadEpisode(grain.transforms.Map):
     index, episode = numbered
     # Supports may repeat: each image is read once.
     pairs = {name: self.benchmark.load(name) for name in {episode.query, *episode.supports}}
+    for name, (_, label) in pairs.items():
+      _check_values(self.benchmark, name, label)
     boundary = self.benchmark.boundary
     arrays = episode_arrays(
       pairs[episode.query],
@@ -214,3 +216,15 @@ class _ReadEpisode(grain.transforms.Map):
       arrays['query_mask'], arrays['query_ignore'] = masks
       arrays['query_size'] = np.array(label.shape, np.int32)
     return {**arrays, 'class_id': np.int32(episode.class_id), 'index': np.int32(index)}
+
+
+def _check_values(benchmark: Benchmark, image_name: str, label: np.ndarray) -> None:
+  unknown = label > benchmark.num_classes
+  if benchmark.boundary is not None:
+    unknown &= label != benchmark.boundary
+  # Such a mask would pass for one without the class, and a figure would be off in silence.
+  if unknown.any():
+    raise InputError(
+      f'{benchmark.name}: the mask of {image_name} has value {label[unknown][0]}, no class;'
+      f' it holds 0 and 1 to {benchmark.num_classes}: fetch or mend it'
+    )

@@ -15,11 +15,12 @@ from pathlib import Path
 
 from hsnet_jax.errors import InputError
 
-# An image's name, two underscores, the class's number from 1: 2007_001185__11.
-_PASCAL_LINE = re.compile(r'(?P<name>.+)__(?P<number>\d+)')
+# An image's name, two underscores, the class's number from 1: 2007_001185__11. A name never leads
+# out of its folder.
+_PASCAL_LINE = re.compile(r'(?P<name>[^/\\\0]+)__(?P<number>\d{1,4})')
 
 # A photograph in its folder: val2014/COCO_val2014_000000507081.jpg.
-_COCO_NAME = re.compile(r'(train|val)2014/[^/\\]+\.jpg')
+_COCO_NAME = re.compile(r'(train|val)2014/[^/\\\0]+\.jpg')
 
 _REMEDY = ' put the published list back'
 
@@ -81,8 +82,10 @@ def trainable(split: Split, *, least: int = 2) -> Split:
     The list without those classes, in the same order; `split` itself where there are none.
 
   Raises:
-    InputError: no class is left.
+    InputError: the list is empty, or no class is left.
   """
+  if not split.items:
+    raise InputError(f'{split.name}: the image list is empty; there is nothing to train on')
   small = [c for c in split.by_class if split.class_size(c) < least]
   if not small:
     return split
@@ -151,9 +154,9 @@ def read_coco_list(path: str | Path, *, num_classes: int = 80) -> Mapping[int, t
     raise InputError(f'{path}: not a dict from class numbers to lists of image names;{_REMEDY}')
   for class_id, names in lists.items():
     if not 0 <= class_id < num_classes:
-      raise InputError(
-        f'{path}: class {class_id} is out of range: 0 to {num_classes - 1};{_REMEDY}'
-      )
+      # Python refuses to write thousands of digits.
+      number = class_id if abs(class_id) < 10**9 else 'of many digits'
+      raise InputError(f'{path}: class {number} is out of range: 0 to {num_classes - 1};{_REMEDY}')
     wrong = next((name for name in names if not _COCO_NAME.fullmatch(name)), None)
     if wrong is not None:
       raise InputError(
@@ -181,7 +184,7 @@ def read_fss_list(path: str | Path) -> tuple[str, ...]:
   """
   categories: dict[str, int] = {}
   for number, line in _read_lines(path, what='category list', place='fss/{trn,val,test}.txt'):
-    if line in ('.', '..') or '/' in line or '\\' in line:
+    if line in ('.', '..') or any(c in line for c in '/\\\0'):
       raise InputError(
         f'{path}: line {number} is {line!r}; expected the name of a category, such as ab_wheel'
       )

@@ -153,8 +153,9 @@ def test_counts_must_be_positive(options, protocol):
 
 
 def test_an_empty_list_has_no_episode():
-  with pytest.raises(InputError, match='empty'):
-    published_episodes(Split('s', ()))
+  for count in (0, 1):
+    with pytest.raises(InputError, match='s: the image list is empty'):
+      published_episodes(Split('s', ()), count=count)
 
 
 @settings(max_examples=50, deadline=None)
@@ -178,4 +179,6 @@ def test_training_supports_are_uniform_over_the_others():
   counts = [drawn.count(name) for name in '01234']
   assert counts[2] == 0
   # Five standard deviations about 1000.
-  assert all(abs(count - 1000) < 5 * np.sqrt(4000 * 0.25 * 0.75) for count in counts[:2])
+  assert all(
+    abs(count - 1000) < 5 * np.sqrt(4000 * 0.25 * 0.75) for count in (*counts[:2], *counts[3:])
+  )

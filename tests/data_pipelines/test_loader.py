@@ -178,6 +178,40 @@ def test_test_episodes_come_in_order(toy):
   np.testing.assert_array_equal(index, np.arange(23))
 
 
+def test_an_empty_list_is_named(toy_class):
+  with pytest.raises(InputError, match='toy fold 0 trn: the image list is empty'):
+    train_batches(toy_class(0), **OPTIONS)
+  with pytest.raises(InputError, match='toy fold 0 val: the image list is empty'):
+    eval_batches(toy_class(0), count=None, **OPTIONS)
+
+
+def test_no_episodes_are_none_too_few(toy):
+  with pytest.raises(InputError, match='count is 0; it must be at least 1'):
+    eval_batches(toy, count=0, **OPTIONS)
+
+
+@pytest.mark.parametrize('original_size', [False, True])
+@pytest.mark.parametrize('boundary, value', [(255, 77), (255, 5), (None, 255), (65535, 255)])
+def test_a_mask_of_an_unknown_class_is_named(toy_class, boundary, value, original_size):
+  class Strange(toy_class):
+    def load(self, image_name):
+      image, label = super().load(image_name)
+      label = label.astype(np.uint16)
+      label[label == 255] = boundary or 0
+      # One pixel, which a resize may skip.
+      label[0, 1] = value if image_name == '2' else 4
+      return image, label
+
+  benchmark = Strange()
+  benchmark.boundary = boundary
+  next(iter(eval_batches(benchmark, count=1, **{**OPTIONS, 'fold': 1})))
+  batches = eval_batches(benchmark, count=5, original_size=original_size, **OPTIONS)
+  with pytest.raises(
+    InputError, match=f'toy: the mask of 2 has value {value}, no class; .* 1 to 4'
+  ):
+    list(batches)
+
+
 @pytest.mark.parametrize('images', [2, 3])
 def test_tiny_lists_work(toy_class, images):
   benchmark = toy_class(images)

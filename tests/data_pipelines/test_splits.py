@@ -29,6 +29,11 @@ def test_list_keeps_the_order_and_counts_classes_from_zero(tmp_path):
     ('2007_a__01\n2007_b 02\n', 'line 2'),
     ('2007_a__00\n', '1 to 20'),
     ('2007_a__21\n', '1 to 20'),
+    (f'2007_a__{"1" * 5000}\n', 'line 1'),
+    ('/etc/passwd__01\n', 'line 1 is ./etc/passwd__01.; expected an image'),
+    ('2007_a__01\n../../x__02\n', 'line 2'),
+    ('..\\x__02\n', 'line 1'),
+    ('2007\0a__02\n', 'line 1'),
     ('2007_a__01\n2007_b__01\n2007_a__01\n', '2007_a__01 is in lines 1 and 3; keep one'),
     ('\n', 'empty'),
     (None, 'No such file'),
@@ -107,8 +112,11 @@ def test_globals_by_a_registered_number_are_refused(tmp_path):
     ({True: coco_names(1)}, 'not a dict'),
     ({0: coco_names(1), 80: coco_names(2)}, 'class 80 is out of range: 0 to 79'),
     ({-1: coco_names(1)}, 'class -1 is out of range'),
+    ({10**5000: coco_names(1)}, 'class of many digits is out of range: 0 to 79'),
+    ({-(10**5000): coco_names(1)}, 'class of many digits is out of range: 0 to 79'),
     ({5: coco_names(1, 2, 1)}, 'class 5 lists val2014/COCO_val2014_0*1.jpg more than once'),
     ({5: ['val2014/../secret.jpg']}, "'val2014/../secret.jpg' of class 5 is no photograph"),
+    ({5: ['val2014/a\0.jpg']}, 'of class 5 is no photograph'),
     ({5: ['dog.jpg']}, "'dog.jpg' of class 5 is no photograph"),
     ({0: []}, 'empty'),
   ],
@@ -147,6 +155,7 @@ def test_fss_list_has_a_category_a_line(tmp_path):
     ('cpu\nbus\ncpu\n', 'cpu is in lines 1 and 3; keep one of them'),
     ('cpu\n../bus\n', 'line 2 is .*expected the name of a category'),
     ('..\n', 'line 1'),
+    ('c\0pu\n', 'line 1'),
     ('', 'the category list is empty'),
     (None, 'cannot read the category list .No such file'),
   ],
@@ -213,5 +222,7 @@ def test_nothing_is_said_where_every_class_has_two_images():
 
 
 def test_a_list_without_any_pair_cannot_train():
+  with pytest.raises(InputError, match='s: the image list is empty; there is nothing to train on'):
+    trainable(Split('s', (), NAMES))
   with pytest.raises(InputError, match='2 images'):
     trainable(Split('s', (('a', 0), ('b', 1)), NAMES))
