@@ -1,6 +1,7 @@
 """COCO-20i: 80 classes in four folds, read straight from a COCO 2014 folder."""
 
 import os
+import warnings
 from collections.abc import Iterable
 from pathlib import Path
 
@@ -25,8 +26,8 @@ class Coco20i(Benchmark):
   COCO's own `instances_*.json`, they are drawn from it, and then differ a little from the published
   ones: the objects of an image are drawn from the largest to the smallest, so that of two that
   overlap the smaller one stays whole, and regions of a crowd count as their class, under every
-  single object. Reading the JSON of train2014 takes a minute and some GB of memory in every
-  process; a prepared set does it once.
+  single object. A warning names the subsets, and so does `drawn_masks`. Reading the JSON of
+  train2014 takes a minute and some GB of memory in every process; a prepared set does it once.
 
   Args:
     data_dir: holds train2014/*.jpg and val2014/*.jpg, and in annotations either the folders
@@ -70,6 +71,14 @@ class Coco20i(Benchmark):
         path = folder / f'instances_{subset}.json'
         if not (folder / subset).is_dir() and path.is_file():
           self._drawn[subset] = DrawnMasks(path)
+    self.drawn_masks = tuple(self._drawn)
+    if self.drawn_masks:
+      warnings.warn(
+        f'{self._data / ANNOTATIONS}: no mask files of {" and ".join(self.drawn_masks)}, so these'
+        ' masks are drawn from instances_*.json; at crowd regions, figures differ from published'
+        ' ones',
+        stacklevel=2,
+      )
     self._lists = files.lists_folder(splits_dir, self.name)
 
   def test_classes(self, fold: int, split: str = 'val') -> tuple[int, ...]:

@@ -5,7 +5,7 @@ import threading
 from collections.abc import Iterable, Mapping
 from pathlib import Path
 
-from data_pipelines.folder_coco import draw
+from data_pipelines import outlines
 from data_pipelines.images import Encoded, encode_png
 from hsnet_jax.errors import InputError
 
@@ -27,7 +27,7 @@ class DrawnMasks:
     """Reads nothing yet."""
     self._path = path
     self._lock = threading.Lock()
-    self._images: Mapping[str, bytes] | None = None
+    self._images: Mapping[str, bytes] | InputError | None = None
 
   def __getstate__(self) -> dict:
     """What a worker process is given: the path."""
@@ -59,7 +59,7 @@ class DrawnMasks:
     name = f'{self._path}: mask of {file_name}'
     height, width, objects = json.loads(self._entry(file_name))
     try:
-      label = draw(objects, size=(height, width), num_classes=len(CATEGORIES))
+      label = outlines.draw(objects, size=(height, width), num_classes=len(CATEGORIES))
     except InputError:
       raise
     except Exception as error:  # pycocotools raises nearly anything on a damaged outline.
@@ -69,7 +69,12 @@ class DrawnMasks:
   def _entry(self, file_name: str) -> bytes:
     with self._lock:
       if self._images is None:
-        self._images = _read_instances(self._path)
+        try:
+          self._images = _read_instances(self._path)
+        except InputError as error:
+          self._images = error  # Else a damaged file would be read anew for every image.
+    if isinstance(self._images, InputError):
+      raise InputError(*self._images.args)
     if file_name not in self._images:
       raise InputError(f'{self._path}: has no image {file_name}; complete it or narrow the lists')
     return self._images[file_name]
@@ -81,7 +86,7 @@ def _read_instances(path: Path) -> dict[str, bytes]:
     content = json.loads(path.read_bytes())
   except OSError as error:
     raise InputError(f'{path}: cannot be read ({error.strerror}); check the path') from error
-  except ValueError as error:
+  except (ValueError, RecursionError) as error:
     raise InputError(f'{path}: truncated or damaged ({error}); fetch it again') from error
   try:
     names = {image['id']: image['file_name'] for image in content['images']}

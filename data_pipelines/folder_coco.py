@@ -1,17 +1,13 @@
 """A user's own pictures with one COCO-style JSON file, as CVAT, Roboflow and others export it."""
 
-import itertools
 import json
 import warnings
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-import numpy as np
-from jaxtyping import Integer
-
 from data_pipelines import outlines
-from data_pipelines.folder_layouts import check_found, check_size, inner_name, label_dtype
+from data_pipelines.folder_layouts import check_found, check_size, inner_name
 from data_pipelines.images import Encoded, encode_png
 from hsnet_jax.errors import InputError
 
@@ -82,7 +78,7 @@ class CocoJson:
     image, where = self._data / image_name, f'{self._path}: {image_name}'
     check_size(where, (height, width), image)
     try:
-      label = draw(drawn, size=(height, width), num_classes=len(self.class_names))
+      label = outlines.draw(drawn, size=(height, width), num_classes=len(self.class_names))
     except InputError:
       raise
     except Exception as error:  # pycocotools raises nearly anything on a damaged outline.
@@ -112,31 +108,6 @@ class CocoJson:
       missing, fix=f'no such file in {self._data} or its images/; add it or take its entry out'
     )
     return dict(sorted(named.items()))
-
-
-def draw(
-  drawn: Sequence[tuple[int, bool, Any]], *, size: tuple[int, int], num_classes: int
-) -> Integer[np.ndarray, 'h w']:
-  """Draws the label of one image.
-
-  Args:
-    drawn: (class_id, whether it is a crowd, outline) of each object.
-    size: (height, width).
-    num_classes: of all, which decides how deep the label is.
-
-  Returns:
-    0 background, class_id + 1 a class.
-
-  Raises:
-    ValueError: an outline is damaged.
-  """
-  encoded = [(class_id, crowd, outlines.run_lengths(s, size)) for class_id, crowd, s in drawn]
-  encoded.sort(key=lambda e: (not e[1], -outlines.area(e[2]), e[0]))
-  label = np.zeros(size, label_dtype(num_classes))
-  # Neighbours of one class together: a picture of many cells is decoded once.
-  for class_id, group in itertools.groupby(encoded, key=lambda e: e[0]):
-    label[outlines.union([e[2] for e in group]) > 0] = class_id + 1
-  return label
 
 
 def _rows(path: Path, content: Mapping[str, Any], key: str) -> list[dict]:

@@ -11,9 +11,9 @@ import numpy as np
 from jaxtyping import Integer
 from PIL import Image, ImageDraw
 
-from data_pipelines.folder_layouts import check_size, inner_name, label_dtype, read_json
+from data_pipelines.folder_layouts import check_size, inner_name, read_json
 from data_pipelines.images import Encoded, encode_png
-from data_pipelines.outlines import check_points
+from data_pipelines.outlines import check_points, drawn_dtype
 from hsnet_jax.errors import InputError
 
 # The fewest points of each shape that has an inside.
@@ -93,7 +93,7 @@ def _shapes(path: Path, content: Mapping[str, Any]) -> list[dict]:
     where = f'{path}: shape {i + 1} ({shape["label"]})'
     # Old files have polygons alone, and do not say so.
     kind = shape.get('shape_type') or 'polygon'
-    if kind not in SHAPES:
+    if not isinstance(kind, str) or kind not in SHAPES:
       raise InputError(
         f'{where} is a {kind}, which cannot be drawn as a mask; draw a {", ".join(SHAPES)} instead'
       )
@@ -158,7 +158,7 @@ def _draw(
       pen.rectangle(box, fill=value)
     else:
       label.paste(value, (int(box[0]), int(box[1])), mask)
-  return np.asarray(label).astype(label_dtype(len(class_names)))
+  return np.asarray(label).astype(drawn_dtype(len(class_names)))
 
 
 def _mask(path: Path, shape: Mapping[str, Any], i: int) -> Image.Image:
@@ -166,7 +166,10 @@ def _mask(path: Path, shape: Mapping[str, Any], i: int) -> Image.Image:
   where = f'{path}: shape {i + 1} ({shape["label"]})'
   try:
     with Image.open(io.BytesIO(_bytes(path, shape.get('mask')))) as mask:
-      return Image.fromarray((np.asarray(mask) > 0).astype(np.uint8) * 255)
+      pixels = np.asarray(mask)
+      if pixels.ndim != 2:
+        raise InputError(f'{where} has a mask in colour; draw it again')
+      return Image.fromarray((pixels > 0).astype(np.uint8) * 255)
   except InputError:
     raise
   except Exception as error:  # Pillow's readers raise nearly anything on a damaged file.

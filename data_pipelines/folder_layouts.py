@@ -7,6 +7,7 @@ folds of them. This module has the plainest one, a folder for each class, and wh
 import io
 import json
 import os
+import warnings
 from collections.abc import Iterable
 from pathlib import Path, PurePosixPath
 from typing import Any, Protocol
@@ -26,6 +27,7 @@ PHOTOGRAPHS = frozenset(
 # Of pixels that a user's mask leaves open, as PASCAL's do. No class_id + 1 comes near it.
 OPEN = 65535
 _MASK = '_mask'
+_HIDDEN = ('.', '__MACOSX')
 
 
 class Layout(Protocol):
@@ -50,7 +52,7 @@ class ClassFolders:
   """`class_name/name.jpg` with its mask: `name.png`, or `name_mask.png` beside any photograph.
 
   A PNG photograph needs the second form. Hidden files, and files of kinds that are no photograph,
-  are passed over.
+  are passed over; so are, with a warning, pictures beside the class folders or deeper than in them.
 
   Args:
     data: the folder of class folders.
@@ -79,6 +81,13 @@ class ClassFolders:
         self._masks[f'{folder.name}/{photo}'] = f'{folder.name}/{mask}'
         items.append((f'{folder.name}/{photo}', class_id))
     self.items = tuple(items)
+    left = _misplaced(data)
+    if left:
+      warnings.warn(
+        f'{data}: left out {len(left)} picture{"s" if len(left) > 1 else ""} that no class folder'
+        f' holds directly, {left[0]} first; move what you need into the folder of its class',
+        stacklevel=3,
+      )
 
   def encoded(self, image_name: str) -> tuple[Path, Path]:
     """See `Benchmark.encoded`: the photograph and the mask as the user drew it."""
@@ -110,11 +119,6 @@ def decode_mask(path: images.PathLike, class_id: int) -> Integer[np.ndarray, 'h 
   # What `read_mask` took for an outline is the 255 that it did not take for the object.
   label[(images.read_mask(path, value=BOUNDARY) > shown)] = OPEN
   return label
-
-
-def label_dtype(num_classes: int) -> type[np.unsignedinteger]:
-  """The type of drawn labels, one for all of a folder's."""
-  return np.uint8 if num_classes < BOUNDARY else np.uint16
 
 
 def check_size(where: str, size: tuple[int, int], image: Source) -> None:
@@ -176,8 +180,19 @@ def check_found(missing: list[str], *, fix: str) -> None:
 def visible(folder: Path) -> list[Path]:
   """What a folder holds, sorted, without hidden files and those that systems leave behind."""
   with os.scandir(folder) as entries:
-    names = [e.name for e in entries if not e.name.startswith(('.', '__MACOSX'))]
+    names = [e.name for e in entries if not e.name.startswith(_HIDDEN)]
   return [folder / name for name in sorted(names)]
+
+
+def _misplaced(data: Path) -> list[Path]:
+  """Pictures that are beside the class folders, or in folders of those."""
+  found = []
+  for path, folders, names in os.walk(data):
+    folders[:] = sorted(n for n in folders if not n.startswith(_HIDDEN))
+    if Path(path) == data or Path(path).parent != data:
+      shown = sorted(n for n in names if not n.startswith(_HIDDEN))
+      found += [p for p in (Path(path, n) for n in shown) if p.suffix.lower() in PHOTOGRAPHS]
+  return found
 
 
 def _pairs(folder: Path) -> dict[str, str]:

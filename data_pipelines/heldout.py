@@ -44,6 +44,7 @@ class HeldOut(Benchmark):
     self.class_names = benchmark.class_names
     self.boundary = benchmark.boundary
     self.published_count = benchmark.published_count
+    self.drawn_masks = benchmark.drawn_masks
 
   def test_classes(self, fold: int, split: str = 'val') -> tuple[int, ...]:
     """The classes held out that are in the test list; a list may lack some."""

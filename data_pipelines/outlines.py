@@ -1,17 +1,19 @@
-"""Outlines as COCO's JSON has them, to run lengths and to masks.
+"""Outlines as COCO's JSON has them, to run lengths, masks and labels.
 
 The files come from strangers, and pycocotools believes what it is given: wrong run lengths would
 give memory that was never written, far points a great deal of it. So outlines are checked first.
 """
 
+import itertools
 import re
 from collections.abc import Sequence
 from types import ModuleType
 from typing import Any
 
 import numpy as np
-from jaxtyping import UInt8
+from jaxtyping import Integer, UInt8
 
+from data_pipelines.transforms import BOUNDARY
 from hsnet_jax.errors import InputError
 
 # Six bits a character from '0' on; the sixth says that a number goes on.
@@ -37,9 +39,13 @@ def check_points(points: Any, size: tuple[int, int]) -> np.ndarray:
     size: (height, width) of the image; an outline may pass its edges by no more than its sides.
   """
   try:
-    array = np.asarray(points, np.float64).reshape(-1, 2)
-  except (TypeError, ValueError) as error:
+    array = np.asarray(points, np.float64)
+    # Pairs are pairs already: to divide triples anew would draw another outline.
+    array = array.reshape(-1, 2) if array.ndim == 1 else array
+  except (TypeError, ValueError, OverflowError) as error:
     raise ValueError('points that are not pairs of numbers') from error
+  if array.ndim != 2 or array.shape[1] != 2:
+    raise ValueError('points that are not pairs of numbers')
   sides = np.asarray([size[1], size[0]], np.float64)
   if not np.all((array >= -sides) & (array <= 2 * sides)):
     raise ValueError(f'points far out of the image of {size[1]} x {size[0]}')
@@ -94,6 +100,36 @@ def union(encoded: Sequence[dict[str, Any]]) -> UInt8[np.ndarray, 'h w']:
 def area(encoded: dict[str, Any]) -> int:
   """How many pixels an outline holds, from what `run_lengths` gives."""
   return int(_coder().area(encoded))
+
+
+def draw(
+  drawn: Sequence[tuple[int, bool, Any]], *, size: tuple[int, int], num_classes: int
+) -> Integer[np.ndarray, 'h w']:
+  """Draws the label of one image.
+
+  Args:
+    drawn: (class_id, whether it is a crowd, outline) of each object.
+    size: (height, width).
+    num_classes: of all, which decides how deep the label is.
+
+  Returns:
+    0 background, class_id + 1 a class.
+
+  Raises:
+    ValueError: an outline is damaged.
+  """
+  encoded = [(class_id, crowd, run_lengths(s, size)) for class_id, crowd, s in drawn]
+  encoded.sort(key=lambda e: (not e[1], -area(e[2]), e[0]))
+  label = np.zeros(size, drawn_dtype(num_classes))
+  # Neighbours of one class together: a picture of many cells is decoded once.
+  for class_id, group in itertools.groupby(encoded, key=lambda e: e[0]):
+    label[union([e[2] for e in group]) > 0] = class_id + 1
+  return label
+
+
+def drawn_dtype(num_classes: int) -> type[np.unsignedinteger]:
+  """The type of drawn labels, one for all of a folder's."""
+  return np.uint8 if num_classes < BOUNDARY else np.uint16
 
 
 def _coder() -> ModuleType:

@@ -4,6 +4,7 @@ import contextlib
 import itertools
 import json
 import pickle
+import warnings
 from concurrent import futures
 
 import numpy as np
@@ -13,6 +14,7 @@ from pycocotools import mask as coder
 
 from data_pipelines import (
   Coco20i,
+  HeldOut,
   coco_masks,
   make_benchmark,
   read_label,
@@ -99,7 +101,8 @@ def drawn(tmp_path, made_coco):
     (tmp_path / 'annotations').mkdir(exist_ok=True)
     text = content if isinstance(content, str) else json.dumps(content)
     (tmp_path / 'annotations' / 'instances_val2014.json').write_text(text)
-    return Coco20i(tmp_path, made_coco[1])
+    with pytest.warns(UserWarning, match='annotations: no mask files of val2014, so .* drawn'):
+      return Coco20i(tmp_path, made_coco[1])
 
   return make
 
@@ -255,14 +258,46 @@ def test_the_json_is_read_once_whatever_the_threads(drawn, monkeypatch):
   assert len(reads) == 1 and all(np.array_equal(label, labels[0]) for label in labels)
 
 
+def test_drawn_masks_are_said(made_coco, tmp_path):
+  data, lists = made_coco
+  with warnings.catch_warnings():
+    warnings.simplefilter('error')
+    for published in (Coco20i(data, lists), Coco20i(None, lists)):
+      assert published.drawn_masks == ()
+  (tmp_path / 'annotations').mkdir()
+  for subset in ('train2014', 'val2014'):
+    (tmp_path / 'annotations' / f'instances_{subset}.json').write_text('{}')
+  with pytest.warns(UserWarning, match='of train2014 and val2014, .* at crowd regions') as caught:
+    benchmark = Coco20i(tmp_path, lists)
+  assert len(caught) == 1
+  assert benchmark.drawn_masks == HeldOut(benchmark).drawn_masks == ('train2014', 'val2014')
+  # A half that is as published is drawn no more, and the other one is still named.
+  (tmp_path / 'annotations' / 'val2014').symlink_to(data / 'annotations' / 'val2014')
+  with pytest.warns(UserWarning, match='of train2014, so'):
+    assert Coco20i(tmp_path, lists).drawn_masks == ('train2014',)
+
+
+def test_a_damaged_json_is_read_once(drawn, monkeypatch):
+  reads = []
+  read = coco_masks._read_instances
+  monkeypatch.setattr(coco_masks, '_read_instances', lambda path: reads.append(path) or read(path))
+  benchmark = drawn('{"images": [')
+  for _ in range(3):
+    with pytest.raises(InputError, match='instances_val2014.json: truncated or damaged'):
+      label_of(benchmark)
+  assert len(reads) == 1
+
+
 @pytest.mark.parametrize(
   'content, words',
   [
+    ('{"images": ' + 10**5 * '[', 'instances_val2014.json: truncated or damaged'),
     ('{"images": [', 'instances_val2014.json: truncated or damaged'),
     ('[]', 'instances_val2014.json: not the instances of COCO'),
     ('{"images": []}', "not the instances of COCO .KeyError: 'annotations'"),
     (instances((12, box(1, 1, 5, 5), False)), 'annotation 0 has the unknown category 12'),
     (instances(names=['a.jpg', 'a.jpg']), 'two images have one file name'),
+    (instances((1, [[[0, 0, 9], [5, 5, 9]] * 3], False)), 'points that are not pairs of numbers'),
     (instances((1, [[1, 2, 3, 4]], False)), 'mask of .*0001.jpg: .* fewer than 3 points'),
     (instances((1, [[1, 2, 3, 4, 5, float('nan')]], False)), 'points far out of the image'),
     (instances((1, {'size': [3, 4], 'counts': [12]}, True)), 'run lengths of size .3, 4., not'),

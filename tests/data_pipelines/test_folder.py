@@ -3,6 +3,7 @@
 import json
 import pickle
 import threading
+import warnings
 
 import numpy as np
 import pytest
@@ -133,6 +134,26 @@ def test_what_is_not_a_pair_is_named(tmp_path, made, says):
     (tmp_path / 'own' / 'ant' / name).write_bytes(b'')
   with pytest.raises(InputError, match=says):
     Folder(tmp_path / 'own')
+
+
+def test_pictures_out_of_place_are_counted(classes, monkeypatch):
+  with warnings.catch_warnings():
+    warnings.simplefilter('error')
+    (classes / 'notes.txt').write_text('')
+    (classes / '.thumb.jpg').write_bytes(b'')
+    (classes / 'ant' / '.cache').mkdir()
+    (classes / 'ant' / '.cache' / '0.jpg').write_bytes(b'')
+    expected = Folder(classes).image_names()
+  for name in ('ant/more/even/c.tif', 'ant/more/b.PNG', 'z.jpg'):
+    (classes / name).parent.mkdir(parents=True, exist_ok=True)
+    (classes / name).write_bytes(b'')
+  for data in (classes, '.'):
+    monkeypatch.chdir(classes)
+    with pytest.warns(
+      UserWarning, match='left out 3 pictures that no .*, .*z.jpg first;'
+    ) as caught:
+      assert Folder(data).image_names() == expected
+    assert len(caught) == 1
 
 
 def test_masks_that_do_not_fit(classes):

@@ -1,6 +1,7 @@
 """A user's own pictures with LabelMe's JSON files."""
 
 import base64
+import io
 import json
 
 import numpy as np
@@ -65,6 +66,10 @@ def test_labelme_takes_its_own_copy_where_the_picture_is_not_there(labelme):
   [
     ([shape('x', [[1, 2], [3, 4]], 'line')], {}, r'f.json: shape 1 \(x\) is a line, which cannot'),
     ([shape('x', [[1, 2], [3, 4]])], {}, 'is a polygon of fewer than 3 points'),
+    ([shape('x', SQUARE, ['polygon'])], {}, r"shape 1 \(x\) is a \['polygon'\], which cannot"),
+    ([shape('x', SQUARE, {'a': 1})], {}, 'which cannot be drawn as a mask'),
+    ([shape('x', [[2, 3, 9], [7, 7, 9]])], {}, 'has points that are not pairs of numbers'),
+    ([shape('x', [[[2, 3]], [[7, 7]]])], {}, 'has points that are not pairs of numbers'),
     ([shape('x', None)], {}, 'has points that are not pairs of numbers'),
     ([shape('x', [[1, 2], [3, 4], [1e9, 5]])], {}, 'points far out of the image'),
     ([{'points': SQUARE}], {}, 'shape 1 has no label'),
@@ -82,9 +87,20 @@ def test_labelme_that_cannot_be_drawn(labelme, shapes, changes, says):
     Folder(labelme)
 
 
+def colour():
+  png = io.BytesIO()
+  Image.new('RGB', (14, 10), 'white').save(png, 'PNG')
+  return base64.b64encode(png.getvalue()).decode()
+
+
 @pytest.mark.parametrize(
   ('shapes', 'changes', 'says'),
   [
+    (
+      [shape('x', CORNERS, 'mask', mask=colour())],
+      {'imagePath': 'e.jpg'},
+      r'f.json: shape 1 \(x\) has a mask in colour; draw it again',
+    ),
     ([shape('x', SQUARE)], {'imageData': '!'}, 'f.json: damaged base64 data'),
     ([shape('x', CORNERS, 'mask', mask='AAAA')], {'imagePath': 'e.jpg'}, 'has a damaged mask'),
     ([shape('x', CORNERS, 'mask')], {'imagePath': 'e.jpg'}, 'damaged base64 data'),
