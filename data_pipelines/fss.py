@@ -86,22 +86,24 @@ class Fss1000(Benchmark):
   ) -> tuple[Episode, ...]:
     """See `Benchmark.test_episodes`; supports are drawn from 1.jpg to 10.jpg in that order.
 
-    Of a class that lacks some, supports are drawn from the others. The episodes are not the
-    published ones then, as a warning says.
+    Of a class that lacks some, supports are drawn from the others; an image of another name is a
+    query alone. The episodes are not the published ones then, as a warning says.
     """
     items = self.split(fold, split)
-    candidates, lacking = {}, []
+    candidates, lacking, added = {}, [], []
     for class_id, names in items.by_class.items():
       numbered = [f'{self.class_names[class_id]}/{n}.jpg' for n in _NUMBERS]
       candidates[class_id] = [name for name in numbered if name in names]
       lacking += [name for name in numbered if name not in names]
-    if lacking:
-      more = f' (and {len(lacking) - 1} more)' if len(lacking) > 1 else ''
-      warnings.warn(
-        f'{items.name}: {lacking[0]}{more} missing; a class has 1.jpg to 10.jpg, so these are not'
-        ' the published episodes',
-        stacklevel=2,
-      )
+      added += [name for name in names if name not in numbered]
+    for amiss, what in ((lacking, 'missing'), (added, 'added')):
+      if amiss:
+        more = f' (and {len(amiss) - 1} more)' if len(amiss) > 1 else ''
+        warnings.warn(
+          f'{items.name}: {amiss[0]}{more} {what}; a class has 1.jpg to 10.jpg, so these are not'
+          ' the published episodes',
+          stacklevel=2,
+        )
     return published_episodes(
       items,
       shots=shots,
@@ -140,7 +142,8 @@ class Fss1000(Benchmark):
         f'{folder}: no such folder of a listed category; complete --data_dir or narrow the lists of'
         ' --splits_dir'
       )
-    names = sorted(name for name in os.listdir(folder) if name.endswith('.jpg'))
+    # Systems leave hidden files beside the images, such as ._1.jpg.
+    names = sorted(n for n in os.listdir(folder) if n.endswith('.jpg') and not n.startswith('.'))
     if not names:
       raise InputError(f'{folder}: no image of this category; it holds 1.jpg to 10.jpg')
     return names

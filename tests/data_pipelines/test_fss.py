@@ -2,6 +2,7 @@
 
 import io
 import shutil
+import warnings
 
 import numpy as np
 import pytest
@@ -146,6 +147,26 @@ def test_missing_images_change_the_episodes_with_a_warning(fss):
     pytest.raises(InputError, match="'cpu' .class_id 521. has 1 image, so a query has no 1 other"),
   ):
     benchmark.test_episodes(0)
+
+
+def test_other_images_change_the_episodes_with_a_warning(fss):
+  published = Fss1000(*fss).test_episodes(0)
+  # What a Mac leaves beside a file that it copied.
+  (fss[0] / 'ab_wheel' / '._1.jpg').write_bytes(b'')
+  with warnings.catch_warnings():
+    warnings.simplefilter('error')
+    assert Fss1000(*fss).test_episodes(0) == published
+  for name in ('11.jpg', 'copy.jpg'):
+    shutil.copy(fss[0] / 'cpu' / '1.jpg', fss[0] / 'cpu' / name)
+  with pytest.warns(
+    UserWarning, match='fss val: cpu/11.jpg .and 1 more. added; .* not the published episodes'
+  ) as caught:
+    episodes = Fss1000(*fss).test_episodes(0)
+  assert len(caught) == 1
+  assert {e.query for e in episodes} - {e.query for e in published} == {
+    'cpu/11.jpg',
+    'cpu/copy.jpg',
+  }
 
 
 def test_training_leaves_out_a_class_with_one_image(fss):
