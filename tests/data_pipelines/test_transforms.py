@@ -95,6 +95,7 @@ SIDES = st.integers(1, 700)
 
 @settings(deadline=None, max_examples=40)
 @example(height=336, width=336, size=(400, 40), seed=0)
+@example(height=375, width=500, size=(400, 400), seed=0)
 @example(height=700, width=1, size=(1, 400), seed=0)
 @given(
   height=SIDES,
