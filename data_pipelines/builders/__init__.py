@@ -1,8 +1,7 @@
 """TFDS builders of the benchmarks: ArrayRecord written and read without TensorFlow.
 
-Example:
-  builder = builder_class('pascal')(make_benchmark('pascal', ...), data_dir='prepared')
-  builder.write()
+`experiments.prepare` makes sets with them, after it has checked the images; what it tells a builder
+of the lists is what `data_pipelines.prepared` needs to open a set.
 """
 
 import importlib

@@ -10,9 +10,10 @@ TFDS passes what a `GeneratorBasedBuilder` yields through a shuffler, even where
 and beyond 1 GB that needs TensorFlow. So these builders write as a `ShardBasedBuilder` does: shard
 by shard, straight from the generator.
 
-A finished shard is kept in a folder beside the set, named by a digest of what it holds. A second
-attempt links the shards that it finds there and goes on with the next. TFDS gives the set its name
-once it is whole, so what was stopped is never taken for it.
+A finished shard is kept in a folder beside the set, named by a digest of what it holds and by its
+size. It is on the disk before it has that name. A second attempt links the shards that it finds
+there, of the size that their name says, and goes on with the next. TFDS gives the set its name once
+it is whole, so what was stopped is never taken for it.
 """
 
 import concurrent.futures
@@ -103,6 +104,8 @@ class PairBuilder(tfds.core.ShardBasedBuilder, tfds.core.GeneratorBasedBuilder):
         download_dir=self.unfinished / 'downloads',
         download_config=tfds.download.DownloadConfig(try_download_gcs=False),
       )
+    for path in (*self.folder.iterdir(), self.folder, self.folder.parent):
+      _sync(path)  # Shards that are left go when nothing can be lost any more.
     shutil.rmtree(self.unfinished)
 
   def _info(self) -> tfds.core.DatasetInfo:
@@ -134,25 +137,25 @@ class PairBuilder(tfds.core.ShardBasedBuilder, tfds.core.GeneratorBasedBuilder):
 
   _shard_iterators_per_split = _split_generators
 
-  def _generate_examples(self, names: Sequence[str], finished: Path) -> Iterator[Example]:
+  def _generate_examples(self, names: Sequence[str], kept: Path) -> Iterator[Example]:
     # Where the shard is there already, its records are only counted.
-    todo = ((name, {}) for name in names) if finished.exists() else self._in_threads(names)
+    todo = ((name, {}) for name in names) if _finished(kept) else self._in_threads(names)
     for example in todo:
       yield example
       self._on_image()
 
   def _example_writer(self) -> ExampleWriter:
     sizes = self.info.metadata['shard_bytes'] = []
-    return _Writer(self.info.file_format, [finished for _, finished in self._shards()], sizes)
+    return _Writer(self.info.file_format, [kept for _, kept in self._shards()], sizes)
 
   def _shards(self) -> list[tuple[Sequence[str], Path]]:
-    """The names in each shard, and where it is kept once it is finished."""
+    """The names in each shard, and where it is kept once it is finished, but for its size."""
     shards = []
     for start in range(0, len(self._names), RECORDS_PER_SHARD):
       names = self._names[start : start + RECORDS_PER_SHARD]
       held = [[name, self._versions.get(name)] for name in names]
       digest = digest_of([str(self.version), self._image_size, held])
-      shards.append((names, self.unfinished / f'{digest}.array_record'))
+      shards.append((names, self.unfinished / digest))
     return shards
 
   def _example(self, name: str) -> Example:
@@ -204,20 +207,45 @@ class _Writer(ExampleWriter):
     self._shards, self._sizes = iter(shards), sizes
 
   def write(self, path: str | os.PathLike, examples: Iterable[tuple[object, bytes]]) -> None:
-    finished = next(self._shards)
-    if not finished.exists():
-      part = finished.with_suffix('.part')
+    kept = next(self._shards)
+    finished = _finished(kept)
+    if finished is None:
+      part = kept.with_suffix('.part')
       writer = array_record_module.ArrayRecordWriter(str(part), 'group_size:1,uncompressed')
       for _, record in examples:
         writer.write(record)
       writer.close()
+      _sync(part)  # Else a power cut could leave the name without the content.
+      finished = _with_size(kept, part)
       os.replace(part, finished)
+      _sync(finished.parent)
     try:
       os.link(finished, path)
     except OSError:
       # A file system without links: the shard would be written again after a stop.
       os.replace(finished, path)
     self._sizes.append(os.path.getsize(path))
+
+
+def _with_size(kept: Path, shard: Path) -> Path:
+  return kept.with_name(f'{kept.name}-{shard.stat().st_size}')
+
+
+def _finished(kept: Path) -> Path | None:
+  """The shard that an earlier attempt has finished, if it is whole."""
+  found = kept.parent.glob(f'{kept.name}-*')
+  return next((shard for shard in found if shard == _with_size(kept, shard)), None)
+
+
+def _sync(path: Path) -> None:
+  """Makes sure that a file, or the names in a folder, are on the disk."""
+  # Not every system can do so with a folder.
+  with contextlib.suppress(*[OSError] if path.is_dir() else []):
+    descriptor = os.open(path, os.O_RDONLY)
+    try:
+      os.fsync(descriptor)
+    finally:
+      os.close(descriptor)
 
 
 def _as_came(source: Source) -> str | bytes:

@@ -7,6 +7,7 @@ files (its url_checksums/voc.txt and coco2014.txt).
 import dataclasses
 import os
 import shutil
+import tempfile
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 
@@ -39,7 +40,9 @@ def fetch(
   """Fetches and unpacks the archives whose folder is not there yet.
 
   An archive that somebody has put into `data_dir` by hand is taken from there, if its checksum is
-  right.
+  right. Each is unpacked into a folder of its own, `unpacking-...` in `data_dir`, and what is
+  wanted is then put in its place by one rename: other processes may do the same, and half a folder
+  is never taken for it. A process that is killed leaves the folder `unpacking-...` behind.
 
   Args:
     archives: what to fetch.
@@ -66,16 +69,19 @@ def fetch(
   new = []
   for archive in missing:
     path = _download(manager, archive.url, data)
-    unpacked = data / 'downloads' / 'unpacked'
-    shutil.rmtree(unpacked, ignore_errors=True)  # What a stopped attempt has left.
-    # TFDS itself unpacks by means of TensorFlow.
-    form = 'zip' if path.suffix == '.zip' else 'tar'
-    shutil.unpack_archive(path, unpacked, form, **({} if form == 'zip' else {'filter': 'data'}))
-    if not (unpacked / archive.folder).is_dir():
-      raise InputError(f'{archive.url}: holds no folder {archive.folder}; fetch it by hand')
     new.append(data / Path(archive.folder).name)
-    shutil.move(unpacked / archive.folder, new[-1])
-    shutil.rmtree(unpacked)
+    with tempfile.TemporaryDirectory(prefix='unpacking-', dir=data) as unpacked:
+      # TFDS itself unpacks by means of TensorFlow.
+      form = 'zip' if path.suffix == '.zip' else 'tar'
+      shutil.unpack_archive(path, unpacked, form, **({} if form == 'zip' else {'filter': 'data'}))
+      wanted = Path(unpacked) / archive.folder
+      if not wanted.is_dir():
+        raise InputError(f'{archive.url}: holds no folder {archive.folder}; fetch it by hand')
+      try:
+        os.rename(wanted, new[-1])
+      except OSError:
+        if not new[-1].is_dir():  # Unless another process was first.
+          raise
   return new
 
 

@@ -1,14 +1,18 @@
 """data_pipelines/builders: sets as TFDS has them, and downloads."""
 
 import contextlib
+import errno
 import functools
 import hashlib
 import http.server
 import io
+import os
+import shutil
 import sys
 import tarfile
 import tempfile
 import threading
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -125,6 +129,45 @@ def test_a_second_attempt_writes_the_rest(tmp_path, monkeypatch):
   assert [p.name for p in folder.parent.iterdir()] == ['1.0.0']
 
 
+def test_a_shard_that_lost_its_content_is_written_anew(tmp_path, monkeypatch):
+  monkeypatch.setattr(base, 'RECORDS_PER_SHARD', 3)
+  benchmark = make('folder', tmp_path)
+  names = benchmark.image_names()
+
+  def builder(source):
+    return builder_class('folder')(source, data_dir=tmp_path / 'prepared')
+
+  with pytest.raises(Interrupted):
+    builder(Counting(benchmark, fails_at=names[7])).write()
+  shards = [p for p in builder(benchmark).unfinished.iterdir() if p.is_file() and not p.suffix]
+  assert len(shards) == 2
+  for shard in shards:
+    shard.write_bytes(b'')
+  source = Counting(benchmark)
+  builder(source).write()
+  assert source.read == list(names)
+  skip = tfds.decode.SkipDecoding()
+  records = read(builder(benchmark), {'image': skip, 'mask': skip})
+  assert [r['name'].decode() for r in records] == list(names)
+
+
+def test_a_shard_is_on_the_disk_before_it_has_its_name(tmp_path, monkeypatch):
+  calls, replace = [], os.replace
+  monkeypatch.setattr(base, '_sync', lambda path: calls.append(('sync', path.suffix)))
+
+  def replacing(part, finished):
+    if str(part).endswith('.part'):
+      calls.append(('replace', '.part'))
+    replace(part, finished)
+
+  monkeypatch.setattr(base.os, 'replace', replacing)
+  builder = builder_class('folder')(make('folder', tmp_path), data_dir=tmp_path / 'prepared')
+  builder.write()
+  assert calls[:3] == [('sync', '.part'), ('replace', '.part'), ('sync', '.unfinished')]
+  # And the set before what is left is deleted.
+  assert ('sync', '.json') in calls[3:]
+
+
 def test_nothing_is_left_among_temporary_files(tmp_path, monkeypatch):
   (tmp_path / 'temporary').mkdir()
   monkeypatch.setattr(tempfile, 'tempdir', str(tmp_path / 'temporary'))
@@ -191,6 +234,33 @@ def test_an_archive_is_fetched_once_and_its_folder_put_in_place(archive, server,
   # The archive was kept.
   (data / 'JPEGImages').rename(data / 'elsewhere')
   assert fetched(*archive, data) == [data / 'JPEGImages']
+
+
+def test_two_processes_may_unpack_at_once(archive, server, tmp_path, monkeypatch):
+  data, unpack = tmp_path / 'VOC2012', shutil.unpack_archive
+
+  def unpacking(*args, **options):
+    unpack(*args, **options)
+    assert not (data / 'JPEGImages').exists()
+    # Another process begins now, and is done first.
+    monkeypatch.setattr(shutil, 'unpack_archive', unpack)
+    assert fetched(*archive, data) == [data / 'JPEGImages']
+
+  monkeypatch.setattr(shutil, 'unpack_archive', unpacking)
+  assert fetched(*archive, data) == [data / 'JPEGImages']
+  assert (data / 'JPEGImages' / '2007_000001.jpg').read_bytes() == b'photo'
+  assert sorted(p.name for p in data.iterdir()) == ['JPEGImages', 'downloads']
+
+
+def test_half_a_folder_is_not_put_in_place(archive, server, tmp_path, monkeypatch):
+  def unpacking(path, folder, *_, **__):
+    (Path(folder) / archive[0].folder).mkdir(parents=True)
+    raise OSError(errno.ENOSPC, 'the disk is full')
+
+  monkeypatch.setattr(shutil, 'unpack_archive', unpacking)
+  with pytest.raises(OSError, match='the disk is full'):
+    fetched(*archive, tmp_path / 'VOC2012')
+  assert [p.name for p in (tmp_path / 'VOC2012').iterdir()] == ['downloads']
 
 
 def test_an_archive_put_there_by_hand_is_taken(archive, server, tmp_path):
