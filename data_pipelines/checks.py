@@ -2,7 +2,8 @@
 
 An image is sound if it and its mask can be read, are of one size, and the mask holds no value that
 is no class, and every class that the image is listed under. What has been found is written to a
-journal at once, so that a second attempt reads only what is new or has changed.
+journal at once, so that a second attempt reads only what is new or has changed. A label that is
+drawn has no file by which to tell, and is drawn and checked again.
 """
 
 import concurrent.futures
@@ -31,8 +32,7 @@ class Finding:
   Attributes:
     name: the image's.
     values: the different values of its label.
-    files: [path, size, time of the last change] of the files read; ['', size, digest] of what was
-      drawn.
+    files: see `file_versions`.
     mask: what messages call its mask.
     problem: why it cannot be used; empty where it can.
   """
@@ -107,23 +107,63 @@ def check_images(
   return {name: _with_classes(benchmark, findings[name], listed[name]) for name in names}
 
 
+def file_versions(
+  benchmark: Benchmark, names: Iterable[str], *, on_image: Callable[[], object] = lambda: None
+) -> dict[str, list[list]]:
+  """What tells images and their masks from a later state of them.
+
+  Args:
+    benchmark: whose images they are.
+    names: the images'.
+    on_image: called for each image as it is done.
+
+  Returns:
+    For each image [path, size, time of the last change] of its files that there are, and ['', size,
+    digest] of what is drawn, which is drawn for it; nothing where it cannot be.
+  """
+
+  def version(name: str) -> list[list]:
+    try:
+      return _versions(benchmark.encoded(name))
+    except InputError:
+      return []
+
+  versions = {}
+  names = list(names)
+  with concurrent.futures.ThreadPoolExecutor(os.cpu_count()) as pool:
+    for name, found in zip(names, pool.map(version, names), strict=True):
+      versions[name] = found
+      on_image()
+  return versions
+
+
+def files_digest(versions: Mapping[str, Sequence[Sequence]]) -> str:
+  """One digest of what `file_versions` gives, but for the paths: a folder may be moved."""
+  held = [[name, [version[1:] for version in files]] for name, files in versions.items()]
+  return hashlib.sha256(json.dumps(held).encode()).hexdigest()
+
+
 def _check_image(benchmark: Benchmark, name: str) -> Finding:
+  files = []
   try:
     sources = benchmark.encoded(name)
-    files = [_version(x) for x in sources if isinstance(x, Encoded) or x.exists()]
+    files = _versions(sources)
     _, label = benchmark.decode(name, *sources)
   except InputError as error:
-    return Finding(name, problem=str(error))
+    return Finding(name, files=files, problem=str(error))
   values = np.flatnonzero(np.bincount(label.ravel())).tolist()
   return Finding(name, values, files, mask=str(sources[1]))
 
 
-def _version(source: Source) -> list:
-  """What tells a file, or what was drawn, from a later state of it."""
-  if isinstance(source, Encoded):
-    return ['', len(source.data), hashlib.sha256(source.data).hexdigest()]
-  stat = os.stat(source)
-  return [str(source), stat.st_size, stat.st_mtime_ns]
+def _versions(sources: Sequence[Source]) -> list[list]:
+  versions = []
+  for source in sources:
+    if isinstance(source, Encoded):
+      versions.append(['', len(source.data), hashlib.sha256(source.data).hexdigest()])
+    elif source.exists():
+      stat = os.stat(source)
+      versions.append([os.path.abspath(source), stat.st_size, stat.st_mtime_ns])
+  return versions
 
 
 def _with_classes(benchmark: Benchmark, finding: Finding, classes: Iterable[int]) -> Finding:

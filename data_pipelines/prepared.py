@@ -25,7 +25,17 @@ from data_pipelines.transforms import image_hw
 from hsnet_jax.errors import InputError
 
 _VERSION = re.compile(r'\d+\.\d+\.\d+')
-_FILES = ('dataset_info.json', 'features.json', 'metadata.json')
+# What TFDS says of the set, and what `experiments/prepare.py` does.
+_FILES = ('dataset_info.json', 'features.json')
+_RECORD = 'metadata.json'
+_KEYS = {
+  'benchmark': str,
+  'names': list,
+  'skipped': dict,
+  'lists': dict,
+  'image_size': list | None,
+  'shard_bytes': list,
+}
 
 
 class Prepared(Benchmark):
@@ -50,16 +60,18 @@ class Prepared(Benchmark):
     """Opens the set."""
     self._benchmark = benchmark
     self._folder = set_folder(benchmark.name, folder)
-    self._record = read_record(self._folder, benchmark.name)
-    self._index = {name: i for i, name in enumerate(self._record['names'])}
-    self.skipped: Mapping[str, str] = self._record['skipped']
+    record = read_record(self._folder, benchmark.name)
+    self._index = {name: i for i, name in enumerate(record['names'])}
+    self._lists: Mapping[str, str] = record['lists']
+    self.skipped: Mapping[str, str] = record['skipped']
     self._splits: dict[tuple[int, str], Split] = {}
-    self.num_bytes = sum(self._record['shard_bytes'])
-    size = self._record['image_size']
+    self.num_bytes = sum(record['shard_bytes'])
+    size = record['image_size']
     self.prepared_size = None if size is None else (size[0], size[1])
     for name in ('name', 'num_classes', 'num_folds', 'class_names', 'boundary', 'published_count'):
       setattr(self, name, getattr(benchmark, name))
     self.splits = benchmark.splits
+    self.drawn_masks = tuple(record.get('drawn_masks', ()))
     if self.skipped:
       count = len(self.skipped)
       warnings.warn(
@@ -88,10 +100,13 @@ class Prepared(Benchmark):
     if self.prepared_size is None or (size is not None and image_hw(size) == self.prepared_size):
       return
     height, width = self.prepared_size
-    wanted = 'its own size' if size is None else ' x '.join(map(str, image_hw(size)))
+    if size is None:
+      wanted, fix = 'its own size', 'leave out --original_size'
+    else:
+      wanted, fix = ' x '.join(map(str, image_hw(size))), f'give --image_size={height}'
     raise InputError(
-      f'{self._folder}: holds images at {height} x {width}, and each is wanted at {wanted}; give'
-      f' --image_size={height}, or read --data_dir, or a set prepared without --prepare_size'
+      f'{self._folder}: holds images at {height} x {width}, and each is wanted at {wanted}; {fix},'
+      ' or read --data_dir, or a set prepared without --prepare_size'
     )
 
   def test_classes(self, fold: int, split: str = 'val') -> tuple[int, ...]:
@@ -152,8 +167,14 @@ class Prepared(Benchmark):
   def _open(self) -> None:
     encoded = self.prepared_size is None
     skip = {key: tfds.decode.SkipDecoding() for key in ('image', 'mask')} if encoded else None
-    builder = tfds.builder_from_directory(os.fspath(self._folder))
-    self._source = builder.as_data_source(SPLIT, decoders=skip)
+    try:
+      builder = tfds.builder_from_directory(os.fspath(self._folder))
+      self._source = builder.as_data_source(SPLIT, decoders=skip)
+    except Exception as error:  # TFDS raises nearly anything where its files are damaged.
+      raise InputError(
+        f'{self._folder}: {" or ".join(_FILES)} is damaged ({" ".join(str(error).split())});'
+        f' {_anew(self._folder)}'
+      ) from error
 
   def _number(self, image_name: str) -> int:
     number = self._index.get(image_name)
@@ -183,7 +204,7 @@ class Prepared(Benchmark):
     return record
 
   def _check_list(self, split: Split, fold: int, name: str) -> None:
-    if list_digest(split) == self._record['lists'].get(list_key(fold, name)):
+    if list_digest(split) == self._lists.get(list_key(fold, name)):
       return
     unknown = [n for n, _ in split.items if n not in self._index and n not in self.skipped]
     what = f'{unknown[0]} is not in the set' if unknown else 'the list is another'
@@ -267,19 +288,27 @@ def read_record(folder: Path, name: str) -> Mapping[str, object]:
   Returns:
     names: the images in the order of their records; skipped: {image name: why it was left out};
     lists: {'fold list': digest}; image_size: [height, width] or None; shard_bytes: the size of each
-    file; description: the lists themselves, for a folder of one's own.
+    file; description: the lists themselves, for a folder of one's own; drawn_masks: those of the
+    benchmark; data_dir and files: where the images came from and `checks.files_digest` of them,
+    which older sets lack.
 
   Raises:
     InputError: the set is not whole, or of another benchmark.
   """
+  content = {}
   try:
-    for file in _FILES:
-      record = json.loads((folder / file).read_text(encoding='utf-8'))
+    for file in (*_FILES, _RECORD):
+      content[file] = json.loads((folder / file).read_text(encoding='utf-8'))
+      if not isinstance(content[file], dict):
+        raise ValueError('not an object of JSON')
+    record = content[_RECORD]
+    if not all(isinstance(record.get(key), kind) for key, kind in _KEYS.items()):
+      raise ValueError('keys are missing')
   except (OSError, ValueError) as error:
     raise InputError(f'{folder}: {file} is missing or damaged; {_anew(folder)}') from error
-  if record.get('benchmark') != name:
+  if record['benchmark'] != name:
     raise InputError(
-      f'{folder}: a prepared set of {record.get("benchmark")}, not of {name}; {_anew(folder)}'
+      f'{folder}: a prepared set of {record["benchmark"]}, not of {name}; {_anew(folder)}'
     )
   shards = sorted(folder.glob(f'*-{SPLIT}.array_record-*'))
   if [path.stat().st_size for path in shards] != record['shard_bytes']:

@@ -11,11 +11,15 @@ a journal, a line an image; only where all are sound, or --on_bad_image=skip, do
 the records, in shards of 256. Journal and finished shards are in a folder beside the set whose name
 ends in `.unfinished`. Whatever stops the program, running the same command again reads only the
 images that the journal lacks or that have changed since, and writes only the shards that are not
-finished. The set gets its name once it is whole; then the folder goes.
+finished. Labels that are drawn, those of `shapes` and of COCO's or LabelMe's JSON, have no file by
+which to tell, and are drawn and checked again. The set gets its name once it is whole; then the
+folder goes.
+
+Where the set is there already, sizes and times of the listed files are compared with those that it
+was prepared from, and what is drawn is drawn again and compared.
 """
 
 import contextlib
-import fcntl
 import os
 import sys
 import warnings
@@ -24,19 +28,40 @@ from pathlib import Path
 
 from absl import flags
 
-from data_pipelines import Benchmark, Split, make_benchmark
-from data_pipelines.benchmarks import BENCHMARKS
+from data_pipelines import BENCHMARKS, Benchmark, Split, make_benchmark
 from data_pipelines.builders import builder_class
 from data_pipelines.builders.base import PairBuilder, digest_of
 from data_pipelines.builders.downloads import fetch
-from data_pipelines.checks import Finding, all_lists, check_images, listed_classes
-from data_pipelines.prepared import Prepared, list_digest, list_key
+from data_pipelines.checks import (
+  Finding,
+  all_lists,
+  check_images,
+  file_versions,
+  files_digest,
+  listed_classes,
+)
+from data_pipelines.prepared import Prepared, list_digest, list_key, read_record
 from data_pipelines.transforms import image_hw
-from experiments import app, common
-from experiments.files import writable_folder
+from experiments import app
+from experiments.class_table import class_table
+from experiments.files import writable_folder, write_text
+from experiments.locks import alone
 from experiments.runlog import progress_bar
 from hsnet_jax.errors import InputError
 
+# Its own flags alone: what says how to train or to test would be taken here and do nothing.
+_BENCHMARK = flags.DEFINE_enum(
+  'benchmark', 'shapes', sorted(BENCHMARKS), 'Which benchmark to prepare.'
+)
+_DATA_DIR = flags.DEFINE_string(
+  'data_dir', None, "The benchmark's own folder of images. Not needed for shapes."
+)
+_SPLITS_DIR = flags.DEFINE_string(
+  'splits_dir', None, 'Folder of the published lists, the one that holds pascal/, coco/ and fss/.'
+)
+_PREPARED_DIR = flags.DEFINE_string(
+  'prepared_dir', 'prepared', 'Folder of prepared sets to put this one in.'
+)
 _PREPARE_SIZE = flags.DEFINE_integer(
   'prepare_size',
   None,
@@ -53,94 +78,56 @@ _DOWNLOAD = flags.DEFINE_bool(
   'download', False, 'Fetch what is public and is not in --data_dir yet, before anything else.'
 )
 
+# Of bad images that are printed, so that a misplaced folder does not flood the screen.
+_PRINTED = 20
+
 Lists = Mapping[tuple[int, str], Split]
 
 
 def main() -> None:
   """Prepares a set, or says that it is there."""
-  name = common.BENCHMARK.value or 'shapes'
-  folder = writable_folder(common.PREPARED_DIR.value or 'prepared', flag='--prepared_dir')
+  name = _BENCHMARK.value
+  folder = writable_folder(_PREPARED_DIR.value, flag='--prepared_dir')
   size = None if _PREPARE_SIZE.value is None else image_hw(_PREPARE_SIZE.value)
-  benchmark = _benchmark(name, builder_class(name))
+  with _instructions(name):
+    benchmark = _benchmark(name, builder_class(name))
   lists = all_lists(benchmark)
   listed = listed_classes(lists.values())
   builder = builder_class(name)(benchmark, data_dir=folder, names=list(listed), image_size=size)
-  with _alone(builder.folder.parent), _room(builder.folder):
+  with alone(builder.folder.parent), _room(builder.folder):
     if builder.folder.is_dir():
       _say_prepared(benchmark, lists, builder.folder, size)
     else:
       findings = _check(benchmark, listed, builder)
-      skipped = _bad_images(findings)
+      skipped = _bad_images(findings, builder)
       _write(benchmark, lists, findings, skipped, size)
-  given = f' --splits_dir={common.SPLITS_DIR.value}' if common.SPLITS_DIR.value else ''
+  given = f' --splits_dir={_SPLITS_DIR.value}' if _SPLITS_DIR.value else ''
   print(f'read it with --benchmark={name} --prepared_dir={folder}{given}')
 
 
-def class_table(benchmark: Benchmark, lists: Lists, skipped: Mapping[str, object]) -> str:
-  """How many images each class has in each list, by the fold that tests on it.
-
-  Args:
-    benchmark: the benchmark.
-    lists: all of its lists.
-    skipped: the images that are left out.
-
-  Returns:
-    A line for each class. A class that a list should have and that has too few images in it to
-    make an episode of is pointed out.
-  """
-  sizes = {
-    key: {c: len(set(names).difference(skipped)) for c, names in split.by_class.items()}
-    for key, split in lists.items()
-  }
-  folds, tests = range(benchmark.num_folds), [s for s in benchmark.splits if s != 'trn']
-  tested = {
-    (c, split): fold
-    for fold in folds
-    for split in tests
-    for c in benchmark.test_classes(fold, split)
-  }
-  rows = []
-  for class_id in range(benchmark.num_classes):
-    fold = next((tested[class_id, s] for s in tests if (class_id, s) in tested), 0)
-    counts = [max(sizes[f, split].get(class_id, 0) for f in folds) for split in benchmark.splits]
-    if not any(counts) and not _named(benchmark, class_id):
-      continue  # A shortened list of FSS-1000 leaves numbers without a class.
-    trained = benchmark.num_folds > 1 or not any((class_id, s) in tested for s in tests)
-    few = [
-      split
-      for split, count in zip(benchmark.splits, counts, strict=True)
-      if count < 2 and (trained if split == 'trn' else (class_id, split) in tested)
-    ]
-    label = _named(benchmark, class_id)
-    note = f'  too few for an episode in {" and ".join(few)}' if few else ''
-    rows.append((fold, f'{fold:4} {class_id:5}  {label:20}', counts, note))
-  header = f'fold class  {"name":20}' + ''.join(f'{split:>7}' for split in benchmark.splits)
-  lines = [f'{start}{"".join(f"{n:7}" for n in c)}{note}' for _, start, c, note in sorted(rows)]
-  return '\n'.join([header, *lines])
-
-
-def _named(benchmark: Benchmark, class_id: int) -> str:
-  names = benchmark.class_names
-  return names[class_id] if class_id < len(names) else ''
-
-
 def _benchmark(name: str, cls: type[PairBuilder]) -> Benchmark:
-  """The benchmark as its folder has it; what must be where is said if it is not."""
-  data_dir = common.DATA_DIR.value
+  """The benchmark as its folder has it."""
+  data_dir = _DATA_DIR.value
+  if _DOWNLOAD.value:
+    if data_dir is None or not cls.ARCHIVES:
+      raise InputError(
+        f'--download: give --data_dir, the folder to put {name} in'
+        if data_dir is None
+        else f'--download: no part of {name} can be fetched'
+      )
+    for new in fetch(cls.ARCHIVES, data_dir, url_infos=cls.url_infos):
+      print(f'fetched: {new}')
+  return make_benchmark(name, data_dir=data_dir, splits_dir=_SPLITS_DIR.value)
+
+
+@contextlib.contextmanager
+def _instructions(name: str) -> Iterator[None]:
+  """Says what must be where, if it is not."""
   try:
-    if _DOWNLOAD.value:
-      if data_dir is None or not cls.ARCHIVES:
-        raise InputError(
-          f'--download: give --data_dir, the folder to put {name} in'
-          if data_dir is None
-          else f'--download: no part of {name} can be fetched'
-        )
-      for new in fetch(cls.ARCHIVES, data_dir, url_infos=cls.url_infos):
-        print(f'fetched: {new}')
-    return make_benchmark(name, data_dir=data_dir, splits_dir=common.SPLITS_DIR.value)
+    yield
   except InputError:
     if BENCHMARKS[name].data:
-      print(cls.MANUAL_DOWNLOAD_INSTRUCTIONS, file=sys.stderr)
+      print(builder_class(name).MANUAL_DOWNLOAD_INSTRUCTIONS, file=sys.stderr)
     raise
 
 
@@ -157,13 +144,51 @@ def _say_prepared(
       f'{folder}: prepared with {_size_flag(prepared.prepared_size)}, and asked for is'
       f' {_size_flag(size)}; name another --prepared_dir, or delete it'
     )
-  print(class_table(benchmark, lists, prepared.skipped))
+  _say_whether_changed(benchmark, lists, folder)
+  skipped = prepared.skipped
+  if skipped and _ON_BAD_IMAGE.value == 'error':
+    raise InputError(
+      f'{folder}: {len(skipped)} listed images were left out as bad, {next(iter(skipped))} first;'
+      ' give --on_bad_image=skip to have it so, or mend them and delete it to prepare it anew'
+    )
+  print(class_table(benchmark, lists, skipped))
+  _print_bad(skipped, rest=folder / 'metadata.json')
   print(f'already prepared: {folder}, {_counts(prepared)}')
 
 
+def _say_whether_changed(benchmark: Benchmark, lists: Lists, folder: Path) -> None:
+  """Raises InputError unless the set was prepared from the files that there are now."""
+  record = read_record(folder, benchmark.name)
+  if 'files' not in record:
+    raise InputError(
+      f'{folder}: prepared by a version that did not note from which files, so it may be of others;'
+      ' delete it to prepare it anew (to be read, it need not be)'
+    )
+  names = listed_classes(lists.values())
+  with progress_bar(len(names), desc='comparing', unit='image') as bar:
+    files = file_versions(benchmark, names, on_image=bar.update)
+  if files_digest(files) != record['files']:
+    where = f', those of {record["data_dir"]}' if record.get('data_dir') else ''
+    raise InputError(
+      f'{folder}: prepared from other files{where}, or they have changed since; delete it to'
+      ' prepare it anew'
+    )
+
+
+def _data_dir() -> str:
+  return os.path.abspath(os.path.expanduser(_DATA_DIR.value)) if _DATA_DIR.value else ''
+
+
 def _check(benchmark: Benchmark, listed: Mapping, builder: PairBuilder) -> dict[str, Finding]:
+  if _ON_BAD_IMAGE.value == 'error':
+    # What is missing is found in no time, and said once instead of for each image.
+    try:
+      with _instructions(benchmark.name):
+        benchmark.check_images(listed)
+    except InputError as error:
+      raise InputError(f'{error}; or leave bad images out with --on_bad_image=skip') from error
   # A journal is of one folder: the same name in another is another image.
-  source = digest_of(os.path.abspath(common.DATA_DIR.value or ''))[:12]
+  source = digest_of(_data_dir())[:12]
   with progress_bar(len(listed), desc='checking', unit='image') as bar:
     return check_images(
       benchmark,
@@ -173,18 +198,29 @@ def _check(benchmark: Benchmark, listed: Mapping, builder: PairBuilder) -> dict[
     )
 
 
-def _bad_images(findings: Mapping[str, Finding]) -> dict[str, str]:
+def _bad_images(findings: Mapping[str, Finding], builder: PairBuilder) -> dict[str, str]:
   """{image name: problem} of the bad ones, where they may be skipped."""
   bad = {name: finding.problem for name, finding in findings.items() if finding.problem}
-  for problem in bad.values():
-    print(f'bad image: {problem}')
-  if bad and _ON_BAD_IMAGE.value == 'error':
+  if not bad:
+    return {}
+  if _ON_BAD_IMAGE.value == 'error':
+    rest = builder.unfinished / 'bad_images.txt'
+    write_text(rest, ''.join(f'{problem}\n' for problem in bad.values()))
+    _print_bad(bad, rest=rest)
     first = next(iter(bad.values()))
     more = f' (and {len(bad) - 1} more, listed above)' if len(bad) > 1 else ''
     raise InputError(f'{first}{more}; mend it, or leave bad images out with --on_bad_image=skip')
+  _print_bad(bad, rest=builder.folder / 'metadata.json')
   if len(bad) == len(findings):
     raise InputError('every image is bad: there is nothing to prepare')
   return bad
+
+
+def _print_bad(bad: Mapping[str, str], *, rest: Path) -> None:
+  for problem in list(bad.values())[:_PRINTED]:
+    print(f'bad image: {problem}')
+  if len(bad) > _PRINTED:
+    print(f'... and {len(bad) - _PRINTED} more; all {len(bad)} are in {rest}')
 
 
 def _write(
@@ -200,8 +236,11 @@ def _write(
     'skipped': skipped,
     'lists': {list_key(*key): list_digest(split) for key, split in lists.items()},
     'description': benchmark.description() if benchmark.name == 'folder' else None,
+    'drawn_masks': benchmark.drawn_masks,
+    'data_dir': _data_dir(),
+    'files': files_digest({name: finding.files for name, finding in findings.items()}),
   }
-  folder = Path(common.PREPARED_DIR.value or 'prepared').expanduser()
+  folder = Path(_PREPARED_DIR.value).expanduser()
   with progress_bar(len(names), desc='writing', unit='image') as bar:
     builder = builder_class(benchmark.name)(
       benchmark,
@@ -229,18 +268,6 @@ def _counts(prepared: Prepared) -> str:
 
 def _size_flag(size: tuple[int, int] | None) -> str:
   return 'no --prepare_size' if size is None else f'--prepare_size={size[0]}'
-
-
-@contextlib.contextmanager
-def _alone(folder: Path) -> Iterator[None]:
-  """Keeps a second process out that would write the same set."""
-  folder.mkdir(parents=True, exist_ok=True)
-  with open(folder / '.lock', 'w', encoding='utf-8') as lock:
-    try:
-      fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
-    except BlockingIOError as error:
-      raise InputError(f'{folder}: another process prepares this set; wait for its end') from error
-    yield
 
 
 @contextlib.contextmanager

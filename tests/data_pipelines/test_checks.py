@@ -3,7 +3,9 @@
 import json
 
 from data_pipelines import make_benchmark
-from data_pipelines.checks import check_images
+from data_pipelines.checks import check_images, file_versions, files_digest
+from data_pipelines.shapes import Shapes
+from tests import trees
 from tests.own_pictures import coco_content, save_coco
 
 
@@ -25,3 +27,18 @@ def test_an_outline_that_was_edited_is_noticed(tmp_path):
   after = check(content)
   changed = [n for n in before if before[n].files != after[n].files]
   assert changed == [name] and not any(finding.problem for finding in after.values())
+
+
+def test_versions_tell_files_and_drawings_from_others(tmp_path):
+  benchmark = make_benchmark('folder', data_dir=trees.save_classes(tmp_path))
+  names, done = benchmark.image_names(), []
+  before = file_versions(benchmark, names, on_image=lambda: done.append(1))
+  assert list(before) == list(names) and len(done) == len(names)
+  assert files_digest(before) == files_digest(file_versions(benchmark, names))
+  (tmp_path / 'own' / 'bow' / 'bow1.png').unlink()
+  after = file_versions(benchmark, names)
+  assert [n for n in names if before[n] != after[n]] == ['bow/bow1.jpg']
+  assert files_digest(before) != files_digest(after)
+  shapes = [Shapes(size=32, train_images=1, test_images=1, seed=seed) for seed in (0, 0, 1)]
+  drawn = [files_digest(file_versions(s, s.image_names())) for s in shapes]
+  assert drawn[0] == drawn[1] != drawn[2]

@@ -127,8 +127,9 @@ def test_pixels_at_a_size_are_given_at_no_other(tmp_path):
   prepared.check_size((16, 16))
   with pytest.raises(InputError, match='images at 16 x 16, and each is wanted at 24 x 24; give'):
     prepared.check_size(24)
-  with pytest.raises(InputError, match='wanted at its own size'):
+  with pytest.raises(InputError, match='wanted at its own size; leave out --original_size') as e:
     prepared.check_size(None)
+  assert '--image_size' not in str(e.value)
   for batches in (train_batches, eval_batches):
     with pytest.raises(InputError, match='wanted at 24 x 24'):
       batches(HeldOut(prepared), fold=0, image_size=24)
@@ -254,6 +255,40 @@ def test_a_file_that_a_copy_lost_is_named(copied, file):
   (own / file).unlink()
   with pytest.raises(InputError, match=f'{file} is missing or damaged'):
     opened(splits, folder)
+
+
+@pytest.mark.parametrize('content', ['[]', '"text"', '{}', '{"benchmark": "pascal", "names": 1}'])
+def test_a_record_of_another_kind_is_named(copied, content):
+  splits, folder, own = copied
+  (own / 'metadata.json').write_text(content)
+  with pytest.raises(InputError, match='metadata.json is missing or damaged; to prepare it anew'):
+    opened(splits, folder)
+
+
+@pytest.mark.parametrize('file', ['dataset_info.json', 'features.json'])
+def test_a_description_of_another_kind_is_named(copied, file):
+  splits, folder, own = copied
+  for content in ('[]', '{}', '{"splits": 1}'):
+    (own / file).write_text(content)
+    with pytest.raises(InputError, match=f'{file}.* is .*damaged.*; to prepare it anew') as e:
+      opened(splits, folder)
+    assert '\n' not in str(e.value)
+
+
+def test_a_worker_is_sent_each_name_once(made):
+  prepared = opened(*made[1:])
+  name = prepared.image_names()[0]
+  assert any(item[0] == name for item in prepared.split(0, 'trn').items)
+  assert [k for k, v in prepared.__getstate__().items() if name in repr(v)] == ['_index']
+
+
+def test_masks_that_were_drawn_are_known_of(tmp_path):
+  benchmark = Shapes(size=32, train_images=1, test_images=1)
+  folder = prepare(benchmark, tmp_path)
+  assert Prepared(benchmark, tmp_path).drawn_masks == ()
+  record = json.loads((folder / 'metadata.json').read_text())
+  (folder / 'metadata.json').write_text(json.dumps({**record, 'drawn_masks': ['val2014']}))
+  assert Prepared(benchmark, tmp_path).drawn_masks == ('val2014',)
 
 
 def test_records_that_a_copy_lost(copied):

@@ -1,6 +1,9 @@
 """experiments/prepare.py from end to end."""
 
+import errno
+import fcntl
 import json
+import os
 import shutil
 import subprocess
 import sys
@@ -11,6 +14,7 @@ import pytest
 from PIL import Image
 
 from data_pipelines import make_benchmark, resize_image, resize_mask
+from experiments import locks
 from tests import trees
 
 
@@ -59,6 +63,70 @@ def test_a_set_that_is_there_is_not_taken_for_another(served, failure, pascal, t
   assert 'prepared from other lists than pascal fold 3 val' in line
 
 
+def test_a_set_of_files_that_have_changed_is_not_taken_for_one_of_these(
+  served, failure, pascal, tmp_path
+):
+  flags, data, _ = pascal
+  assert served('prepare', *flags, cwd=tmp_path).returncode == 0
+  # A folder that was moved is the same.
+  data.rename(data.with_name('moved'))
+  moved = [flags[0], f'--data_dir={data.with_name("moved")}', flags[2]]
+  assert 'already prepared' in served('prepare', *moved, cwd=tmp_path).stdout
+  data.with_name('moved').rename(data)
+  held = mask_path(data, '2007_val_010').read_bytes()
+  shutil.copy(mask_path(data, '2007_val_011'), mask_path(data, '2007_val_010'))
+  line = failure(served('prepare', *flags, cwd=tmp_path))
+  assert f'1.0.0: prepared from other files, those of {data}, or they have changed since' in line
+  mask_path(data, '2007_val_010').write_bytes(held)  # The same content at another time.
+  assert 'prepared from other files' in failure(served('prepare', *flags, cwd=tmp_path))
+
+
+def test_a_set_that_did_not_note_its_files(served, failure, pascal, tmp_path):
+  flags, *_ = pascal
+  assert served('prepare', *flags, cwd=tmp_path).returncode == 0
+  path = tmp_path / 'prepared' / 'pascal5i' / '1.0.0' / 'metadata.json'
+  record = json.loads(path.read_text())
+  del record['files'], record['data_dir']
+  path.write_text(json.dumps(record))
+  line = failure(served('prepare', *flags, cwd=tmp_path))
+  assert 'did not note from which files' in line and 'delete it to prepare it anew' in line
+
+
+def test_flags_of_training_are_refused(served, failure, tmp_path):
+  for flag in ('--image_size=400', '--fold=1'):
+    line = failure(served('prepare', '--benchmark=shapes', flag, cwd=tmp_path))
+    assert f"Unknown command line flag '{flag[2:-2].rstrip('=4')}'" in line
+  assert not list(tmp_path.iterdir())
+
+
+def test_locks(served, failure, pascal, tmp_path):
+  flags, *_ = pascal
+  own = tmp_path / 'prepared' / 'pascal5i'
+  own.mkdir(parents=True)
+  with open(own / '.lock', 'w') as lock:
+    fcntl.flock(lock, fcntl.LOCK_EX)
+    assert 'another process prepares this set' in failure(served('prepare', *flags, cwd=tmp_path))
+
+
+def test_a_file_system_without_locks_is_warned_of(tmp_path, monkeypatch):
+  def answer(code):
+    def refuse(*_):
+      raise OSError(code, os.strerror(code))
+
+    monkeypatch.setattr(locks.fcntl, 'flock', refuse)
+
+  for code in (errno.ENOLCK, errno.EOPNOTSUPP):
+    answer(code)
+    with pytest.warns(UserWarning, match='has no locks'), locks.alone(tmp_path / 'set'):
+      pass
+  answer(errno.EIO)
+  with pytest.raises(OSError, match=os.strerror(errno.EIO)), locks.alone(tmp_path / 'set'):
+    pass
+  monkeypatch.setattr(locks, 'fcntl', None)
+  with locks.alone(tmp_path / 'set'):
+    pass
+
+
 def spoil(data, name, how):
   image = data / 'JPEGImages' / f'{name}.jpg'
   mask = mask_path(data, name)
@@ -80,7 +148,7 @@ def spoil(data, name, how):
   [
     ('empty', '2007_val_010.jpg: the file is empty'),
     ('truncated', '2007_val_010.png: the image is truncated'),
-    ('missing', '2007_val_010.png: no such file'),
+    ('missing', '2007_val_010.png: no such'),
     ('size', '2007_val_010.png: the mask is 6 x 5, its image'),
     ('class', "2007_val_010.png: does not show class 'aeroplane' (1) that 2007_val_010 is listed"),
     ('unknown', '2007_val_010.png: value 21 is no class; a mask holds 0 and 1 to 20'),
@@ -101,6 +169,44 @@ def test_a_bad_image_is_named_or_left_out(served, failure, pascal, tmp_path, how
   with pytest.warns(UserWarning, match='1 listed image was left out'):
     prepared = make_benchmark('pascal', splits_dir=lists, prepared_dir=tmp_path / 'prepared')
   assert list(prepared.skipped) == ['2007_val_010']
+  assert '2007_val_010 first; give --on_bad_image=skip' in failure(
+    served('prepare', *flags, cwd=tmp_path)
+  )
+  done = served('prepare', *flags, '--on_bad_image=skip', cwd=tmp_path)
+  assert done.returncode == 0 and 'already prepared' in done.stdout and words in done.stdout
+  # A bad image that has been mended since is another file.
+  for path in (data / 'JPEGImages' / '2007_val_011.jpg', mask_path(data, '2007_val_011')):
+    shutil.copy(path, path.with_stem('2007_val_010'))
+  done = served('prepare', *flags, '--on_bad_image=skip', cwd=tmp_path)
+  assert 'prepared from other files' in failure(done)
+
+
+def test_a_folder_that_is_not_there_is_said_once(served, failure, pascal, tmp_path):
+  flags, data, _ = pascal
+  (data / 'JPEGImages').rename(data / 'photographs')
+  (data / 'JPEGImages').mkdir()
+  done = served('prepare', *flags, cwd=tmp_path)
+  assert '(and 79 more): no such image' in failure(done)
+  assert '--on_bad_image=skip' in failure(done)
+  assert 'bad image' not in done.stdout and '17,125 photographs' in done.stderr
+
+
+def test_many_bad_images_do_not_flood_the_screen(served, failure, pascal, tmp_path):
+  flags, data, _ = pascal
+  bad = sorted((data / 'JPEGImages').glob('*.jpg'))[:23]
+  for path in bad:
+    path.write_bytes(b'')
+  done = served('prepare', *flags, cwd=tmp_path)
+  rest = 'prepared/pascal5i/1.0.0.unfinished/bad_images.txt'
+  assert '(and 22 more, listed above)' in failure(done)
+  assert sum(line.startswith('bad image: ') for line in done.stdout.splitlines()) == 20
+  assert f'... and 3 more; all 23 are in {rest}' in done.stdout
+  lines = (tmp_path / rest).read_text().splitlines()
+  assert len(lines) == 23 and all(any(str(p) in line for line in lines) for p in bad)
+  done = served('prepare', *flags, '--on_bad_image=skip', cwd=tmp_path)
+  assert 'all 23 are in prepared/pascal5i/1.0.0/metadata.json' in done.stdout
+  record = json.loads((tmp_path / 'prepared/pascal5i/1.0.0/metadata.json').read_text())
+  assert set(record['skipped']) == {p.stem for p in bad}
 
 
 def test_all_bad_images_are_listed(served, failure, pascal, tmp_path):
@@ -184,10 +290,22 @@ def test_a_process_that_is_killed_is_gone_on_from(served, pascal, tmp_path, root
   process.wait()
   whole.unlink()
   held.rename(whole)
-  known = next(journal.glob('*.jsonl')).read_text()
+  # What was checked is taken from the journal: nothing but the journal still says that it is sound.
+  path = next(journal.glob('*.jsonl'))
+  known = [json.loads(line) for line in path.read_text().splitlines() if line.endswith('}')]
+  assert len(known) >= 60
+  assert (
+    known[0]['name'] == make_benchmark('pascal', data_dir=data, splits_dir=lists).image_names()[0]
+  )
+  known[0]['values'] = [0, 20]
+  spoiled = path.read_text()
+  path.write_text('\n'.join(map(json.dumps, known)))
+  done = served('prepare', *flags, '--prepare_size=16', cwd=tmp_path)
+  assert f'that {known[0]["name"]} is listed under' in done.stderr
+  path.write_text(spoiled)
   done = served('prepare', *flags, '--prepare_size=16', cwd=tmp_path)
   assert done.returncode == 0, done.stderr
-  assert '80 images at 16 x 16' in done.stdout and known.count('"name"') >= 60
+  assert '80 images at 16 x 16' in done.stdout
   assert [p.name for p in journal.parent.iterdir() if p.name[0] != '.'] == ['1.0.0']
   prepared = make_benchmark('pascal', splits_dir=lists, prepared_dir=tmp_path / 'prepared')
   assert len(prepared) == 80 and prepared.load('2007_val_200')[0].shape == (16, 16, 3)
