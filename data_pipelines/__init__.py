@@ -18,6 +18,7 @@ from data_pipelines.heldout import HeldOut
 from data_pipelines.images import mask_values, read_image, read_label, read_mask, read_pair
 from data_pipelines.loader import Batches, eval_batches, train_batches
 from data_pipelines.pascal import Pascal5i
+from data_pipelines.placement import Placed, to_devices
 from data_pipelines.splits import (
   Split,
   read_coco_list,
@@ -36,6 +37,7 @@ __all__ = [
   'Fss1000',
   'HeldOut',
   'Pascal5i',
+  'Placed',
   'Split',
   'class_first_episodes',
   'eval_batches',
@@ -51,6 +53,7 @@ __all__ = [
   'read_pascal_list',
   'resize_image',
   'resize_mask',
+  'to_devices',
   'train_batches',
   'trainable',
   'training_episode',

@@ -134,23 +134,22 @@ def augment(key: Array, batch: Mapping[str, Array], *, options: Augmentation) ->
   return {**batch, **dict(zip(names, (*query, *supports[:2]), strict=True))}
 
 
-def augmented(
-  key: Array, step: Callable[[Any, Mapping[str, Array]], Any], *, options: Augmentation
-) -> Callable[[Any, Mapping[str, Array]], Any]:
+def augmented(key: Array, step: Callable[..., Any], *, options: Augmentation) -> Callable[..., Any]:
   """A training step that augments its batch first.
 
   Args:
     key: of the run; each step folds the state's number in, so a run that is gone on with draws
       what an unbroken one does.
-    step: `(state, batch) -> ...`, of a state with its `step`.
+    step: `(state, batch, ...) -> ...`, of a state with its `step`.
     options: what to draw.
 
   Returns:
     A function like `step`, to be jitted.
   """
 
-  def augment_and_step(state, batch):
-    return step(state, augment(jax.random.fold_in(key, state.step), batch, options=options))
+  def augment_and_step(state, batch, **of_step):
+    batch = augment(jax.random.fold_in(key, state.step), batch, options=options)
+    return step(state, batch, **of_step)
 
   return augment_and_step
 

@@ -23,6 +23,7 @@ from hsnet_jax.inference import (
 from hsnet_jax.losses import cross_entropy
 from hsnet_jax.metrics import Confusion, RocHistogram, confusion_counts, probability_histogram
 from hsnet_jax.model import HSNet
+from hsnet_jax.optimizers import make_optimizer, make_schedule
 from hsnet_jax.prototype import (
   ScoreHistogram,
   prototype_logits,
@@ -37,6 +38,7 @@ from hsnet_jax.resize import (
   resize_bilinear_each,
   resize_nearest,
 )
+from hsnet_jax.sharding import batch_sharding, data_mesh, jit_step, pmap_step, replicated
 from hsnet_jax.training import (
   TrainState,
   create_train_state,
@@ -62,6 +64,7 @@ __all__ = [
   'TrainState',
   'average_params',
   'averaged_params',
+  'batch_sharding',
   'center_pivot_conv4d',
   'combine_shots',
   'confusion_counts',
@@ -69,6 +72,7 @@ __all__ = [
   'cosine_correlation',
   'create_train_state',
   'cross_entropy',
+  'data_mesh',
   'depthwise_conv2d',
   'encode_support',
   'eval_step',
@@ -77,17 +81,22 @@ __all__ = [
   'get_backbone',
   'hypercorrelation',
   'init_params',
+  'jit_step',
   'load_backbone',
+  'make_optimizer',
+  'make_schedule',
   'mask_features',
   'match_shots',
   'mean_margin',
   'nearest_indices',
   'normalize',
+  'pmap_step',
   'predict_episodes',
   'probability_histogram',
   'prototype_logits',
   'prototype_scores',
   'prototypes',
+  'replicated',
   'resize_bilinear',
   'resize_bilinear_each',
   'resize_nearest',

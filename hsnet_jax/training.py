@@ -9,7 +9,7 @@ left corner and ignored around it; the logits then go to that size in one step.
 """
 
 import functools
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from typing import Any
 
 import flax.struct
@@ -172,7 +172,7 @@ def _episode_logits(model: HSNet, variables: Any, batch: Batch) -> Float[Array, 
 
 
 def train_step(
-  state: TrainState, batch: Batch, *, axis_name: str | None = None
+  state: TrainState, batch: Batch, *, axis_name: str | None = None, accumulate: int = 1
 ) -> tuple[TrainState, dict[str, Array]]:
   """One optimizer step on a batch of episodes.
 
@@ -184,28 +184,34 @@ def train_step(
     batch: as the module describes it; under `axis_name`, this device's share.
     axis_name: the mapped axis (`pmap`) over which loss and gradients are averaged. Shares
       may hold different numbers of valid rows: each row of the whole batch weighs the same.
+    accumulate: the batch is taken in so many parts, one after the other, and their gradients are
+      added: the same step in less memory.
 
   Returns:
     The next state, and `loss` (of the whole batch) with this share's `counts` int32 `[B, 4]` (true
     and false positives, false and true negatives, by `confusion_counts`), `class_id`, `valid`.
+
+  Raises:
+    ValueError: `accumulate` does not divide the batch.
   """
-  valid = batch['valid'].astype(jnp.float32)
-  rows = valid.sum()
+  rows = batch['valid'].astype(jnp.float32).sum()
   if axis_name is not None:
     rows = lax.pmean(rows, axis_name)
 
-  def loss_fn(params):
+  def loss_fn(params, part):
     variables = {'params': params, 'backbone': state.backbone}
-    logits = _episode_logits(state.model, variables, batch)
-    losses = jax.vmap(lambda z: cross_entropy(z, batch['query_mask']))(logits)
-    return (losses.mean(0) * valid).sum() / jnp.maximum(rows, 1e-9), logits
+    logits = _episode_logits(state.model, variables, part)
+    losses = jax.vmap(lambda z: cross_entropy(z, part['query_mask']))(logits)
+    loss = (losses.mean(0) * part['valid']).sum() / jnp.maximum(rows, 1e-9)
+    mask = combine_shots(logits).mask
+    return loss, confusion_counts(mask, part['query_mask'], part['query_ignore'])
 
-  (loss, logits), gradients = jax.value_and_grad(loss_fn, has_aux=True)(state.params)
+  differentiate = jax.value_and_grad(loss_fn, has_aux=True)
+  (loss, counts), gradients = _in_parts(differentiate, state.params, batch, accumulate)
   if axis_name is not None:
     loss, gradients = lax.pmean((loss, gradients), axis_name)
   updates, opt_state = state.tx.update(gradients, state.opt_state, state.params)
   params = optax.apply_updates(state.params, updates)
-  counts = confusion_counts(combine_shots(logits).mask, batch['query_mask'], batch['query_ignore'])
   metrics = {
     'loss': loss,
     'counts': counts,
@@ -213,6 +219,25 @@ def train_step(
     'valid': batch['valid'],
   }
   return state.replace(step=state.step + 1, params=params, opt_state=opt_state), metrics
+
+
+def _in_parts(differentiate: Callable, params: Any, batch: Batch, count: int):
+  """`differentiate` of the batch's parts, one after the other: loss and gradients are added."""
+  if count == 1:
+    return differentiate(params, batch)
+  total = batch['valid'].shape[0]
+  if total % count:
+    raise ValueError(f'{count} parts do not divide a batch of {total}')
+  # Part i has the rows i, i + count, ...: where rows are divided over devices, so is each part.
+  parts = {k: jnp.moveaxis(x.reshape(-1, count, *x.shape[1:]), 1, 0) for k, x in batch.items()}
+
+  def add(sums, part):
+    (loss, counts), gradients = differentiate(params, part)
+    return jax.tree.map(jnp.add, sums, (loss, gradients)), counts
+
+  start = jnp.zeros(()), jax.tree.map(jnp.zeros_like, params)
+  (loss, gradients), counts = lax.scan(add, start, parts)
+  return (loss, jnp.moveaxis(counts, 0, 1).reshape(total, *counts.shape[2:])), gradients
 
 
 def eval_step(variables: Any, batch: Batch, *, model: HSNet) -> dict[str, Array]:

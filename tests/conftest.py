@@ -7,7 +7,7 @@ import pathlib
 # starts: it must be set before the first import.
 if 'xla_force_host_platform_device_count' not in os.environ.get('XLA_FLAGS', ''):
   os.environ['XLA_FLAGS'] = (
-    os.environ.get('XLA_FLAGS', '') + ' --xla_force_host_platform_device_count=4'
+    os.environ.get('XLA_FLAGS', '') + ' --xla_force_host_platform_device_count=8'
   ).strip()
 # Of them alone, also where there is an accelerator.
 os.environ.setdefault('JAX_PLATFORMS', 'cpu')

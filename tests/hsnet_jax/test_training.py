@@ -188,38 +188,6 @@ def test_metrics(fresh, step):
   assert np.isfinite(pooled.result(classes=range(8))['miou'])
 
 
-def over_devices(batch, count=4):
-  """A batch as `pmap` takes it, one share a device."""
-  return {name: jnp.asarray(x).reshape(count, -1, *x.shape[1:]) for name, x in batch.items()}
-
-
-def pmapped():
-  step = functools.partial(train_step, axis_name='data')
-  return jax.pmap(step, axis_name='data', in_axes=(None, 0))
-
-
-def test_devices_average_to_one_devices_gradients(fresh, step):
-  """The gradients themselves, which Adam's normalised first step would hide.
-
-  Devices hold unequal numbers of valid rows.
-  """
-  batch = make_batch(valid=[1, 1, 1, 0, 0, 0, 1, 1])
-  state, metrics = pmapped()(fresh(), over_devices(batch))
-  single, expected = step(fresh(), batch)
-  for leaf in jax.tree.leaves((state.params, state.opt_state)):
-    leaf = np.asarray(leaf)
-    assert (leaf == leaf[:1]).all(), 'devices went apart'
-  own = jax.tree.map(lambda x: x[0], state.opt_state[0])
-  # A ReLU or two within rounding of 0 pass a gradient here and not there; a wrong weight of the
-  # devices would be an error of some ten percent.
-  assert_close(own, single.opt_state[0], 5e-3)
-  np.testing.assert_allclose(metrics['loss'], np.full(4, expected['loss']), rtol=1e-5)
-  for name in ('class_id', 'valid'):
-    np.testing.assert_array_equal(metrics[name].ravel(), expected[name])
-  differ = np.abs(metrics['counts'].reshape(8, 4) - expected['counts']).max()
-  assert differ <= 1  # a pixel may lie on the boundary
-
-
 def test_the_backbone_sees_each_image_once(monkeypatch, fresh, shots=5):
   """K shots run the query's backbone once, with the supports, in one pass."""
   calls = []
@@ -275,15 +243,6 @@ def test_rows_and_shots_weigh_the_same(monkeypatch, shots):
   batch = make_batch(rows=3, shots=shots, valid=[True, True, False])
   state, metrics = train_step(fake_state(), jax.tree.map(jnp.asarray, batch))
   assert_is_gradient_step(metrics['loss'], state.params['w'], batch)
-
-
-@pytest.mark.parametrize('valid', [[1] * 8, [1, 1, 1, 0, 0, 0, 1, 1], [1] + [0] * 7])
-def test_rows_weigh_the_same_on_whatever_device(monkeypatch, valid):
-  monkeypatch.setattr(training, 'predict_episodes', fake_episodes)
-  batch = make_batch(valid=valid)
-  state, metrics = pmapped()(fake_state(), over_devices(batch))
-  for device in range(4):
-    assert_is_gradient_step(metrics['loss'][device], state.params['w'][device], batch)
 
 
 def test_evaluation_counts_its_prediction(monkeypatch):

@@ -1,0 +1,124 @@
+"""Data parallelism: a mesh of devices, rows of a batch over them, and the same step on all.
+
+`train_step` stays the one function: under `jit` XLA divides its rows by the mesh and adds what
+crosses devices; under `pmap` it is told the axis and averages the gradients itself. Both give one
+device's figures to rounding.
+"""
+
+from collections.abc import Callable, Mapping, Sequence
+from typing import Any, TypeVar
+
+import jax
+from jax.sharding import AxisType, Mesh, NamedSharding, PartitionSpec
+
+from hsnet_jax.errors import InputError
+
+AXIS = 'data'
+
+State = TypeVar('State')
+
+
+def data_mesh(*, devices: Sequence[jax.Device] | None = None) -> Mesh:
+  """A mesh of one axis, 'data'.
+
+  Args:
+    devices: those to use; all of all processes by default.
+
+  Returns:
+    The mesh. Its axis is `Auto`: XLA decides what of a program is divided and how.
+  """
+  devices = jax.devices() if devices is None else list(devices)
+  return jax.make_mesh((len(devices),), (AXIS,), axis_types=(AxisType.Auto,), devices=devices)
+
+
+def batch_sharding(mesh: Mesh) -> NamedSharding:
+  """Rows, the first axis of every array of a batch, divided evenly and in order."""
+  return NamedSharding(mesh, PartitionSpec(AXIS))
+
+
+def replicated(mesh: Mesh) -> NamedSharding:
+  """A whole copy on every device."""
+  return NamedSharding(mesh, PartitionSpec())
+
+
+def check_batch_size(batch_size: int, mesh: Mesh, *, accumulate: int = 1) -> None:
+  """Makes sure that devices get equally many rows.
+
+  Args:
+    batch_size: rows of a batch, over all processes.
+    mesh: the devices.
+    accumulate: in how many parts each device takes its rows.
+
+  Raises:
+    InputError: the devices, or their parts, do not divide the batch.
+  """
+  devices = mesh.devices.size
+  count = devices * accumulate
+  if batch_size % count:
+    among = f'{devices} device{"s" if devices > 1 else ""}'
+    among += f' and {accumulate} parts each' if accumulate > 1 else ''
+    raise InputError(
+      f'a batch of {batch_size} cannot be divided evenly among {among}; give a multiple of {count},'
+      f' such as --batch_size={max(batch_size // count, 1) * count}'
+    )
+
+
+def jit_step(
+  step: Callable[..., tuple[State, Mapping[str, Any]]], mesh: Mesh
+) -> Callable[[State, Mapping[str, Any]], tuple[State, Mapping[str, Any]]]:
+  """Compiles a training step for a mesh, as one program over all its rows.
+
+  Args:
+    step: such as `train_step`.
+    mesh: the devices.
+
+  Returns:
+    `(state, batch) -> (state, metrics)`. The state is `replicated` and given away; the batch is
+    divided as `batch_sharding` says.
+  """
+
+  return jax.jit(
+    step,
+    donate_argnums=0,
+    in_shardings=(replicated(mesh), batch_sharding(mesh)),
+    out_shardings=(replicated(mesh), None),
+  )
+
+
+def pmap_step(
+  step: Callable[..., tuple[State, Mapping[str, Any]]], mesh: Mesh
+) -> Callable[[State, Mapping[str, Any]], tuple[State, Mapping[str, Any]]]:
+  """The same by `jax.pmap`: every device runs the step on its rows and averages gradients.
+
+  Args:
+    step: such as `train_step`; takes `axis_name`.
+    mesh: devices of this process.
+
+  Returns:
+    As `jit_step`: the batch goes in, and the metrics come out, as rows without an axis of devices.
+  """
+  devices = list(mesh.devices.flat)
+  mapped = jax.pmap(
+    lambda state, batch: step(state, batch, axis_name=AXIS),
+    axis_name=AXIS,
+    in_axes=(None, 0),
+    out_axes=(None, 0),
+    devices=devices,
+  )
+
+  def run(state, batch):
+    shares = {name: _by_device(value, len(devices)) for name, value in batch.items()}
+    state, metrics = mapped(state, shares)
+    # A number, such as the loss, is the whole batch's and on every device the same.
+    rows = {name: x[0] if x.ndim == 1 else _in_rows(x) for name, x in metrics.items()}
+    return state, rows
+
+  return run
+
+
+def _by_device(x: Any, count: int) -> Any:
+  return x.reshape(count, x.shape[0] // count, *x.shape[1:])
+
+
+def _in_rows(x: jax.Array) -> jax.Array:
+  return x.reshape(-1, *x.shape[2:])

@@ -1,0 +1,147 @@
+"""One batch over one, two, four and eight devices, under jit and pmap, whole and in parts."""
+
+import functools
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import optax
+import pytest
+
+from hsnet_jax import sharding, training
+from hsnet_jax.errors import InputError
+from hsnet_jax.model import HSNet
+from hsnet_jax.training import TrainState, train_step
+from tests import made
+
+MODEL, SIZE, ROWS = HSNet('tiny'), (32, 32), 16
+COMPILED = {'jit': sharding.jit_step, 'pmap': sharding.pmap_step}
+
+
+def recorder():
+  """Passes gradients on and keeps the first in the optimizer's state."""
+
+  def update(gradients, state, params=None):
+    first, count = state
+    first = jax.tree.map(lambda a, g: jnp.where(count == 0, g, a), first, gradients)
+    return gradients, (first, count + 1)
+
+  return optax.GradientTransformation(
+    lambda params: (jax.tree.map(jnp.zeros_like, params), jnp.zeros((), jnp.int32)), update
+  )
+
+
+def make_batch(valid=(1,) * ROWS, seed=0):
+  rng = np.random.default_rng(seed)
+  draw = functools.partial(rng.integers, dtype=np.uint8)
+  rows = len(valid)
+  return {
+    'query_image': draw(0, 256, (rows, *SIZE, 3)),
+    'query_mask': draw(0, 2, (rows, *SIZE)),
+    'query_ignore': draw(0, 2, (rows, *SIZE)),
+    'support_images': draw(0, 256, (rows, 1, *SIZE, 3)),
+    'support_masks': draw(0, 2, (rows, 1, *SIZE)),
+    'class_id': np.arange(rows, dtype=np.int32),
+    'valid': np.array(valid, bool),
+  }
+
+
+def compiled(kind, count, *, accumulate=1):
+  mesh = sharding.data_mesh(devices=jax.devices()[:count])
+  step = COMPILED[kind](functools.partial(train_step, accumulate=accumulate), mesh)
+  if kind == 'pmap':
+    return step, lambda state: state
+  return step, lambda state: jax.device_put(state, sharding.replicated(mesh))
+
+
+def fake_episodes(model, variables, query, supports, masks, **sizes):
+  """Logits that follow from one parameter and the pixels, in place of the network."""
+  shots = jnp.moveaxis(supports, 1, 0).mean(-1) * jnp.moveaxis(masks, 1, 0)
+  margin = variables['params']['w'] * (query.mean(-1)[None] + shots)
+  return jnp.stack([jnp.zeros_like(margin), margin], -1)
+
+
+def fake_loss(w, batch):
+  """The loss of `fake_episodes` in float64, written out: every valid row weighs alike."""
+  query, support = (
+    (batch[name].astype(np.float64).mean(-1) - 127.5) / 64
+    for name in ('query_image', 'support_images')
+  )
+  margin = w * (query + support[:, 0] * batch['support_masks'][:, 0])
+  sign = np.where(batch['query_mask'] == 1, -1, 1)
+  return np.logaddexp(0, sign * margin)[batch['valid']].mean()
+
+
+@pytest.mark.parametrize('accumulate', [1, 2])
+@pytest.mark.parametrize('kind', COMPILED)
+@pytest.mark.parametrize('count', [1, 2, 4, 8])
+def test_rows_weigh_the_same_wherever_they_are(monkeypatch, kind, count, accumulate):
+  """The slope by finite differences: a wrong weight of devices, parts or padding would show."""
+  monkeypatch.setattr(training, 'predict_episodes', fake_episodes)
+  batch = make_batch(valid=[1] * 5 + [0] * 4 + [1] * 3 + [0] * 4)
+  tx = optax.sgd(1.0)
+
+  def fresh():
+    params = {'w': jnp.float32(0.7)}
+    return TrainState(jnp.zeros((), jnp.int32), params, tx.init(params), {}, MODEL, tx)
+
+  step, place = compiled(kind, count, accumulate=accumulate)
+  state, metrics = step(place(fresh()), batch)
+  np.testing.assert_allclose(metrics['loss'], fake_loss(0.7, batch), rtol=1e-5)
+  slope = (fake_loss(0.7 + 1e-4, batch) - fake_loss(0.7 - 1e-4, batch)) / 2e-4
+  np.testing.assert_allclose(0.7 - state.params['w'], slope, rtol=1e-3)
+  # Figures keep to their rows: those of one device, but for a pixel or two on the boundary.
+  alone = train_step(fresh(), jax.tree.map(jnp.asarray, batch))[1]
+  for name in ('class_id', 'valid'):
+    np.testing.assert_array_equal(metrics[name], alone[name])
+  np.testing.assert_allclose(metrics['counts'], alone['counts'], rtol=0, atol=3)
+  np.testing.assert_array_equal(np.sum(metrics['counts'], 1), np.sum(alone['counts'], 1))
+
+
+@pytest.fixture(scope='module')
+def runs():
+  """Losses of three SGD steps, the first gradients and the parameters after, by what ran them."""
+  params, backbone = jax.device_get([made.variables('tiny')[k] for k in ('params', 'backbone')])
+  tx = optax.chain(recorder(), optax.sgd(0.1))
+
+  @functools.cache
+  def run(kind, count, accumulate=1):
+    own = jax.tree.map(jnp.array, params)
+    frozen = jax.tree.map(jnp.array, backbone)
+    state = TrainState(jnp.zeros((), jnp.int32), own, tx.init(own), frozen, MODEL, tx)
+    step, place = compiled(kind, count, accumulate=accumulate)
+    state, losses = place(state), []
+    for seed in range(3):
+      state, metrics = step(state, make_batch(seed=seed))
+      losses.append(float(metrics['loss']))
+    return losses, jax.device_get(state.opt_state[0][0]), jax.device_get(state.params)
+
+  return run
+
+
+def relative(a, b):
+  """Distance of two trees, all their numbers taken as one vector."""
+  a, b = (np.concatenate([np.ravel(x) for x in jax.tree.leaves(t)]) for t in (a, b))
+  return np.linalg.norm(a - b) / np.linalg.norm(b)
+
+
+@pytest.mark.parametrize('how', [('jit', 8), ('pmap', 2), ('jit', 1, 4)], ids=str)
+def test_the_network_over_devices_is_that_of_one(runs, how):
+  losses, gradients, params = runs(*how)
+  expected = runs('jit', 1)
+  np.testing.assert_allclose(losses, expected[0], rtol=1e-5)
+  assert relative(gradients, expected[1]) <= 1e-5
+  assert relative(params, expected[2]) <= 1e-5
+
+
+def test_what_devices_do_not_divide_is_named():
+  mesh = sharding.data_mesh(devices=jax.devices()[:4])
+  sharding.check_batch_size(8, mesh, accumulate=2)
+  with pytest.raises(InputError, match='batch of 6 .* among 4 devices; .* --batch_size=4'):
+    sharding.check_batch_size(6, mesh)
+  with pytest.raises(InputError, match='4 devices and 2 parts each; .* multiple of 8'):
+    sharding.check_batch_size(12, mesh, accumulate=2)
+  with pytest.raises(ValueError, match='3 parts do not divide a batch of 16'):
+    jax.eval_shape(
+      functools.partial(training._in_parts, lambda p, b: None, {}, count=3), make_batch()
+    )
