@@ -88,6 +88,7 @@ def main() -> None:
     image_size=about['image_size'],
     batch_size=common.BATCH_SIZE.value or common.recipe(benchmark.name).batch_size,
     distinct=common.PROTOCOL.value == 'distinct',
+    num_workers=common.NUM_WORKERS.value,
   )
   batches = eval_batches(
     benchmark,

@@ -13,6 +13,7 @@ import numpy as np
 from experiments.evaluation import Evaluation
 from experiments.pictures import draw_grid
 from experiments.runlog import RunLog, progress_bar
+from experiments.saving import Saver
 from hsnet_jax.errors import InputError
 from hsnet_jax.metrics import Confusion
 
@@ -33,6 +34,7 @@ class Limits:
       last, perhaps unfinished epoch comes on top.
     steps_per_epoch: after how many steps an epoch ends.
     val_every: validate after every so many epochs, and at the end.
+    save_every: also save after every so many steps; None for after validation alone.
   """
 
   epochs: int
@@ -40,6 +42,7 @@ class Limits:
   minutes: float | None
   steps_per_epoch: int
   val_every: int = 1
+  save_every: int | None = None
 
   @property
   def last_step(self) -> int:
@@ -54,13 +57,18 @@ class Hooks:
 
   Attributes:
     step: the compiled training step, `(state, batch) -> (state, metrics)`.
-    validate: `state -> Evaluation` on the validation episodes.
-    save: `(name, state, step, figures) -> path`, writes a checkpoint named 'best' or 'last'.
+    validate: `state -> Evaluation` on the validation episodes; raises `Stopped` where the run is
+      to stop meanwhile.
+    saver: what writes checkpoints, an `experiments.saving.Saver`.
+    learning_rate: by step.
+    stopping: whether the run is to stop, asked after each step.
   """
 
   step: TrainStep
   validate: Callable[[Any], Evaluation]
-  save: Callable[[str, Any, int, dict[str, float]], Any]
+  saver: Saver
+  learning_rate: Callable[[int], Any]
+  stopping: Callable[[], bool] = lambda: False
 
 
 @dataclasses.dataclass
@@ -71,15 +79,23 @@ class Progress:
     step: steps done.
     miou: validation mIoU by the step it was measured at.
     best_step: the step of the best of them.
-    saved: (path, step) of the newest checkpoint, None before the first.
+    figures: of the last validation.
+    epoch: what the steps of an epoch that is not done add up to, as its checkpoint records it.
     seconds_per_step: median over the steps, waiting for data included.
+    data_wait: share of the time that steps waited for data.
   """
 
   step: int = 0
   miou: dict[int, float] = dataclasses.field(default_factory=dict)
   best_step: int | None = None
-  saved: tuple[Any, int] | None = None
+  figures: dict[str, float] | None = None
+  epoch: Mapping[str, Any] | None = None
   seconds_per_step: float = float('nan')
+  data_wait: float = 0.0
+
+
+class Stopped(Exception):
+  """The run was asked to stop, and what it has done is saved."""
 
 
 class NonFiniteLoss(InputError):
@@ -112,71 +128,116 @@ def fit(
 
   Raises:
     NonFiniteLoss: at the step after; no checkpoint is written any more.
+    Stopped: the hooks said so; the checkpoint 'last' is of the step that was under way.
   """
   progress = progress or Progress()
   deadline = math.inf if limits.minutes is None else time.monotonic() + 60 * limits.minutes
-  while progress.step < limits.last_step and time.monotonic() < deadline:
-    epoch = progress.step // limits.steps_per_epoch + 1
-    stop = min(epoch * limits.steps_per_epoch, limits.last_step)
-    figures = _EpochFigures(epoch, num_classes, progress, log)
-    state = _epoch(state, batches, hooks, figures, stop, deadline)
-    figures = figures.result()
-    log.scalars(progress.step, {f'train/{name}': value for name, value in figures.items()})
+  # An epoch may have had all its steps, and been stopped while it was validated.
+  while (progress.step < limits.last_step or progress.epoch) and time.monotonic() < deadline:
+    figures = _EpochFigures(progress, num_classes, hooks, log, limits)
+    state = _epoch(state, batches, figures, deadline)
     done = progress.step >= limits.last_step or time.monotonic() >= deadline
-    if epoch % limits.val_every == 0 or done:
-      _validate(state, hooks, progress, log, epoch, figures)
+    if figures.epoch % limits.val_every == 0 or done:
+      _validate(state, figures)
+    else:
+      figures.write()
+    progress.epoch = None
+  hooks.saver.wait()
   return state, progress
 
 
-def _epoch(state, batches, hooks, figures, stop, deadline):
-  """Steps up to `stop` or the deadline, at least one; returns the state."""
-  progress, marks, waiting = figures.progress, [], None
+def _epoch(state, batches, figures, deadline):
+  """Steps up to the end of the epoch or the deadline, at least one; returns the state."""
+  progress, hooks, limits = figures.progress, figures.hooks, figures.limits
+  stop = min(figures.epoch * limits.steps_per_epoch, limits.last_step)
+  marks, waiting, waited = [time.monotonic()], None, 0.0
   with progress_bar(stop - progress.step, unit='step', desc=f'epoch {figures.epoch}') as bar:
     while progress.step < stop and (waiting is None or time.monotonic() < deadline):
-      state, metrics = hooks.step(state, next(batches))
+      asked = time.monotonic()
+      batch = next(batches)
+      waited += time.monotonic() - asked
+      state, metrics = hooks.step(state, batch)
       progress.step += 1
       # The figures of the step before are read while the device works on this one.
       if waiting is not None:
         figures.add(*waiting, bar)
       waiting = progress.step, metrics
       marks.append(time.monotonic())
-    figures.add(*waiting, bar)
-  _check_finite(state, progress)
-  if len(marks) > 2:
+      if hooks.stopping() or (limits.save_every and progress.step % limits.save_every == 0):
+        figures.add(*waiting, bar)
+        waiting = None
+        _save_unfinished(state, figures)
+    if waiting is not None:
+      figures.add(*waiting, bar)
+  _check_finite(state, figures)
+  if len(marks) > 3:
     # The first interval of a run holds the compilation.
-    progress.seconds_per_step = float(np.median(np.diff(marks)))
+    progress.seconds_per_step = float(np.median(np.diff(marks[1:])))
+    progress.data_wait = waited / (marks[-1] - marks[0])
   return state
 
 
-class _EpochFigures:
-  """What the steps of one epoch add up to."""
+def _save_unfinished(state, figures) -> None:
+  """Saves within an epoch; raises Stopped where that is why."""
+  progress, saver = figures.progress, figures.hooks.saver
+  _check_finite(state, figures)
+  saver.save(('last',), state, step=progress.step, figures=progress.figures, epoch=figures.record())
+  if figures.hooks.stopping():
+    saver.wait()
+    raise Stopped(f'stopped at step {progress.step}, which is saved')
 
-  def __init__(self, epoch: int, num_classes: int, progress: Progress, log: RunLog):
-    self.epoch, self.progress = epoch, progress
-    self._log, self._losses, self._confusion = log, [], Confusion.empty(num_classes)
+
+class _EpochFigures:
+  """What the steps of one epoch add up to, and what they are part of."""
+
+  def __init__(
+    self, progress: Progress, num_classes: int, hooks: Hooks, log: RunLog, limits: Limits
+  ):
+    self.progress, self.hooks, self.log, self.limits = progress, hooks, log, limits
+    self.epoch = progress.step // limits.steps_per_epoch + 1
+    self._losses, self._confusion = [], Confusion.empty(num_classes)
+    if progress.epoch:
+      self.epoch, self._losses = progress.epoch['number'], list(progress.epoch['losses'])
+      pooled = (np.array(progress.epoch[name], np.int64) for name in ('counts', 'episodes'))
+      self._confusion = Confusion(*pooled)
+
+  def record(self) -> dict[str, Any]:
+    """All of it, for a checkpoint: an epoch that is gone on with ends with the same figures."""
+    counts, episodes = self._confusion.counts.tolist(), self._confusion.episodes.tolist()
+    return {
+      'number': self.epoch,
+      'losses': list(self._losses),
+      'counts': counts,
+      'episodes': episodes,
+    }
 
   def add(self, step: int, metrics: Mapping[str, Any], bar) -> None:
     """Reads a step's figures from the device, which it waits for."""
     metrics = jax.device_get(metrics)
     loss = float(metrics['loss'])
     if not math.isfinite(loss):
-      raise _non_finite(f'the loss is {loss} at step {step}', self.progress)
+      raise _non_finite(f'the loss is {loss} at step {step}', self.hooks.saver)
     self._losses.append(loss)
     counted = metrics['counts'], metrics['class_id'], metrics['valid']
     self._confusion = self._confusion.update(*counted)
     if step % LOSS_EVERY == 0:
-      self._log.scalars(step, {'train/running_loss': np.mean(self._losses[-LOSS_EVERY:])})
+      self.log.scalars(step, {'train/running_loss': np.mean(self._losses[-LOSS_EVERY:])})
     mean, miou = np.mean(self._losses), self._confusion.result()['miou']
     bar.set_postfix(loss=f'{mean:.4f}', mIoU=f'{miou:.2f}', refresh=False)
     bar.update()
 
   def result(self) -> dict[str, float]:
     """The epoch's figures."""
-    return {
-      'loss': float(np.mean(self._losses)),
-      'miou': self._confusion.result()['miou'],
-      'seconds_per_step': self.progress.seconds_per_step,
-    }
+    return {'loss': float(np.mean(self._losses)), 'miou': self._confusion.result()['miou']}
+
+  def write(self) -> None:
+    """Writes the epoch's figures to the log."""
+    progress = self.progress
+    figures = {f'train/{name}': value for name, value in self.result().items()}
+    figures['train/learning_rate'] = float(self.hooks.learning_rate(progress.step - 1))
+    figures['time/seconds_per_step'] = progress.seconds_per_step
+    figures['time/data_wait'] = progress.data_wait
+    self.log.scalars(progress.step, figures)
 
 
 @jax.jit
@@ -184,24 +245,33 @@ def _all_finite(tree):
   return jnp.all(jnp.stack([jnp.all(jnp.isfinite(leaf)) for leaf in jax.tree.leaves(tree)]))
 
 
-def _check_finite(state, progress) -> None:
+def _check_finite(state, figures) -> None:
   """The last step's loss was computed before its update: the update itself is checked here."""
   if not _all_finite(state.params):
-    raise _non_finite(f'parameters are not finite after step {progress.step}', progress)
+    step = figures.progress.step
+    raise _non_finite(f'parameters are not finite after step {step}', figures.hooks.saver)
 
 
-def _non_finite(what: str, progress: Progress) -> NonFiniteLoss:
+def _non_finite(what: str, saver: Saver) -> NonFiniteLoss:
+  saver.wait()
   good = 'no checkpoint was written before it'
-  if progress.saved is not None:
-    good = f'the last good checkpoint is {progress.saved[0]} of step {progress.saved[1]}'
+  if saver.saved is not None:
+    good = f'the last good checkpoint is {saver.saved[0]} of step {saver.saved[1]}'
   return NonFiniteLoss(f'{what}; {good}; try a lower --learning_rate')
 
 
-def _validate(state, hooks, progress, log, epoch, figures) -> None:
-  evaluation = hooks.validate(state)
+def _validate(state, figures) -> None:
+  """Validates, and only then writes the epoch's figures: a run stopped here does all of it anew."""
+  progress, hooks, log = figures.progress, figures.hooks, figures.log
+  try:
+    evaluation = hooks.validate(state)
+  except Stopped:
+    _save_unfinished(state, figures)
+    raise
+  figures.write()
   result = evaluation.figures
   progress.miou[progress.step] = result['miou']
-  kept = {name: result[name] for name in ('miou', 'fb_iou', 'auc')}
+  progress.figures = kept = {name: result[name] for name in ('miou', 'fb_iou', 'auc')}
   log.scalars(progress.step, {f'val/{name}': value for name, value in kept.items()})
   if evaluation.panels:
     title = f'step {progress.step}: validation mIoU {result["miou"]:.1f}'
@@ -210,11 +280,12 @@ def _validate(state, hooks, progress, log, epoch, figures) -> None:
   if better:
     progress.best_step = progress.step
   # The best first: a run stopped in between goes on from an earlier last, and has its best.
-  for name in ('best', 'last') if better else ('last',):
-    progress.saved = hooks.save(name, state, progress.step, kept), progress.step
+  names = ('best', 'last') if better else ('last',)
+  hooks.saver.save(names, state, step=progress.step, figures=kept)
+  trained = figures.result()
   print(
-    f'epoch {epoch}  step {progress.step}  loss {figures["loss"]:.4f}'
-    f'  train mIoU {figures["miou"]:.2f}  val mIoU {result["miou"]:.2f}'
+    f'epoch {figures.epoch}  step {progress.step}  loss {trained["loss"]:.4f}'
+    f'  train mIoU {trained["miou"]:.2f}  val mIoU {result["miou"]:.2f}'
     f'  val FB-IoU {result["fb_iou"]:.2f}'
     f'  {progress.seconds_per_step:.2f} s/step, validation {evaluation.seconds:.0f} s'
     f'{"  best" if better else ""}',

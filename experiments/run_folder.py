@@ -19,16 +19,18 @@ _WRITTEN = (
 )
 
 
-def check_run_folder(path: str | os.PathLike, *, resume: bool, overwrite: bool) -> pathlib.Path:
+def check_run_folder(
+  path: str | os.PathLike, *, resume: bool | None, overwrite: bool
+) -> tuple[pathlib.Path, bool]:
   """Makes sure that a run may go to a folder; changes nothing.
 
   Args:
     path: the folder, which need not be there; `~` is the home folder.
-    resume: whether the run in it goes on.
+    resume: whether the run in it goes on; None: where there is one that can.
     overwrite: whether the run in it is replaced.
 
   Returns:
-    The folder.
+    The folder, and whether the run in it goes on.
 
   Raises:
     InputError: it holds a run that would be lost, or is to be replaced and holds no run.
@@ -36,14 +38,17 @@ def check_run_folder(path: str | os.PathLike, *, resume: bool, overwrite: bool) 
   folder = pathlib.Path(path).expanduser()
   if resume and overwrite:
     raise InputError('--resume and --overwrite exclude each other; give one')
-  if _paths(folder, _SAVED) and not (resume or overwrite):
+  if resume is None and not overwrite:
+    # What ended before its first 'last' has nothing to go on from, and begins again.
+    resume = bool(_paths(folder, ('checkpoints/last', 'checkpoints/.last.new')))
+  elif _paths(folder, _SAVED) and not (resume or overwrite):
     raise InputError(
       f'{folder}: holds a run already; --resume goes on with it, --overwrite replaces it,'
       ' --run_dir names another folder'
     )
   if overwrite and folder.is_dir() and any(folder.iterdir()) and not _holds_run(folder):
     raise InputError(f'{folder}: not a run; --overwrite replaces runs alone')
-  return folder
+  return folder, bool(resume)
 
 
 def clear_run(folder: pathlib.Path) -> None:

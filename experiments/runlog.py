@@ -7,38 +7,49 @@ import os
 import pathlib
 import sys
 import time
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 
 import numpy as np
 from tensorboardX import summary
 from tensorboardX.event_file_writer import EventsWriter
-from tensorboardX.proto.event_pb2 import Event
+from tensorboardX.proto.event_pb2 import Event, SessionLog
 from tqdm import tqdm
 
-from experiments.files import naming
+from experiments.files import naming, write_text
 from experiments.pictures import save_image
 
 
 class RunLog:
   """Writes the figures of a run as they come.
 
-  `metrics.jsonl` has one JSON object per line, with `step`, `seconds` since the start and the
+  `metrics.jsonl` has one JSON object per line, with `step`, `time/seconds` since the start and the
   figures; `tensorboard/` has the same as curves; `pictures/` what was drawn. All is written at
   once: tensorboardX's own writer is a thread, which a full disk ends unheard, and whose queue then
   blocks the run.
   """
 
-  def __init__(self, run_dir: str | os.PathLike):
-    """Opens the log; a log already there is continued."""
+  def __init__(self, run_dir: str | os.PathLike, *, last_step: int | None = None):
+    """Opens the log; a log already there is continued.
+
+    Args:
+      run_dir: the run's folder.
+      last_step: the step that the run goes on from: what was written of later ones, before it was
+        stopped, is taken out.
+    """
     self._folder = pathlib.Path(run_dir)
     self._curves_folder = self._folder / 'tensorboard'
     self._curves_folder.mkdir(parents=True, exist_ok=True)
     path = self._folder / 'metrics.jsonl'
+    if last_step is not None and path.is_file():
+      write_text(path, ''.join(_lines_up_to(path, last_step)))
     before = path.read_bytes() if path.is_file() else b''
     self._lines = open(path, 'a', encoding='utf-8')
     if before and not before.endswith(b'\n'):
       self._lines.write('\n')  # What a crash cut short stays a line of its own.
     self._curves = EventsWriter(str(self._curves_folder / 'events'))
+    if last_step is not None:
+      started = SessionLog(status=SessionLog.START)  # TensorBoard drops what was from this step on.
+      self._curves.write_event(Event(step=last_step + 1, session_log=started))
     self._start = time.monotonic()
 
   def scalars(self, step: int, figures: Mapping[str, float]) -> None:
@@ -51,7 +62,7 @@ class RunLog:
     finite = {k: float(v) if math.isfinite(v) else None for k, v in figures.items()}
     seconds = round(time.monotonic() - self._start, 2)
     with naming(self._folder / 'metrics.jsonl'):
-      self._lines.write(json.dumps({'step': step, 'seconds': seconds, **finite}) + '\n')
+      self._lines.write(json.dumps({'step': step, 'time/seconds': seconds, **finite}) + '\n')
       self._lines.flush()
     self._add(step, *(summary.scalar(name, float(value)) for name, value in figures.items()))
 
@@ -82,6 +93,15 @@ class RunLog:
       for point in points:
         self._curves.write_event(Event(step=int(step), wall_time=time.time(), summary=point))
       self._curves.flush()
+
+
+def _lines_up_to(path: pathlib.Path, last_step: int) -> Iterator[str]:
+  for line in path.read_text(encoding='utf-8').splitlines(keepends=True):
+    try:
+      if json.loads(line)['step'] <= last_step:
+        yield line
+    except ValueError:  # Cut short by a crash.
+      continue
 
 
 def progress_bar(total: int, *, unit: str, desc: str | None = None) -> tqdm:

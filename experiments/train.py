@@ -15,42 +15,37 @@ Examples, from the checkout's folder:
       --max_steps=1300 --data_dir=VOC2012 --splits_dir=splits
 
 A run's folder (--run_dir) holds checkpoints/best (by validation mIoU) and checkpoints/last,
-metrics.jsonl, tensorboard/ and pictures/. As in the published work, validation runs on the
-episodes of the fold's unseen classes, so the best checkpoint is chosen with the test in sight;
---validation=heldout is the honest way.
+metrics.jsonl, tensorboard/ and pictures/. The same command goes on with a run that was stopped, and
+ends as if it had not been; SIGTERM saves the step that is under way and exits with 143.
+
+As in the published work, validation runs on the episodes of the fold's unseen classes, so the best
+checkpoint is chosen with the test in sight; --validation=heldout is the honest way.
 """
 
 import contextlib
 import pathlib
+import signal
 import sys
+import threading
+from collections.abc import Callable, Iterator
 
 if not __package__:  # Run by its path: the checkout's folder is where the packages are.
   sys.path[0] = str(pathlib.Path(__file__).resolve().parents[1])
 
 import jax
-import jax.numpy as jnp
 import numpy as np
-import optax
 from absl import flags
 
-from data_pipelines import Benchmark, HeldOut, eval_batches, train_batches
-from data_pipelines.augment import AUGMENTATIONS, augmented
+from data_pipelines import Benchmark, HeldOut, eval_batches, to_devices, train_batches
+from data_pipelines.augment import AUGMENTATIONS
 from experiments import app, common
-from experiments.evaluation import evaluate
 from experiments.files import writable_folder
-from experiments.fitting import Hooks, Limits, Progress, fit
-from experiments.models import (
-  check_image_size,
-  check_variables,
-  count_parameters,
-  describe_devices,
-)
-from experiments.run_folder import check_run_folder, clear_run, read_validations
-from experiments.runlog import RunLog, progress_bar
-from hsnet_jax import checkpoints, training
-from hsnet_jax.averaging import average_params
-from hsnet_jax.errors import InputError
-from hsnet_jax.model import HSNet
+from experiments.fitting import Limits, Progress, Stopped, fit
+from experiments.models import check_image_size, count_parameters, describe_devices
+from experiments.run_folder import check_run_folder, clear_run
+from experiments.runlog import RunLog
+from experiments.training_run import PARALLEL, make_hooks, new_state, resumed_state
+from hsnet_jax.sharding import batch_sharding, check_batch_size, data_mesh, replicated
 
 flags.adopt_module_key_flags(common)
 _LEARNING_RATE = flags.DEFINE_float('learning_rate', 1e-3, 'Of Adam.', lower_bound=0.0)
@@ -60,6 +55,29 @@ _SCHEDULE = flags.DEFINE_enum(
   ['constant', 'cosine'],
   'Of the learning rate; cosine falls to 0 at the last step. Default: constant, as published'
   ' (shapes: cosine).',
+)
+_WARMUP_STEPS = flags.DEFINE_integer(
+  'warmup_steps', 0, 'Over so many steps the learning rate rises from 0.', lower_bound=0
+)
+_WEIGHT_DECAY = flags.DEFINE_float(
+  'weight_decay', 0.0, 'Decoupled (AdamW); 0: none, as published.', lower_bound=0.0
+)
+_CLIP = flags.DEFINE_float(
+  'clip', 0.0, 'Norm that gradients are scaled down to; 0: no limit, as published.', lower_bound=0.0
+)
+_ACCUMULATE = flags.DEFINE_integer(
+  'accumulate',
+  1,
+  'Take each batch in so many parts, whose gradients are added: the same step in less memory.'
+  ' --batch_size stays that of the whole batch.',
+  lower_bound=1,
+)
+_PARALLEL = flags.DEFINE_enum(
+  'parallel',
+  'jit',
+  list(PARALLEL),
+  'How the rows of a batch are divided over the devices: by the compiler (jit) or one program a'
+  ' device (pmap). The figures are the same to rounding.',
 )
 _EMA = flags.DEFINE_float(
   'ema',
@@ -77,7 +95,7 @@ _AUGMENT = flags.DEFINE_enum(
   ' shift and rotation; photometric: colours; all: both. none, as published.',
 )
 _EPOCHS = flags.DEFINE_integer(
-  'epochs', None, 'Passes over the training list. Default: 2000 (shapes: 6).', lower_bound=1
+  'epochs', None, 'Passes over the training list. Default: 2000 (shapes: 9).', lower_bound=1
 )
 _MAX_STEPS = flags.DEFINE_integer('max_steps', None, 'Stop after this many steps.', lower_bound=1)
 _MAX_MINUTES = flags.DEFINE_float(
@@ -86,7 +104,8 @@ _MAX_MINUTES = flags.DEFINE_float(
 _VAL_EPISODES = flags.DEFINE_integer(
   'val_episodes',
   None,
-  'Validation episodes. Default: 1000 (shapes: 250, each test picture once).',
+  'Validation episodes. Default: 1000, as published (shapes: 250; shapes, fss and folder: each test'
+  ' picture once).',
   lower_bound=1,
 )
 _VALIDATION = flags.DEFINE_enum(
@@ -104,17 +123,22 @@ _SEED = flags.DEFINE_integer('seed', 0, 'Of initial values and training episodes
 _RUN_DIR = flags.DEFINE_string(
   'run_dir', None, "The run's folder. Default: runs/BENCHMARK-foldF-Kshot-BACKBONE."
 )
-_RESUME = flags.DEFINE_bool('resume', False, 'Go on from checkpoints/last of --run_dir.')
+_SAVE_EVERY = flags.DEFINE_integer(
+  'save_every', None, 'Save also every so many steps. Default: when validated.', lower_bound=1
+)
+_RESUME = flags.DEFINE_bool(
+  'resume',
+  None,
+  'Go on from checkpoints/last of --run_dir. Default: where there is one; --noresume refuses.',
+)
 _OVERWRITE = flags.DEFINE_bool('overwrite', False, 'Replace the run that --run_dir holds.')
 
-_PICTURES = 10  # Two of each class where a fold has five.
 
-
-def main() -> None:
-  """Trains as the flags say."""
+def main() -> int:
+  """Trains as the flags say; returns the exit code."""
   benchmark, fold = common.benchmark_from_flags()
   config = _config(benchmark, fold)
-  run_dir = check_run_folder(
+  run_dir, resume = check_run_folder(
     _RUN_DIR.value or 'runs/{benchmark}-fold{fold}-{shots}shot-{backbone}'.format(**config),
     resume=_RESUME.value,
     overwrite=_OVERWRITE.value,
@@ -123,39 +147,74 @@ def main() -> None:
     benchmark = HeldOut(
       benchmark, least=config['shots'] + 1 if config['protocol'] == 'distinct' else 2
     )
+  mesh = data_mesh()
+  check_batch_size(config['batch_size'], mesh, accumulate=config['accumulate'])
   train, val = _batches(benchmark, config)
+  config['val_episodes'] = val.num_episodes
   limits = Limits(
     epochs=_EPOCHS.value or common.recipe(benchmark.name).epochs,
     steps=_MAX_STEPS.value,
     minutes=_MAX_MINUTES.value,
     steps_per_epoch=train.steps_per_epoch,
     val_every=_VAL_EVERY.value,
+    save_every=_SAVE_EVERY.value,
   )
   # Of a cosine schedule the length is part of the recipe: a run goes on with the same alone.
   config['schedule_steps'] = limits.last_step if config['schedule'] == 'cosine' else None
-  state = _state(benchmark, config)
+  state, progress = new_state(config, common.backbone_from_flags(benchmark.name)[1]), Progress()
   check_image_size(state.model, state.variables, config['image_size'])
-  state, progress = _resumed(state, run_dir, config)
-  if progress.step >= limits.last_step:
+  if resume:
+    state, progress = resumed_state(state, run_dir, config)
+  if progress.step >= limits.last_step and not progress.epoch:
     print(f'nothing to do: the run is at step {progress.step} already')
     _conclude(progress, run_dir)
-    return
+    return 0
   writable_folder(run_dir, flag='--run_dir')
-  if not _RESUME.value:
+  if not resume:
     clear_run(run_dir)
   _announce(state, config, train, val, limits, run_dir)
-  batches = train.from_step(progress.step)
-  with contextlib.closing(batches), contextlib.closing(RunLog(run_dir)) as log:
-    _, progress = fit(
-      state,
-      batches,
-      _hooks(benchmark, config, val, run_dir),
-      limits=limits,
-      log=log,
-      num_classes=benchmark.num_classes,
-      progress=progress,
-    )
+  if resume:
+    print(f'going on from step {progress.step}', flush=True)
+  log = RunLog(run_dir, last_step=progress.step if resume else None)
+  with contextlib.closing(log):
+    run = {'limits': limits, 'log': log, 'progress': progress}
+    stopped = _train(state, train, val, benchmark, config, run_dir, mesh, **run)
+  if stopped:
+    print(f'{stopped}; the same command goes on from there', file=sys.stderr)
+    return 128 + signal.SIGTERM
   _conclude(progress, run_dir)
+  return 0
+
+
+def _train(state, train, val, benchmark, config, run_dir, mesh, **run) -> Stopped | None:
+  """Trains until done; returns why if it was stopped before."""
+  if _PARALLEL.value == 'jit':
+    state = jax.device_put(state, replicated(mesh))
+  with stopped_by_sigterm() as stopping:
+    batches = to_devices(train.from_step(run['progress'].step), sharding=batch_sharding(mesh))
+    options = {'mesh': mesh, 'parallel': _PARALLEL.value, 'stopping': stopping}
+    hooks = make_hooks(benchmark, config, val, run_dir, **options)
+    with contextlib.closing(batches):
+      try:
+        fit(state, batches, hooks, num_classes=benchmark.num_classes, **run)
+      except Stopped as stopped:
+        return stopped
+  return None
+
+
+@contextlib.contextmanager
+def stopped_by_sigterm() -> Iterator[Callable[[], bool]]:
+  """Gives what says whether SIGTERM has come, which then does not end the process by itself.
+
+  A scheduler sends it before it takes the machine away; a step, or a batch of validation, and the
+  writing of one checkpoint later the process exits with 143.
+  """
+  came = threading.Event()
+  before = signal.signal(signal.SIGTERM, lambda *_: came.set())
+  try:
+    yield came.is_set
+  finally:
+    signal.signal(signal.SIGTERM, before)
 
 
 def _config(benchmark: Benchmark, fold: int) -> dict:
@@ -171,6 +230,10 @@ def _config(benchmark: Benchmark, fold: int) -> dict:
     'batch_size': common.BATCH_SIZE.value or recipe.batch_size,
     'learning_rate': _LEARNING_RATE.value,
     'schedule': _SCHEDULE.value or recipe.schedule,
+    'warmup_steps': _WARMUP_STEPS.value,
+    'weight_decay': _WEIGHT_DECAY.value,
+    'clip': _CLIP.value,
+    'accumulate': _ACCUMULATE.value,
     'ema': _EMA.value,
     'augment': _AUGMENT.value,
     'protocol': common.PROTOCOL.value,
@@ -188,92 +251,12 @@ def _batches(benchmark: Benchmark, config: dict):
     'image_size': config['image_size'],
     'batch_size': config['batch_size'],
     'distinct': config['protocol'] == 'distinct',
+    'num_workers': common.NUM_WORKERS.value,
   }
   train = train_batches(benchmark, seed=config['seed'], **options)
+  # Validation is short and comes often: workers would take longer to start than they save.
+  options['num_workers'] = 0
   return train, eval_batches(benchmark, count=config['val_episodes'], **options)
-
-
-def _state(benchmark: Benchmark, config: dict) -> training.TrainState:
-  """A state at step 0 with the backbone's weights."""
-  name, weights = common.backbone_from_flags(benchmark.name)
-  rate = config['learning_rate']
-  if config['schedule'] == 'cosine':
-    rate = optax.cosine_decay_schedule(rate, config['schedule_steps'])
-  model = HSNet(name, mask_support=config['mask_support'])
-  tx = optax.adam(rate)
-  if config['ema']:
-    tx = optax.chain(tx, average_params(decay=config['ema']))
-  # Copies: the step reuses the state's memory, where no two arrays may share theirs.
-  weights = jax.tree.map(jnp.array, weights)
-  key = jax.random.key(config['seed'])
-  return training.create_train_state(key, model=model, backbone=weights, tx=tx)
-
-
-def _resumed(state: training.TrainState, run_dir: pathlib.Path, config: dict):
-  """The state and progress of the run's last checkpoint where --resume asks for it."""
-  if not _RESUME.value:
-    return state, Progress()
-  path = run_dir / 'checkpoints' / 'last'
-  stored = checkpoints.load_checkpoint(path, backbone=config['backbone'], opt_state=state.opt_state)
-  check_variables(stored.variables, backbone=config['backbone'], path=path)
-  other = [key for key in config if stored.config.get(key, config[key]) != config[key]]
-  if other == ['schedule_steps']:
-    raise InputError(
-      f'{path}: its cosine schedule ends at step {stored.config["schedule_steps"]}, not'
-      f' {config["schedule_steps"]}; --resume needs the same --epochs and --max_steps'
-    )
-  if other:
-    was = ', '.join(f'--{key}={stored.config[key]}' for key in other if key != 'schedule_steps')
-    raise InputError(f'{path}: trained with {was}; --resume needs the same flags')
-  state = state.replace(
-    step=state.step + stored.step,
-    params=stored.variables['params'],
-    backbone=stored.variables['backbone'],
-    opt_state=stored.opt_state,
-  )
-  miou = read_validations(run_dir, last_step=stored.step)
-  miou[stored.step] = stored.config['figures']['miou']
-  progress = Progress(stored.step, miou, saved=(path, stored.step))
-  with contextlib.suppress(InputError):  # Without a best one, the next to be validated is.
-    best = checkpoints.read_config(run_dir / 'checkpoints' / 'best')
-    progress.best_step = best['step']
-    miou[best['step']] = best['figures']['miou']
-  progress.miou = dict(sorted(miou.items()))
-  return state, progress
-
-
-def _hooks(benchmark: Benchmark, config: dict, val, run_dir: pathlib.Path) -> Hooks:
-  """Step, validation and saving for `fit`."""
-  eval_step = jax.jit(training.eval_step, static_argnames='model')
-  classes = benchmark.test_classes(config['fold'])
-
-  def validate(state: training.TrainState):
-    with progress_bar(config['val_episodes'], unit='episode', desc='validation') as bar:
-      return evaluate(
-        lambda batch: eval_step(state.eval_variables, batch, model=state.model),
-        val,
-        benchmark,
-        classes=classes,
-        pictured=_PICTURES,
-        on_batch=lambda count, figures: bar.update(count),
-      )
-
-  def save(name: str, state: training.TrainState, step: int, figures: dict) -> pathlib.Path:
-    path = run_dir / 'checkpoints' / name
-    checkpoints.save_checkpoint(
-      path,
-      # The best is to be used, the last to be gone on from.
-      state.variables if name == 'last' else state.eval_variables,
-      config={**config, 'figures': figures},
-      opt_state=state.opt_state if name == 'last' else None,
-      step=step,
-    )
-    return path
-
-  # The initial values are drawn from the key itself.
-  key = jax.random.fold_in(jax.random.key(config['seed']), 1)
-  step = augmented(key, training.train_step, options=AUGMENTATIONS[config['augment']])
-  return Hooks(jax.jit(step, donate_argnums=0), validate, save)
 
 
 def _announce(state, config: dict, train, val, limits: Limits, run_dir: pathlib.Path) -> None:

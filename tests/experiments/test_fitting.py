@@ -18,15 +18,21 @@ class Run:
   def __init__(self, tmp_path, losses=None, mious=None, **limits):
     self.losses = losses or [1.0] * 1000
     self.mious = iter(mious or itertools.count())
-    self.saved = []
+    self.saves, self.saved = [], None
     self.folder = tmp_path / 'run'
     self.limits = Limits(
       **{'epochs': 3, 'steps': None, 'minutes': None, 'steps_per_epoch': 4} | limits
     )
-    self.hooks = Hooks(self.step, self.validate, self.save)
+    self.hooks = Hooks(self.step, self.validate, self, lambda step: 0.5 + step, self.stopping)
+    self.stop_at, self.stop_validation_at = None, None
+    self.records, self.now = {}, 0
+
+  def stopping(self):
+    return self.now == self.stop_at
 
   def step(self, state, batch):
     assert batch == state.step
+    self.now = state.step + 1
     params = {'x': np.float32(np.nan if self.losses[state.step] == 'update' else 0.0)}
     loss = 1.0 if self.losses[state.step] == 'update' else self.losses[state.step]
     metrics = {
@@ -38,16 +44,23 @@ class Run:
     return SimpleNamespace(step=state.step + 1, params=params), metrics
 
   def validate(self, state):
+    if state.step == self.stop_validation_at:
+      self.stop_at = state.step
+      raise fitting.Stopped
     figures = {'miou': float(next(self.mious)), 'fb_iou': 1.0, 'auc': float('nan')}
     return SimpleNamespace(figures=figures, panels=[], seconds=0.0)
 
-  def save(self, name, state, step, figures):
+  def save(self, names, state, *, step, figures, epoch=None):
     assert state.step == step
-    self.saved.append((name, step))
-    return f'checkpoints/{name}'
+    self.saves += [(name, step) for name in names]
+    self.saved = f'checkpoints/{names[-1]}', step  # As a Saver has it.
+    self.records[step] = json.loads(json.dumps(epoch))
 
-  def fit(self, step=0):
-    log = RunLog(self.folder)
+  def wait(self):
+    pass
+
+  def fit(self, step=0, epoch=None):
+    log = RunLog(self.folder, last_step=step or None)
     start = SimpleNamespace(step=step, params={'x': np.float32(0)})
     try:
       return fit(
@@ -57,7 +70,7 @@ class Run:
         limits=self.limits,
         log=log,
         num_classes=2,
-        progress=Progress(step=step),
+        progress=Progress(step=step, epoch=epoch),
       )[1]
     finally:
       log.close()
@@ -70,7 +83,7 @@ class Run:
 def test_keeps_the_best_and_the_last(tmp_path):
   run = Run(tmp_path, mious=[5.0, 9.0, 7.0])
   progress = run.fit()
-  assert run.saved == [('best', 4), ('last', 4), ('best', 8), ('last', 8), ('last', 12)]
+  assert run.saves == [('best', 4), ('last', 4), ('best', 8), ('last', 8), ('last', 12)]
   assert progress.best_step == 8 and progress.miou == {4: 5.0, 8: 9.0, 12: 7.0}
 
 
@@ -80,6 +93,7 @@ def test_figures_are_written_as_json_and_curves(tmp_path):
   train, val = run.lines
   assert train['step'] == val['step'] == 4
   assert train['train/loss'] == 1.0 and train['train/miou'] == pytest.approx(75.0)
+  assert train['train/learning_rate'] == 3.5 and 0 <= train['time/data_wait'] <= 1
   assert val['val/miou'] == 0.0 and val['val/auc'] is None
   assert list((run.folder / 'tensorboard').iterdir())
 
@@ -88,14 +102,14 @@ def test_figures_are_written_as_json_and_curves(tmp_path):
 def test_stops_at_the_first_limit_and_validates_there(tmp_path, limits, steps):
   run = Run(tmp_path, **limits)
   progress = run.fit()
-  assert progress.step == steps and run.saved[-2:] == [('best', steps), ('last', steps)]
+  assert progress.step == steps and run.saves[-2:] == [('best', steps), ('last', steps)]
 
 
 def test_time_that_is_up_ends_the_epoch(tmp_path):
   run = Run(tmp_path, minutes=0.002, epochs=10**6)
   progress = run.fit()
   assert 0 < progress.step < 10**5
-  assert ('last', progress.step) in run.saved
+  assert ('last', progress.step) in run.saves
 
 
 def test_time_that_is_up_before_an_epoch_s_first_step_leaves_one_step(tmp_path, monkeypatch):
@@ -103,7 +117,7 @@ def test_time_that_is_up_before_an_epoch_s_first_step_leaves_one_step(tmp_path, 
   clock = itertools.chain([0.0, 0.0], itertools.repeat(3600.0))
   monkeypatch.setattr(fitting, 'time', SimpleNamespace(monotonic=lambda: next(clock)))
   run = Run(tmp_path, minutes=1)
-  assert run.fit().step == 1 and run.saved == [('best', 1), ('last', 1)]
+  assert run.fit().step == 1 and run.saves == [('best', 1), ('last', 1)]
 
 
 def test_the_running_loss_is_written_every_so_many_steps(tmp_path):
@@ -116,13 +130,47 @@ def test_the_running_loss_is_written_every_so_many_steps(tmp_path):
 def test_validates_every_so_many_epochs_and_at_the_end(tmp_path):
   run = Run(tmp_path, val_every=2)
   run.fit()
-  assert [step for name, step in run.saved if name == 'last'] == [8, 12]
+  assert [step for name, step in run.saves if name == 'last'] == [8, 12]
 
 
 def test_a_run_goes_on_where_it_stopped(tmp_path):
   run = Run(tmp_path)
   assert run.fit(step=6).step == 12
-  assert [step for name, step in run.saved if name == 'last'] == [8, 12]
+  assert [step for name, step in run.saves if name == 'last'] == [8, 12]
+
+
+def without_times(lines):
+  return [{k: v for k, v in line.items() if not k.startswith('time/')} for line in lines]
+
+
+LOSSES = [1 / (3 + step) for step in range(100)]
+
+
+@pytest.mark.parametrize(
+  'where, at',
+  [*(('stop_at', n) for n in (1, 3, 4, 6, 8)), *(('stop_validation_at', n) for n in (4, 8))],
+)
+def test_a_stopped_run_goes_on_as_if_it_had_not_been(tmp_path, at, where):
+  whole = Run(tmp_path / 'whole', losses=LOSSES)
+  whole.fit()
+  run = Run(tmp_path, losses=LOSSES)
+  setattr(run, where, at)
+  with pytest.raises(fitting.Stopped, match=f'step {at}, which is saved'):
+    run.fit()
+  assert run.saves[-1] == ('last', at)
+  run.stop_at = run.stop_validation_at = None
+  run.fit(step=at, epoch=run.records[at])
+  assert without_times(run.lines) == without_times(whole.lines)
+
+
+def test_saves_every_so_many_steps_and_goes_on_from_there(tmp_path):
+  run = Run(tmp_path, losses=LOSSES, save_every=3)
+  run.fit()
+  assert [s for name, s in run.saves if name == 'last'] == [3, 4, 6, 8, 9, 12, 12]
+  lines = without_times(run.lines)
+  run.mious = itertools.count(1)
+  run.fit(step=6, epoch=run.records[6])  # As after a crash: what was written later is taken out.
+  assert without_times(run.lines) == lines
 
 
 @pytest.mark.parametrize('bad', [float('nan'), float('inf')])
@@ -130,11 +178,10 @@ def test_a_loss_that_is_no_number_stops_the_run(tmp_path, bad):
   run = Run(tmp_path, losses=[1.0] * 5 + [bad] + [1.0] * 100)
   with pytest.raises(NonFiniteLoss, match='step 6.*last good checkpoint is .*last of step 4'):
     run.fit()
-  assert {step for _, step in run.saved} == {4}
 
 
 def test_an_update_that_is_no_number_is_never_saved(tmp_path):
   run = Run(tmp_path, losses=[1.0, 1.0, 1.0, 'update'])
   with pytest.raises(NonFiniteLoss, match='step 4.*no checkpoint'):
     run.fit()
-  assert not run.saved
+  assert not run.saves

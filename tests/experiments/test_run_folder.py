@@ -13,7 +13,9 @@ def write(folder, *names):
 
 
 def check(folder, *, resume=False, overwrite=False):
-  return check_run_folder(folder, resume=resume, overwrite=overwrite)
+  found, goes_on = check_run_folder(folder, resume=resume, overwrite=overwrite)
+  assert goes_on == bool(resume)
+  return found
 
 
 def files(folder):
@@ -38,6 +40,14 @@ def test_a_run_is_replaced_or_gone_on_with_when_asked_for(tmp_path):
   with pytest.raises(InputError, match='exclude each other'):
     check(tmp_path, resume=True, overwrite=True)
   assert check(tmp_path, resume=True) == check(tmp_path, overwrite=True) == tmp_path
+
+
+def test_a_run_goes_on_by_default_from_its_last_checkpoint(tmp_path):
+  write(tmp_path, *WRITTEN, 'checkpoints/best/config')
+  assert check_run_folder(tmp_path, resume=None, overwrite=False) == (tmp_path, False)
+  write(tmp_path, 'checkpoints/.last.new/config')
+  assert check_run_folder(tmp_path, resume=None, overwrite=False) == (tmp_path, True)
+  assert check_run_folder(tmp_path, resume=None, overwrite=True) == (tmp_path, False)
 
 
 def test_home_is_meant_by_a_tilde(tmp_path, monkeypatch):

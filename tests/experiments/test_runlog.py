@@ -17,6 +17,16 @@ def test_a_line_that_was_cut_short_stays_alone(tmp_path):
   assert lines[:2] == ['{"step": 1}', '{"st'] and json.loads(lines[2])['val/miou'] == 3.0
 
 
+def test_what_came_after_the_step_gone_on_from_is_taken_out(tmp_path):
+  lines = ['{"step": 4, "a": 1}', '{"step": 8}', '{"step": 4, "b": 2}', '{"step": 9', '{"step": 4']
+  (tmp_path / 'metrics.jsonl').write_text('\n'.join(lines))
+  log = RunLog(tmp_path, last_step=4)
+  log.scalars(5, {'c': 3})
+  log.close()
+  steps = [json.loads(x) for x in (tmp_path / 'metrics.jsonl').read_text().splitlines()]
+  assert [x['step'] for x in steps] == [4, 4, 5] and steps[1]['b'] == 2
+
+
 def test_curves_and_pictures_are_on_disk_at_once(tmp_path):
   log = RunLog(tmp_path)
   (events,) = (tmp_path / 'tensorboard').iterdir()

@@ -1,6 +1,8 @@
 """experiments/train.py from end to end."""
 
 import json
+import subprocess
+import sys
 
 import jax
 import numpy as np
@@ -37,25 +39,56 @@ def test_a_run_leaves_checkpoints_curves_and_pictures(trained):
 def test_a_run_is_not_replaced_unasked(script, failure, small, trained):
   folder, _ = trained
   before = (folder / 'metrics.jsonl').read_bytes()
-  done = script('train', *small, '--max_steps=3', f'--run_dir={folder}')
+  done = script('train', *small, '--max_steps=3', f'--run_dir={folder}', '--noresume')
   assert '--resume' in failure(done) and str(folder) in failure(done)
   assert (folder / 'metrics.jsonl').read_bytes() == before
 
 
-def test_a_resumed_run_ends_where_an_unbroken_one_does(served, failure, small, trained, tmp_path):
-  args = [*small, f'--run_dir={tmp_path / "run"}']
-  assert served('train', *args, '--max_steps=2').returncode == 0
-  assert '--seed=0' in failure(served('train', *args, '--max_steps=3', '--resume', '--seed=1'))
-  assert '--augment=none' in failure(served('train', *args, '--resume', '--augment=flip'))
-  done = served('train', *args, '--max_steps=3', '--resume')
+def without_times(folder):
+  """The lines of a run's log, but for what the clock says."""
+  lines = [json.loads(line) for line in (folder / 'metrics.jsonl').read_text().splitlines()]
+  return [{k: v for k, v in line.items() if not k.startswith('time/')} for line in lines]
+
+
+def test_a_run_that_is_stopped_ends_as_an_unbroken_one_does(
+  root, environment, served, failure, small, trained, tmp_path
+):
+  args = [*small, f'--run_dir={tmp_path / "run"}', '--max_steps=3']
+  command = [sys.executable, str(root / 'experiments' / 'train.py'), *args]
+  pipes = {'stdout': subprocess.PIPE, 'stderr': subprocess.PIPE, 'text': True}
+  with subprocess.Popen(command, env=environment, **pipes) as process:
+    said = ''
+    while 'epoch 1' not in said:  # A line of the progress bar has no end yet.
+      said += process.stderr.read(1)
+      assert process.poll() is None
+    process.terminate()  # While the step is compiled: it is taken, saved, and no other.
+    said = process.stderr.read()
+    assert process.wait() == 143 and 'stopped at step 1, which is saved' in said
+  assert '--seed=0, not 1' in failure(served('train', *args, '--seed=1'))
+  assert '--augment=none, not flip' in failure(served('train', *args, '--augment=flip'))
+  done = served('train', *args)
   assert done.returncode == 0, done.stderr
-  assert 'last 2 validations' in done.stdout
-  unbroken = load_checkpoint(trained[0] / 'checkpoints' / 'last').variables
-  resumed = load_checkpoint(tmp_path / 'run' / 'checkpoints' / 'last').variables
-  difference = jax.tree.map(lambda a, b: np.abs(a - b).max(), unbroken, resumed)
-  assert max(jax.tree.leaves(difference)) < 1e-5
-  done = served('train', *args, '--max_steps=3', '--resume')
-  assert 'nothing to do' in done.stdout and 'last 2 validations' in done.stdout
+  assert 'going on from step 1' in done.stdout and 'last 1 validations' in done.stdout
+  assert without_times(tmp_path / 'run') == without_times(trained[0])
+  for name in ('best', 'last'):
+    unbroken, resumed = (
+      load_checkpoint(folder / 'checkpoints' / name).variables
+      for folder in (trained[0], tmp_path / 'run')
+    )
+    jax.tree.map(np.testing.assert_array_equal, unbroken, resumed)
+  done = served('train', *args, '--resume')
+  assert 'nothing to do' in done.stdout and 'last 1 validations' in done.stdout
+
+
+@pytest.mark.parametrize('flags', [('--parallel=pmap',), ('--accumulate=2', '--num_workers=1')])
+def test_other_ways_to_the_same_step(served, small, trained, tmp_path, flags):
+  done = served('train', *small, '--max_steps=3', f'--run_dir={tmp_path}', *flags)
+  assert done.returncode == 0, done.stderr
+  losses = [
+    next(line['train/loss'] for line in without_times(folder) if 'train/loss' in line)
+    for folder in (tmp_path, trained[0])
+  ]
+  assert losses[0] == pytest.approx(losses[1], rel=1e-3)
 
 
 @pytest.mark.parametrize(
