@@ -8,6 +8,7 @@ import jax
 from absl import flags
 
 from data_pipelines import BENCHMARKS, Benchmark, make_benchmark
+from experiments.models import PRECISIONS
 from hsnet_jax.backbones import get_backbone
 from hsnet_jax.errors import InputError
 from hsnet_jax.weights import load_backbone
@@ -91,6 +92,13 @@ NUM_WORKERS = flags.DEFINE_integer(
   0,
   'Processes that read images ahead; 0: two threads. One a core where decoding holds a GPU up.',
   lower_bound=0,
+)
+PRECISION = flags.DEFINE_enum(
+  'precision',
+  None,
+  list(PRECISIONS),
+  'What the backbone, the correlation and the 4D convolutions compute in; all else is float32.'
+  " Default: the checkpoint's, else float32.",
 )
 PROTOCOL = flags.DEFINE_enum(
   'protocol',

@@ -30,12 +30,11 @@ from data_pipelines import eval_batches, train_batches
 from experiments import app, common, steps
 from experiments.evaluation import evaluate
 from experiments.files import writable_folder
-from experiments.models import Model, check_image_size, describe_devices, load_model
+from experiments.models import Model, check_image_size, describe_devices, load_model, network
 from experiments.pictures import draw_grid, save_image
 from experiments.reports import text_table, write_results
 from experiments.runlog import progress_bar
 from hsnet_jax.errors import InputError
-from hsnet_jax.model import HSNet
 
 flags.adopt_module_key_flags(common)
 _CHECKPOINT = flags.DEFINE_string('checkpoint', None, "A checkpoint's folder, or its run's.")
@@ -97,7 +96,7 @@ def main() -> None:
     original_size=about['original_size'],
     **batch,
   )
-  about['episodes'] = batches.num_episodes
+  about |= {'episodes': batches.num_episodes, 'drawn_masks': list(benchmark.drawn_masks)}
   above = [n for n in _ALSO_FIRST.value if n >= about['episodes']]
   if above:
     raise InputError(f'--also_first={above[0]}: there are {about["episodes"]} episodes in all')
@@ -144,9 +143,11 @@ def _model() -> Model:
   if _CHECKPOINT.value or _MODEL.value == 'hsnet':
     if common.RANDOM_BACKBONE.value or common.BACKBONE_WEIGHTS.value:
       raise InputError('a checkpoint brings its backbone: leave out the flags of its weights')
-    return load_model(_CHECKPOINT.value, backbone=common.BACKBONE.value)
+    options = {'backbone': common.BACKBONE.value, 'precision': common.PRECISION.value}
+    return load_model(_CHECKPOINT.value, **options)
   name, weights = common.backbone_from_flags(common.BENCHMARK.value or 'shapes')
-  return Model(HSNet(name), {'backbone': weights})
+  module = network({'backbone': name}, precision=common.PRECISION.value)
+  return Model(module, {'backbone': weights})
 
 
 def _about(model: Model, benchmark, fold: int) -> dict:
@@ -164,6 +165,7 @@ def _about(model: Model, benchmark, fold: int) -> dict:
     'protocol': common.PROTOCOL.value,
     'image_size': common.image_size(benchmark.name, model.config),
     'original_size': _ORIGINAL_SIZE.value,
+    'precision': common.PRECISION.value or model.config.get('precision', 'float32'),
   }
   if _chosen_in_sight_of_the_test(model, about):
     about['note'] = 'the checkpoint was chosen on these very test episodes'

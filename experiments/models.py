@@ -16,6 +16,9 @@ from hsnet_jax.errors import InputError
 from hsnet_jax.model import HSNet
 from hsnet_jax.weights import to_torch
 
+# What networks compute in, by the names that flags and checkpoints have; None: as images are.
+PRECISIONS = {'float32': None, 'bfloat16': jnp.bfloat16}
+
 
 @dataclasses.dataclass(frozen=True)
 class Model:
@@ -46,12 +49,26 @@ def find_checkpoint(path: str | os.PathLike) -> pathlib.Path:
   return best if best.is_dir() else path
 
 
-def load_model(path: str | os.PathLike | None, *, backbone: str | None = None) -> Model:
+def network(config: Mapping[str, Any], *, precision: str | None = None) -> HSNet:
+  """The network that a checkpoint or a run describes.
+
+  Args:
+    config: its 'backbone'; 'mask_support' and 'precision' where they are not the published ones.
+    precision: of `PRECISIONS`, in place of its own.
+  """
+  dtype = PRECISIONS[precision or config.get('precision', 'float32')]
+  return HSNet(config['backbone'], mask_support=config.get('mask_support', True), dtype=dtype)
+
+
+def load_model(
+  path: str | os.PathLike | None, *, backbone: str | None = None, precision: str | None = None
+) -> Model:
   """Loads a model from a checkpoint.
 
   Args:
     path: a checkpoint's folder, or a run's.
     backbone: the backbone it must have; None takes any.
+    precision: as for `network`.
 
   Returns:
     The model.
@@ -66,8 +83,7 @@ def load_model(path: str | os.PathLike | None, *, backbone: str | None = None) -
   checkpoint = checkpoints.load_checkpoint(path, backbone=backbone)
   config = checkpoint.config
   check_variables(checkpoint.variables, backbone=config['backbone'], path=path)
-  module = HSNet(config['backbone'], mask_support=config.get('mask_support', True))
-  return Model(module, checkpoint.variables, config, path)
+  return Model(network(config, precision=precision), checkpoint.variables, config, path)
 
 
 def check_variables(variables: Mapping[str, Any], *, backbone: str, path: pathlib.Path) -> None:

@@ -236,6 +236,7 @@ def _config(benchmark: Benchmark, fold: int) -> dict:
     'accumulate': _ACCUMULATE.value,
     'ema': _EMA.value,
     'augment': _AUGMENT.value,
+    'precision': common.PRECISION.value or 'float32',
     'protocol': common.PROTOCOL.value,
     'seed': _SEED.value,
     'validation': _VALIDATION.value,

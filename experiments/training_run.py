@@ -15,13 +15,12 @@ from data_pipelines import Batches, Benchmark
 from data_pipelines.augment import AUGMENTATIONS, augmented
 from experiments.evaluation import evaluate
 from experiments.fitting import Hooks, Progress, Stopped
-from experiments.models import check_variables
+from experiments.models import check_variables, network
 from experiments.run_folder import read_validations
 from experiments.runlog import progress_bar
 from experiments.saving import Saver
 from hsnet_jax import checkpoints, training
 from hsnet_jax.errors import InputError
-from hsnet_jax.model import HSNet
 from hsnet_jax.optimizers import make_optimizer, make_schedule
 from hsnet_jax.sharding import batch_sharding, jit_step, pmap_step, replicated
 
@@ -41,7 +40,7 @@ def new_state(config: Mapping[str, Any], weights: Mapping[str, Any]) -> training
   """
   return training.create_train_state(
     jax.random.key(config['seed']),
-    model=HSNet(config['backbone'], mask_support=config['mask_support']),
+    model=network(config),
     backbone=jax.tree.map(jnp.array, weights),
     tx=make_optimizer(
       schedule_of(config),

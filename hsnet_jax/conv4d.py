@@ -48,7 +48,7 @@ def _support_side_dense(x, kernel, stride, precision):
   h2, w2 = rows.shape[1], columns.shape[1]
   matrix = jnp.einsum('yik,klco->yilco', rows, kernel, precision='highest')
   matrix = jnp.einsum('xjl,yilco->yxcijo', columns, matrix, precision='highest')
-  matrix = matrix.reshape(hs * ws * c, h2 * w2 * o)
+  matrix = matrix.reshape(hs * ws * c, h2 * w2 * o).astype(kernel.dtype)
   y = jnp.matmul(x.reshape(b * hq * wq, hs * ws * c), matrix, precision=precision)
   return y.reshape(b, hq, wq, h2, w2, o)
 

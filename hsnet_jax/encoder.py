@@ -73,7 +73,10 @@ def upsample_query(
 
 
 class CenterPivotConv4d(nn.Module):
-  """`center_pivot_conv4d` with its parameters; both sides keep the bias the published layer has."""
+  """`center_pivot_conv4d` with its parameters; both sides keep the bias the published layer has.
+
+  Parameters are float32, the products of the type of the input.
+  """
 
   features: int
   kernel_size: int
@@ -92,9 +95,9 @@ class CenterPivotConv4d(nn.Module):
     support_bias = self.param('support_bias', init, (self.features,))
     return center_pivot_conv4d(
       x,
-      query_kernel,
-      support_kernel,
-      query_bias + support_bias,
+      query_kernel.astype(x.dtype),
+      support_kernel.astype(x.dtype),
+      (query_bias + support_bias).astype(x.dtype),
       stride=self.stride,
       precision=self.precision,
     )

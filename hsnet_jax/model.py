@@ -6,6 +6,7 @@ import flax.linen as nn
 import jax.numpy as jnp
 import numpy as np
 from jax.lax import PrecisionLike
+from jax.typing import DTypeLike
 from jaxtyping import Array, Float, Shaped
 
 from hsnet_jax.backbones import get_backbone
@@ -30,11 +31,14 @@ class HSNet(nn.Module):
     mask_support: whether support features are masked (Eq. 1); without it, the paper's dagger
       variant.
     precision: of all products and convolutions, the backbone's among them.
+    dtype: what the backbone, the correlation and the 4D convolutions compute in, such as bfloat16;
+      None for what the images have. Parameters, norms, the decoder and the logits are float32.
   """
 
   backbone: str = 'resnet50'
   mask_support: bool = dataclasses.field(default=True, kw_only=True)
   precision: PrecisionLike = dataclasses.field(default='highest', kw_only=True)
+  dtype: DTypeLike | None = dataclasses.field(default=None, kw_only=True)
 
   def setup(self):
     """Builds the two learnable parts."""
@@ -90,7 +94,8 @@ class HSNet(nn.Module):
     if self.is_initializing():
       for name, weights in spec.init(self.make_rng('params')).items():
         self.put_variable('backbone', name, weights)
-    features = spec.apply(self.variables['backbone'], images, precision=self.precision)
+    weights, images = self.variables['backbone'], images.astype(self.dtype or images.dtype)
+    features = spec.apply(weights, images, precision=self.precision)
     if any(0 in f.shape[1:3] for f in features):
       height, width = images.shape[1:3]
       raise InputError(
@@ -136,7 +141,7 @@ class HSNet(nn.Module):
       raise InputError(
         f'{self.backbone} cannot take support images of about {height} x {width} pixels: {error}'
       ) from None
-    logits = self.decoder(context)
+    logits = self.decoder(context.astype(jnp.promote_types(context.dtype, jnp.float32)))
     if output_size is None:
       return logits
     return resize_bilinear(logits, output_size, precision=self.precision)

@@ -51,8 +51,9 @@ def conv_batch_norm(
     The normalised maps, `ceil(H / stride)` by `ceil(W / stride)`.
   """
   scale, shift = fold_batch_norm(norm, epsilon=epsilon)
-  kernel = conv['kernel'] * scale[None, None, None]
-  return conv2d(x, kernel, stride=stride, precision=precision) + _bias(shift)
+  # Folded in the weights' own type, and only then in that of `x`.
+  kernel = (conv['kernel'] * scale[None, None, None]).astype(x.dtype)
+  return conv2d(x, kernel, stride=stride, precision=precision) + _bias(shift).astype(x.dtype)
 
 
 def conv_bias(
@@ -68,7 +69,8 @@ def conv_bias(
   Returns:
     The convolved maps, of the same size.
   """
-  return conv2d(x, conv['kernel'], precision=precision) + _bias(conv['bias'])
+  kernel, bias = (conv[name].astype(x.dtype) for name in ('kernel', 'bias'))
+  return conv2d(x, kernel, precision=precision) + _bias(bias)
 
 
 def _bias(b: Float[Array, ' C']) -> Float[Array, '1 1 1 C']:

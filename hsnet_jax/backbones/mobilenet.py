@@ -63,10 +63,10 @@ def apply(
 
   def norm(name):
     scale, shift = fold_batch_norm(weights[name], epsilon=_EPSILON)
-    return scale, shift[None, None, None]
+    return scale, shift[None, None, None].astype(images.dtype)
 
   scale, shift = norm('conv1_bn')
-  kernel = weights['conv1']['kernel'] * scale[None, None, None]
+  kernel = (weights['conv1']['kernel'] * scale[None, None, None]).astype(images.dtype)
   pads = tuple(_same_padding(n, 2) for n in images.shape[1:3])
   x = lax.conv_general_dilated(
     images, kernel, (2, 2), pads, dimension_numbers=DIMENSIONS, precision=precision
@@ -76,12 +76,12 @@ def apply(
   for block in range(1, len(_WIDTHS) + 1):
     stride = 2 if block in _STRIDE_2 else 1
     scale, shift = norm(f'conv_dw_{block}_bn')
-    kernel = weights[f'conv_dw_{block}']['kernel'] * scale[None, None, :, None]
+    kernel = (weights[f'conv_dw_{block}']['kernel'] * scale[None, None, :, None]).astype(x.dtype)
     pads = tuple(_same_padding(n, stride) for n in x.shape[1:3])
     y = depthwise_conv2d(x, kernel, stride=stride, padding=pads, precision=precision)
     x = jax.nn.relu6(y + shift)
     scale, shift = norm(f'conv_pw_{block}_bn')
-    kernel = weights[f'conv_pw_{block}']['kernel'] * scale[None, None, None]
+    kernel = (weights[f'conv_pw_{block}']['kernel'] * scale[None, None, None]).astype(x.dtype)
     before_relu = conv2d(x, kernel, precision=precision) + shift
     if block >= _FIRST_FEATURE:
       features.append(before_relu)
