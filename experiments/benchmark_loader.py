@@ -13,6 +13,7 @@ import numpy as np
 import psutil
 
 from data_pipelines import Benchmark, Split
+from data_pipelines.images import Encoded, encode_png
 from data_pipelines.loader import Batches, eval_batches, train_batches
 from data_pipelines.transforms import image_hw
 from experiments.plain_loader import Job, PlainLoader
@@ -130,9 +131,12 @@ def table(found: list[Contender], rates: list[list[float]], batch_size: int) -> 
 
 
 class MadeImages(Benchmark):
-  """Many images of a few pixels each, all alike: what it costs to list them is all there is."""
+  """Many images of a few pixels each, all alike: what it costs to list them is all there is.
 
-  name = 'made'
+  They pass for COCO's, whose names they have, so that a set can be prepared from them.
+  """
+
+  name = 'coco'
   num_classes = 80
   num_folds = 4
   class_names = tuple(f'class {i}' for i in range(80))
@@ -150,6 +154,22 @@ class MadeImages(Benchmark):
     """See `Benchmark.load`."""
     return np.zeros((8, 8, 3), np.uint8), np.zeros((8, 8), np.uint8)
 
+  def encoded(self, image_name: str) -> tuple[Encoded, Encoded]:
+    """See `Benchmark.encoded`."""
+    image, label = self.load(image_name)
+    return encode_png(image, name=image_name), encode_png(label, name=image_name)
+
+
+def write_made_set(benchmark: MadeImages, folder: str) -> None:
+  """Prepares a set of made images, which `Prepared` then opens."""
+  from data_pipelines.builders import builder_class
+  from data_pipelines.checks import all_lists
+  from data_pipelines.prepared import list_digest, list_key
+
+  digests = {list_key(*key): list_digest(split) for key, split in all_lists(benchmark).items()}
+  record = {'benchmark': benchmark.name, 'skipped': {}, 'lists': digests}
+  builder_class(benchmark.name)(benchmark, data_dir=folder, record=record).write()
+
 
 @dataclasses.dataclass(frozen=True)
 class Memory:
@@ -166,12 +186,25 @@ class Memory:
   after: int
 
 
-def epoch_memory(*, images: int, num_workers: int, batch_size: int = 100) -> Memory:
-  """Reads an epoch of made images and looks at the memory it takes."""
+def epoch_memory(
+  benchmark: Benchmark, *, fold: int, image_size: int, batch_size: int, num_workers: int
+) -> Memory:
+  """Reads an epoch of a training list and looks at the memory it takes.
+
+  Args:
+    benchmark: what to read.
+    fold: the fold that the list is of.
+    image_size: side of the images.
+    batch_size: episodes a batch.
+    num_workers: processes that read ahead.
+
+  Returns:
+    What it takes.
+  """
   batches = train_batches(
-    MadeImages(images),
-    fold=0,
-    image_size=8,
+    benchmark,
+    fold=fold,
+    image_size=image_size,
     batch_size=batch_size,
     epochs=1,
     num_workers=num_workers,

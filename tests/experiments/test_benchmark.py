@@ -96,11 +96,14 @@ def test_the_script_measures_the_folder_and_the_prepared_set(served, failure, pa
   done = served('prepare', '--benchmark=pascal', '--prepare_size=32', *given[:2], cwd=tmp_path)
   assert done.returncode == 0, done.stderr
   flags = ['--what=loader', *given, '--rounds=2', '--episodes=4', '--images=300', '--workers=0']
+  flags += ['--records=600']
   done = served('benchmark', *flags, '--prepared_dir=prepared', cwd=tmp_path)
   assert done.returncode == 0, done.stderr
   lines = done.stdout.splitlines()
   assert lines[0].startswith('a prepared set of 80 records opened in ')
-  assert 'an epoch of 300 images with 0 workers' in lines[1]
+  assert lines[1].startswith('a made set of 600 records written in ') and 'opened in' in lines[1]
+  assert 'an epoch of 300 made images with 0 workers' in lines[2]
+  assert 'an epoch of the prepared set at 32 x 32 with 0 workers' in lines[3]
   rows = [line.split('|')[1].strip() for line in lines if line.startswith('|')][2:]
   assert rows == ['plain', 'from the folder', 'from the prepared set']
   for change, words in (
