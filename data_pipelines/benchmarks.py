@@ -107,6 +107,20 @@ class Benchmark(abc.ABC):
       The episodes.
     """
     items = self.split(fold, split)
+    return self.draw_episodes(items, fold, split=split, shots=shots, count=count, distinct=distinct)
+
+  def draw_episodes(
+    self,
+    items: Split,
+    fold: int,
+    *,
+    split: str,
+    shots: int,
+    count: int | None,
+    distinct: bool,
+  ) -> tuple[Episode, ...]:
+    """`test_episodes` from a list that is given: this one's, or what a prepared set has of it."""
+    del fold, split
     if count is None:
       count = self.published_count or len(items.items)
     return published_episodes(items, shots=shots, count=count, distinct=distinct)

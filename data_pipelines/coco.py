@@ -104,17 +104,17 @@ class Coco20i(Benchmark):
       f'{self.name} fold {fold} {name}', items, self.class_names, class_first=True
     )
 
-  def test_episodes(
+  def draw_episodes(
     self,
+    items: splits.Split,
     fold: int,
     *,
-    split: str = 'val',
-    shots: int = 1,
-    count: int | None = None,
-    distinct: bool = False,
+    split: str,
+    shots: int,
+    count: int | None,
+    distinct: bool,
   ) -> tuple[Episode, ...]:
-    """See `Benchmark.test_episodes`; the draws are those of `class_first_episodes`."""
-    items = self.split(fold, split)
+    """See `Benchmark.draw_episodes`; the draws are those of `class_first_episodes`."""
     # A training list, which the published protocol draws no test from, has the other classes.
     classes = self.test_classes(fold) if split == 'val' else tuple(items.by_class)
     count = self.published_count if count is None else count

@@ -75,21 +75,22 @@ class Fss1000(Benchmark):
     )
     return Split(f'{self.name} {name}', items, self.class_names)
 
-  def test_episodes(
+  def draw_episodes(
     self,
+    items: Split,
     fold: int,
     *,
-    split: str = 'val',
-    shots: int = 1,
-    count: int | None = None,
-    distinct: bool = False,
+    split: str,
+    shots: int,
+    count: int | None,
+    distinct: bool,
   ) -> tuple[Episode, ...]:
-    """See `Benchmark.test_episodes`; supports are drawn from 1.jpg to 10.jpg in that order.
+    """See `Benchmark.draw_episodes`; supports are drawn from 1.jpg to 10.jpg in that order.
 
     Of a class that lacks some, supports are drawn from the others; an image of another name is a
     query alone. The episodes are not the published ones then, as a warning says.
     """
-    items = self.split(fold, split)
+    del fold, split
     candidates, lacking, added = {}, [], []
     for class_id, names in items.by_class.items():
       numbered = [f'{self.class_names[class_id]}/{n}.jpg' for n in _NUMBERS]
@@ -102,7 +103,7 @@ class Fss1000(Benchmark):
         warnings.warn(
           f'{items.name}: {amiss[0]}{more} {what}; a class has 1.jpg to 10.jpg, so these are not'
           ' the published episodes',
-          stacklevel=2,
+          stacklevel=3,
         )
     return published_episodes(
       items,

@@ -128,19 +128,20 @@ class Prepared(Benchmark):
       self._splits[fold, name] = dataclasses.replace(whole, items=kept)
     return self._splits[fold, name]
 
-  def test_episodes(
+  def draw_episodes(
     self,
+    items: Split,
     fold: int,
     *,
-    split: str = 'val',
-    shots: int = 1,
-    count: int | None = None,
-    distinct: bool = False,
+    split: str,
+    shots: int,
+    count: int | None,
+    distinct: bool,
   ) -> tuple[Episode, ...]:
-    """See `Benchmark.test_episodes`: drawn as the benchmark does it, from the lists of the set."""
-    draw = type(self._benchmark).test_episodes
-    lists = _Lists(self._benchmark, self)
-    return draw(lists, fold, split=split, shots=shots, count=count, distinct=distinct)
+    """See `Benchmark.draw_episodes`: as the benchmark does it."""
+    return self._benchmark.draw_episodes(
+      items, fold, split=split, shots=shots, count=count, distinct=distinct
+    )
 
   def load(self, image_name: str) -> tuple[np.ndarray, np.ndarray]:
     """See `Benchmark.load`; at the size that the set was prepared at."""
@@ -212,16 +213,6 @@ class Prepared(Benchmark):
       f'{self._folder}: prepared from other lists than {split.name} ({what}); give the --splits_dir'
       f' that it was prepared from, or {_anew(self._folder)}'
     )
-
-
-class _Lists:
-  """The benchmark as its own drawing of episodes sees it, with the lists of the prepared set."""
-
-  def __init__(self, benchmark: Benchmark, prepared: Prepared):
-    self._drawn_by, self.split = benchmark, prepared.split
-
-  def __getattr__(self, name: str):
-    return getattr(self._drawn_by, name)
 
 
 def open_prepared(name: str, folder: str | os.PathLike, lists: Benchmark | None) -> Prepared:
