@@ -61,14 +61,14 @@ class Hooks:
       to stop meanwhile.
     saver: what writes checkpoints, an `experiments.saving.Saver`.
     learning_rate: by step.
-    stopping: whether the run is to stop, asked after each step.
+    stopping: `(step) -> whether the run is to stop`, asked once after each step.
   """
 
   step: TrainStep
   validate: Callable[[Any], Evaluation]
   saver: Saver
   learning_rate: Callable[[int], Any]
-  stopping: Callable[[], bool] = lambda: False
+  stopping: Callable[[int | None], bool] = lambda step: False
 
 
 @dataclasses.dataclass
@@ -163,10 +163,12 @@ def _epoch(state, batches, figures, deadline):
         figures.add(*waiting, bar)
       waiting = progress.step, metrics
       marks.append(time.monotonic())
-      if hooks.stopping() or (limits.save_every and progress.step % limits.save_every == 0):
+      stop_here = hooks.stopping(progress.step)
+      due = limits.save_every and progress.step % limits.save_every == 0
+      if stop_here or (due and progress.step < stop):
         figures.add(*waiting, bar)
         waiting = None
-        _save_unfinished(state, figures)
+        _save_unfinished(state, figures, stop=stop_here)
     if waiting is not None:
       figures.add(*waiting, bar)
   _check_finite(state, figures)
@@ -177,12 +179,12 @@ def _epoch(state, batches, figures, deadline):
   return state
 
 
-def _save_unfinished(state, figures) -> None:
+def _save_unfinished(state, figures, *, stop: bool) -> None:
   """Saves within an epoch; raises Stopped where that is why."""
   progress, saver = figures.progress, figures.hooks.saver
   _check_finite(state, figures)
   saver.save(('last',), state, step=progress.step, figures=progress.figures, epoch=figures.record())
-  if figures.hooks.stopping():
+  if stop:
     saver.wait()
     raise Stopped(f'stopped at step {progress.step}, which is saved')
 
@@ -266,8 +268,7 @@ def _validate(state, figures) -> None:
   try:
     evaluation = hooks.validate(state)
   except Stopped:
-    _save_unfinished(state, figures)
-    raise
+    _save_unfinished(state, figures, stop=True)
   figures.write()
   result = evaluation.figures
   progress.miou[progress.step] = result['miou']

@@ -9,6 +9,7 @@ import sys
 import time
 from collections.abc import Iterator, Mapping
 
+import jax
 import numpy as np
 from tensorboardX import summary
 from tensorboardX.event_file_writer import EventsWriter
@@ -28,20 +29,24 @@ class RunLog:
   blocks the run.
   """
 
-  def __init__(self, run_dir: str | os.PathLike, *, last_step: int | None = None):
+  def __init__(
+    self, run_dir: str | os.PathLike, *, last_step: int | None = None, unfinished: bool = False
+  ):
     """Opens the log; a log already there is continued.
 
     Args:
       run_dir: the run's folder.
       last_step: the step that the run goes on from: what was written of later ones, before it was
         stopped, is taken out.
+      unfinished: whether it goes on within an epoch: what an epoch ends with is then written anew,
+        and taken out where it was of that very step.
     """
     self._folder = pathlib.Path(run_dir)
     self._curves_folder = self._folder / 'tensorboard'
     self._curves_folder.mkdir(parents=True, exist_ok=True)
     path = self._folder / 'metrics.jsonl'
     if last_step is not None and path.is_file():
-      write_text(path, ''.join(_lines_up_to(path, last_step)))
+      write_text(path, ''.join(_lines_up_to(path, last_step, unfinished)))
     before = path.read_bytes() if path.is_file() else b''
     self._lines = open(path, 'a', encoding='utf-8')
     if before and not before.endswith(b'\n'):
@@ -95,16 +100,32 @@ class RunLog:
       self._curves.flush()
 
 
-def _lines_up_to(path: pathlib.Path, last_step: int) -> Iterator[str]:
+class SilentLog:
+  """The log of a process that leaves writing to another."""
+
+  def scalars(self, step: int, figures: Mapping[str, float]) -> None:
+    """Writes nothing."""
+
+  def picture(self, name: str, step: int, image) -> None:
+    """Writes nothing."""
+
+  def close(self) -> None:
+    """Closes nothing."""
+
+
+def _lines_up_to(path: pathlib.Path, last_step: int, unfinished: bool) -> Iterator[str]:
   for line in path.read_text(encoding='utf-8').splitlines(keepends=True):
     try:
-      if json.loads(line)['step'] <= last_step:
-        yield line
+      figures = json.loads(line)
     except ValueError:  # Cut short by a crash.
       continue
+    of_epoch = unfinished and not any(name.startswith('train/running') for name in figures)
+    if figures['step'] < last_step or (figures['step'] == last_step and not of_epoch):
+      yield line
 
 
 def progress_bar(total: int, *, unit: str, desc: str | None = None) -> tqdm:
   """A progress bar on stderr; in a log file, where it cannot be redrawn, a line now and then."""
   interval = 0.5 if sys.stderr.isatty() else 20.0
-  return tqdm(total=total, unit=unit, desc=desc, mininterval=interval, leave=False)
+  silent = jax.process_index() > 0
+  return tqdm(total=total, unit=unit, desc=desc, mininterval=interval, leave=False, disable=silent)

@@ -21,15 +21,16 @@ class Saver:
     saved: (path, step) of the newest complete checkpoint, None before the first.
   """
 
-  def __init__(self, folder: pathlib.Path, config: Mapping[str, Any]):
+  def __init__(self, folder: pathlib.Path, config: Mapping[str, Any], *, writes: bool = True):
     """Writes nothing yet.
 
     Args:
       folder: of the checkpoints.
       config: what the run is, which each of them records.
+    writes: whether to write at all; of several processes one does.
     """
     self.saved: tuple[pathlib.Path, int] | None = None
-    self._folder, self._config = folder, dict(config)
+    self._folder, self._config, self._writes = folder, dict(config), writes
     self._thread = ThreadPoolExecutor(1, thread_name_prefix='saving')
     self._writing: Future | None = None
     self._backbone: Any = None  # The host's copy: it never changes.
@@ -56,6 +57,8 @@ class Saver:
       InputError: the checkpoint before could not be written.
     """
     self.wait()
+    if not self._writes:
+      return
     if self._backbone is None:
       self._backbone = _copied(state.backbone)
     variables = {

@@ -26,8 +26,6 @@ import contextlib
 import pathlib
 import signal
 import sys
-import threading
-from collections.abc import Callable, Iterator
 
 if not __package__:  # Run by its path: the checkout's folder is where the packages are.
   sys.path[0] = str(pathlib.Path(__file__).resolve().parents[1])
@@ -38,16 +36,18 @@ from absl import flags
 
 from data_pipelines import Benchmark, HeldOut, eval_batches, to_devices, train_batches
 from data_pipelines.augment import AUGMENTATIONS
-from experiments import app, common
+from experiments import app, common, hosts
 from experiments.files import writable_folder
 from experiments.fitting import Limits, Progress, Stopped, fit
 from experiments.models import check_image_size, count_parameters, describe_devices
 from experiments.run_folder import check_run_folder, clear_run
-from experiments.runlog import RunLog
+from experiments.runlog import RunLog, SilentLog
 from experiments.training_run import PARALLEL, make_hooks, new_state, resumed_state
-from hsnet_jax.sharding import batch_sharding, check_batch_size, data_mesh, replicated
+from hsnet_jax.errors import InputError
+from hsnet_jax.sharding import batch_sharding, check_batch_size, data_mesh, place, replicated
 
 flags.adopt_module_key_flags(common)
+flags.adopt_module_key_flags(hosts)
 _LEARNING_RATE = flags.DEFINE_float('learning_rate', 1e-3, 'Of Adam.', lower_bound=0.0)
 _SCHEDULE = flags.DEFINE_enum(
   'schedule',
@@ -136,6 +136,9 @@ _OVERWRITE = flags.DEFINE_bool('overwrite', False, 'Replace the run that --run_d
 
 def main() -> int:
   """Trains as the flags say; returns the exit code."""
+  hosts.join()
+  if _PARALLEL.value == 'pmap' and jax.process_count() > 1:
+    raise InputError('--parallel=pmap is for the devices of one process; leave it out')
   benchmark, fold = common.benchmark_from_flags()
   config = _config(benchmark, fold)
   run_dir, resume = check_run_folder(
@@ -169,13 +172,20 @@ def main() -> int:
     print(f'nothing to do: the run is at step {progress.step} already')
     _conclude(progress, run_dir)
     return 0
-  writable_folder(run_dir, flag='--run_dir')
-  if not resume:
-    clear_run(run_dir)
+  # Every process has read what is there before one of them writes to it.
+  hosts.wait_for_all('run folder')
+  if hosts.is_writer():
+    writable_folder(run_dir, flag='--run_dir')
+    if not resume:
+      clear_run(run_dir)
   _announce(state, config, train, val, limits, run_dir)
   if resume:
     print(f'going on from step {progress.step}', flush=True)
-  log = RunLog(run_dir, last_step=progress.step if resume else None)
+  last_step = progress.step if resume else None
+  unfinished = bool(progress.epoch)
+  log = SilentLog()
+  if hosts.is_writer():
+    log = RunLog(run_dir, last_step=last_step, unfinished=unfinished)
   with contextlib.closing(log):
     run = {'limits': limits, 'log': log, 'progress': progress}
     stopped = _train(state, train, val, benchmark, config, run_dir, mesh, **run)
@@ -189,8 +199,8 @@ def main() -> int:
 def _train(state, train, val, benchmark, config, run_dir, mesh, **run) -> Stopped | None:
   """Trains until done; returns why if it was stopped before."""
   if _PARALLEL.value == 'jit':
-    state = jax.device_put(state, replicated(mesh))
-  with stopped_by_sigterm() as stopping:
+    state = place(state, replicated(mesh))
+  with hosts.stopped_by_sigterm() as stopping:
     batches = to_devices(train.from_step(run['progress'].step), sharding=batch_sharding(mesh))
     options = {'mesh': mesh, 'parallel': _PARALLEL.value, 'stopping': stopping}
     hooks = make_hooks(benchmark, config, val, run_dir, **options)
@@ -200,21 +210,6 @@ def _train(state, train, val, benchmark, config, run_dir, mesh, **run) -> Stoppe
       except Stopped as stopped:
         return stopped
   return None
-
-
-@contextlib.contextmanager
-def stopped_by_sigterm() -> Iterator[Callable[[], bool]]:
-  """Gives what says whether SIGTERM has come, which then does not end the process by itself.
-
-  A scheduler sends it before it takes the machine away; a step, or a batch of validation, and the
-  writing of one checkpoint later the process exits with 143.
-  """
-  came = threading.Event()
-  before = signal.signal(signal.SIGTERM, lambda *_: came.set())
-  try:
-    yield came.is_set
-  finally:
-    signal.signal(signal.SIGTERM, before)
 
 
 def _config(benchmark: Benchmark, fold: int) -> dict:
@@ -254,7 +249,8 @@ def _batches(benchmark: Benchmark, config: dict):
     'distinct': config['protocol'] == 'distinct',
     'num_workers': common.NUM_WORKERS.value,
   }
-  train = train_batches(benchmark, seed=config['seed'], **options)
+  own = {'process_index': jax.process_index(), 'process_count': jax.process_count()}
+  train = train_batches(benchmark, seed=config['seed'], **own, **options)
   # Validation is short and comes often: workers would take longer to start than they save.
   options['num_workers'] = 0
   return train, eval_batches(benchmark, count=config['val_episodes'], **options)

@@ -13,6 +13,7 @@ from jax.sharding import Mesh
 
 from data_pipelines import Batches, Benchmark
 from data_pipelines.augment import AUGMENTATIONS, augmented
+from experiments import hosts
 from experiments.evaluation import evaluate
 from experiments.fitting import Hooks, Progress, Stopped
 from experiments.models import check_variables, network
@@ -22,7 +23,7 @@ from experiments.saving import Saver
 from hsnet_jax import checkpoints, training
 from hsnet_jax.errors import InputError
 from hsnet_jax.optimizers import make_optimizer, make_schedule
-from hsnet_jax.sharding import batch_sharding, jit_step, pmap_step, replicated
+from hsnet_jax.sharding import batch_sharding, jit_step, place, pmap_step, replicated
 
 PARALLEL = {'jit': jit_step, 'pmap': pmap_step}
 _PICTURES = 10  # Two of each class where a fold has five.
@@ -121,7 +122,7 @@ def make_hooks(
   *,
   mesh: Mesh,
   parallel: str = 'jit',
-  stopping: Callable[[], bool] = lambda: False,
+  stopping: Callable[[int | None], bool] = lambda step: False,
 ) -> Hooks:
   """Step, validation and saving, for `experiments.fitting.fit`.
 
@@ -132,25 +133,26 @@ def make_hooks(
     run_dir: the run's folder.
     mesh: the devices.
     parallel: how rows are divided over them, a key of `PARALLEL`.
-    stopping: whether the run is to stop.
+    stopping: whether the run is to stop; see `experiments.hosts.stopped_by_sigterm`.
 
   Returns:
     The hooks; their step takes what `data_pipelines.to_devices` gives.
   """
-  eval_step = jax.jit(training.eval_step, static_argnames='model')
+  options = {'static_argnames': 'model', 'out_shardings': replicated(mesh)}
+  eval_step = jax.jit(training.eval_step, **options)
   classes = benchmark.test_classes(config['fold'])
 
   def validate(state: training.TrainState):
     variables = jax.device_put(state.eval_variables, replicated(mesh))
 
     def step(batch):
-      return eval_step(variables, jax.device_put(batch, batch_sharding(mesh)), model=state.model)
+      return eval_step(variables, place(batch, batch_sharding(mesh)), model=state.model)
 
     with progress_bar(val.num_episodes, unit='episode', desc='validation') as bar:
 
       def on_batch(count: int, figures: Mapping[str, float]) -> None:
         del figures
-        if stopping():
+        if stopping(None):
           raise Stopped
         bar.update(count)
 
@@ -165,7 +167,7 @@ def make_hooks(
   return Hooks(
     lambda state, placed: compiled(state, placed.device),
     validate,
-    Saver(run_dir / 'checkpoints', config),
+    Saver(run_dir / 'checkpoints', config, writes=hosts.is_writer()),
     schedule_of(config),
     stopping,
   )

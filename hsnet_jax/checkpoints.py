@@ -151,10 +151,20 @@ def read_config(path: str | os.PathLike) -> dict[str, Any]:
 
 
 def _checkpointer() -> ocp.Checkpointer:
-  trees = {name: ocp.PyTreeCheckpointHandler() for name in _TREES}
-  return ocp.Checkpointer(
-    ocp.CompositeCheckpointHandler(**trees, config=ocp.JsonCheckpointHandler())
+  options = ocp.options.MultiprocessingOptions()
+  if jax.process_count() > 1:
+    # Every process reads for itself, and the one that writes waits for no other.
+    me = jax.process_index()
+    options = ocp.options.MultiprocessingOptions(
+      primary_host=me, active_processes={me}, barrier_sync_key_prefix=f'process{me}'
+    )
+  own = {'multiprocessing_options': options}
+  trees = {name: ocp.PyTreeCheckpointHandler(**own) for name in _TREES}
+  config = ocp.JsonCheckpointHandler(**own)
+  handler = ocp.CompositeCheckpointHandler(
+    **trees, config=config, composite_options=ocp.CompositeOptions(**own)
   )
+  return ocp.Checkpointer(handler, **own)
 
 
 def _restore(folder: pathlib.Path, names: tuple[str, ...]) -> dict[str, Any]:

@@ -9,6 +9,7 @@ from collections.abc import Callable, Mapping, Sequence
 from typing import Any, TypeVar
 
 import jax
+import numpy as np
 from jax.sharding import AxisType, Mesh, NamedSharding, PartitionSpec
 
 from hsnet_jax.errors import InputError
@@ -39,6 +40,24 @@ def batch_sharding(mesh: Mesh) -> NamedSharding:
 def replicated(mesh: Mesh) -> NamedSharding:
   """A whole copy on every device."""
   return NamedSharding(mesh, PartitionSpec())
+
+
+def place(tree: State, sharding: NamedSharding) -> State:
+  """Puts arrays that every process has whole where a sharding says.
+
+  Args:
+    tree: arrays of the host, or of a device of this process.
+    sharding: over a mesh that may span several processes; rows are picked from what is given.
+
+  Returns:
+    The tree on the devices, in memory of its own.
+  """
+
+  def put(x):
+    x = np.array(x)  # A copy: on a CPU a device would use the very memory.
+    return jax.make_array_from_callback(x.shape, sharding, lambda index: x[index])
+
+  return jax.tree.map(put, tree)
 
 
 def check_batch_size(batch_size: int, mesh: Mesh, *, accumulate: int = 1) -> None:
@@ -74,14 +93,14 @@ def jit_step(
 
   Returns:
     `(state, batch) -> (state, metrics)`. The state is `replicated` and given away; the batch is
-    divided as `batch_sharding` says.
+    divided as `batch_sharding` says; the metrics, of all rows, are on every device.
   """
 
   return jax.jit(
     step,
     donate_argnums=0,
     in_shardings=(replicated(mesh), batch_sharding(mesh)),
-    out_shardings=(replicated(mesh), None),
+    out_shardings=replicated(mesh),
   )
 
 

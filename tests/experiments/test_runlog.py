@@ -27,6 +27,15 @@ def test_what_came_after_the_step_gone_on_from_is_taken_out(tmp_path):
   assert [x['step'] for x in steps] == [4, 4, 5] and steps[1]['b'] == 2
 
 
+def test_what_an_unfinished_epoch_ends_with_is_written_anew(tmp_path):
+  lines = [{'step': 2, 'val/miou': 1}, {'step': 4, 'train/running_loss': 1}]
+  lines += [{'step': 4, 'train/loss': 1}, {'step': 4, 'val/miou': 1}]
+  (tmp_path / 'metrics.jsonl').write_text(''.join(json.dumps(x) + '\n' for x in lines))
+  RunLog(tmp_path, last_step=4, unfinished=True).close()
+  kept = [json.loads(x) for x in (tmp_path / 'metrics.jsonl').read_text().splitlines()]
+  assert kept == lines[:2]
+
+
 def test_curves_and_pictures_are_on_disk_at_once(tmp_path):
   log = RunLog(tmp_path)
   (events,) = (tmp_path / 'tensorboard').iterdir()

@@ -1,0 +1,251 @@
+"""Kills training at random moments, goes on with it, and compares with a run never killed.
+
+Examples, from the checkout's folder:
+
+  Thirty kills, about a third of an hour on two cores:
+    python -m experiments.chaos --rounds=30 --seed=0
+
+  Other moments, and all files kept:
+    python -m experiments.chaos --rounds=5 --seed=7 --output_dir=chaos
+
+Each round starts `experiments.train` as a user does, on a small folder of made pictures, kills it
+(SIGKILL), makes sure that every checkpoint it left can be read, and gives the same command again.
+Every third round waits for a checkpoint that is being written, the others for a moment drawn from
+the time that a run takes; either may meet with any phase, and the one met with is printed. What is
+compared is a hash of the final parameters, of the best checkpoint and of metrics.jsonl but for its
+`time/*` fields. Exits with 1 unless every round ends as the run that was never killed.
+"""
+
+import contextlib
+import dataclasses
+import hashlib
+import json
+import os
+import pathlib
+import random
+import shutil
+import signal
+import subprocess
+import sys
+import tempfile
+import time
+from collections.abc import Iterator, Mapping
+from typing import Any
+
+if not __package__:  # Run by its path: the checkout's folder is where the packages are.
+  sys.path[0] = str(pathlib.Path(__file__).resolve().parents[1])
+
+import numpy as np
+from absl import flags
+
+from data_pipelines import make_benchmark
+from experiments import app
+from experiments.files import writable_folder
+from experiments.pictures import save_image
+from hsnet_jax.checkpoints import load_checkpoint
+from hsnet_jax.errors import InputError
+from hsnet_jax.torch_names import leaves
+
+_ROUNDS = flags.DEFINE_integer('rounds', 30, 'How often a run is killed.', lower_bound=1)
+_SEED = flags.DEFINE_integer('seed', 0, 'Of the moments.', lower_bound=0)
+_OUTPUT_DIR = flags.DEFINE_string(
+  'output_dir', None, 'Where all runs stay. Default: a temporary folder.'
+)
+_EPOCHS = flags.DEFINE_integer('epochs', 4, 'Of each run.', lower_bound=1)
+
+# Of each of four classes; two classes train, or three: 12 pictures, six steps an epoch.
+_PICTURES = 4
+_SAVING = 3  # Every so many rounds wait for a checkpoint that is being written.
+_TRIES = 5  # A run may have ended before its moment came.
+
+
+@dataclasses.dataclass(frozen=True)
+class Killed:
+  """How a run ended.
+
+  Attributes:
+    phase: 'starting', 'training', 'validating' or 'saving'.
+    code: the return code.
+  """
+
+  phase: str
+  code: int
+
+
+def main() -> int:
+  """Kills and compares as the flags say; returns the exit code."""
+  rng = random.Random(_SEED.value)
+  with _folder() as folder:
+    command = _command(folder)
+    print('$', *command, '--run_dir=RUN', flush=True)
+    start = time.monotonic()
+    _finish(command, folder / 'unbroken')
+    first = time.monotonic() - start
+    start = time.monotonic()
+    _finish(command, folder / 'again')  # Now with compiled programs at hand, as all that come.
+    seconds = time.monotonic() - start
+    expected = fingerprint(folder / 'unbroken')
+    if fingerprint(folder / 'again') != expected:
+      raise InputError('two unbroken runs differ on this machine, so killed ones prove nothing')
+    print(f'never killed: {expected}, {seconds:.1f} s a run (the first {first:.1f} s)', flush=True)
+    equal, phases = 0, []
+    for number in range(1, _ROUNDS.value + 1):
+      run = folder / f'round{number}'
+      killed = _kill_once(command, run, rng, seconds, saving=number % _SAVING == 0)
+      found = _read_all(run)
+      _finish(command, run)
+      got = fingerprint(run)
+      equal, phases = equal + (got == expected), [*phases, killed.phase]
+      print(
+        f'round {number}: killed while {killed.phase}, return code {killed.code},'
+        f' left {found}; gone on with: {got}, {"equal" if got == expected else "DIFFERENT"}',
+        flush=True,
+      )
+      if not _OUTPUT_DIR.value and got == expected:
+        shutil.rmtree(run)
+  counts = ', '.join(f'{phases.count(p)} {p}' for p in dict.fromkeys(phases))
+  print(f'{equal} of {_ROUNDS.value} rounds bit-equal ({counts})')
+  return 0 if equal == _ROUNDS.value else 1
+
+
+@contextlib.contextmanager
+def _folder() -> Iterator[pathlib.Path]:
+  if _OUTPUT_DIR.value:
+    folder = writable_folder(_OUTPUT_DIR.value, flag='--output_dir')
+    if any(folder.iterdir()):
+      raise InputError(f'{folder}: holds files already; name an empty folder with --output_dir')
+    yield folder
+  else:
+    with tempfile.TemporaryDirectory(prefix='chaos') as name:
+      yield pathlib.Path(name)
+
+
+def _command(folder: pathlib.Path) -> list[str]:
+  """The command that trains, but for --run_dir; its pictures are made."""
+  shapes = make_benchmark('shapes')
+  for class_id in range(0, 20, 5):
+    names = [name for name, c in shapes.split(class_id // 5, 'val').items if c == class_id]
+    for number, name in enumerate(names[:_PICTURES]):
+      image, label = shapes.load(name)
+      own = folder / 'pictures' / shapes.class_names[class_id]
+      save_image(own / f'{number}.jpg', image)
+      save_image(own / f'{number}.png', np.where(label == class_id + 1, np.uint8(255), np.uint8(0)))
+  options = {
+    'benchmark': 'folder',
+    'data_dir': folder / 'pictures',
+    'backbone': 'tiny',
+    'image_size': 64,
+    'batch_size': 2,
+    'epochs': _EPOCHS.value,
+    'save_every': 2,
+    'augment': 'all',
+    'ema': 0.9,
+  }
+  return [
+    *(sys.executable, '-m', 'experiments.train'),
+    *(f'--{name}={value}' for name, value in options.items()),
+  ]
+
+
+def _start(command: list[str], run: pathlib.Path) -> subprocess.Popen:
+  root = pathlib.Path(__file__).resolve().parents[1]
+  # Compiled once for all runs: a killed one spends its time on what may go wrong.
+  cache = os.environ.get('JAX_COMPILATION_CACHE_DIR') or str(run.parent / 'compiled')
+  environment = {
+    **os.environ,
+    'JAX_COMPILATION_CACHE_DIR': cache,
+    'JAX_PERSISTENT_CACHE_MIN_COMPILE_TIME_SECS': '0.2',
+  }
+  with open(run.parent / f'{run.name}.log', 'ab') as log:
+    return subprocess.Popen(
+      [*command, f'--run_dir={run}'], cwd=root, env=environment, stdout=log, stderr=log
+    )
+
+
+def _finish(command: list[str], run: pathlib.Path) -> None:
+  code = _start(command, run).wait()
+  if code:
+    tail = (run.parent / f'{run.name}.log').read_text(errors='replace').splitlines()[-1:]
+    raise InputError(f'{run}: experiments.train ended with {code}: {" ".join(tail)}')
+
+
+def _kill_once(
+  command: list[str], run: pathlib.Path, rng: random.Random, seconds: float, *, saving: bool
+) -> Killed:
+  """Starts a run and kills it, anew where it has ended by itself."""
+  for _ in range(_TRIES):
+    shutil.rmtree(run, ignore_errors=True)
+    process = _start(command, run)
+    moment = time.monotonic() + rng.uniform(0.2, 0.95) * seconds
+    writes, seen, before = rng.randint(1, 8), 0, False
+    while process.poll() is None:
+      now = _is_saving(run)
+      seen, before = seen + (now and not before), now
+      if saving and seen >= writes:
+        time.sleep(rng.uniform(0, 0.02))
+        break
+      if not saving and time.monotonic() >= moment:
+        break
+      time.sleep(0.0005)
+    phase = _phase(run)
+    process.send_signal(signal.SIGKILL)
+    code = process.wait()
+    if code == -signal.SIGKILL:
+      return Killed(phase, code)
+  raise InputError(f'{run}: ended {_TRIES} times before it could be killed; give more --epochs')
+
+
+def _is_saving(run: pathlib.Path) -> bool:
+  """Whether a checkpoint is under way: it is written beside its place, under a name with a dot."""
+  try:
+    return any(name.startswith('.') for name in os.listdir(run / 'checkpoints'))
+  except FileNotFoundError:
+    return False
+
+
+def _phase(run: pathlib.Path) -> str:
+  if _is_saving(run):
+    return 'saving'
+  log = run.parent / f'{run.name}.log'
+  text = log.read_text(errors='replace') if log.is_file() else ''
+  if 'epoch 1' not in text:
+    return 'starting'
+  return 'validating' if text.rfind('validation:') > text.rfind('epoch ') else 'training'
+
+
+def _read_all(run: pathlib.Path) -> str:
+  """Reads every checkpoint that a killed run left, and says which there were."""
+  found = []
+  for name in ('best', 'last'):
+    path = run / 'checkpoints' / name
+    if path.exists():
+      found.append(f'{name} of step {load_checkpoint(path).step}')
+  return ' and '.join(found) or 'no checkpoint'
+
+
+def fingerprint(run: pathlib.Path) -> str:
+  """A hash of what a run left: the last and the best variables, and the log but for its times.
+
+  Args:
+    run: the run's folder.
+
+  Returns:
+    16 hexadecimal digits.
+  """
+  digest = hashlib.sha256()
+  for name in ('last', 'best'):
+    checkpoint = load_checkpoint(run / 'checkpoints' / name)
+    digest.update(json.dumps([name, checkpoint.step, checkpoint.config['figures']]).encode())
+    for path, leaf in sorted(leaves(checkpoint.variables), key=lambda item: item[0]):
+      digest.update('/'.join(path).encode() + np.asarray(leaf).tobytes())
+  for line in (run / 'metrics.jsonl').read_text(encoding='utf-8').splitlines():
+    digest.update(json.dumps(_without_times(json.loads(line))).encode())
+  return digest.hexdigest()[:16]
+
+
+def _without_times(line: Mapping[str, Any]) -> dict[str, Any]:
+  return {name: value for name, value in line.items() if not name.startswith('time/')}
+
+
+if __name__ == '__main__':
+  app.run(main)
