@@ -11,7 +11,7 @@ import pytest
 
 import hsnet_jax as hs
 from data_pipelines import eval_batches, make_benchmark
-from experiments import benchmark, benchmark_loader, plain_loader
+from experiments import benchmark_loader, benchmark_step, plain_loader
 from tests import trees
 
 MEAN, STD = (0.485, 0.456, 0.406), (0.229, 0.224, 0.225)
@@ -36,7 +36,7 @@ def test_plain_means_plain_though_the_library_was_traced_before():
     return str(jax.make_jaxpr(lambda x: layer(x))(images))
 
   library = traced()
-  with benchmark.plain_xla():
+  with benchmark_step.plain_xla():
     plain = traced()
   assert '_conv2d_cpu' in library and library == traced()
   assert '_conv2d_cpu' not in plain and 'conv_general_dilated' in plain

@@ -242,10 +242,11 @@ def test_training_as_rounding_has_it(run):
   losses, gradients, _, inputs = train(run, 0)
   published = [side for *_, side in UNDECIDED[run.name]]
   decided = [float(np.sign(value)) for value in inputs] == published
+  loose = run.name == 'vgg16' and not decided
   expected = run.data['grad_norms']
-  np.testing.assert_allclose(norms(run, gradients), expected, rtol=5e-3 if decided else 1e-2)
+  np.testing.assert_allclose(norms(run, gradients), expected, rtol=6e-3 if loose else 5e-3)
   errors = np.abs(np.array(losses) / run.data['losses'] - 1)
   tolerances = np.array(LOSS_TOLERANCES)
-  if not decided:
+  if loose:
     tolerances[1] = 1e-3
   assert (errors <= tolerances).all(), errors
