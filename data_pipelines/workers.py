@@ -3,6 +3,7 @@
 import atexit
 import contextlib
 import dataclasses
+import gc
 import multiprocessing
 import os
 import signal
@@ -150,6 +151,8 @@ class BatchIterator(grain.DatasetIterator):
     # Grain frees the memory of batches that nobody took in a thread, which the end of the program
     # could overtake; Python would then warn of it.
     del source
+    if self._batches.num_workers:
+      gc.collect()  # The last batch is held by a cycle within Grain's iterators.
     freeing = getattr(grain.multiprocessing.SharedMemoryArray, '_del_thread_pool', None)
     if freeing is not None:
       with contextlib.suppress(ValueError):  # It was ended already, with the program.

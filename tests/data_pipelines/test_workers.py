@@ -1,10 +1,12 @@
 """Worker processes. Each takes seconds to start, so few are."""
 
+import gc
 import multiprocessing
 import os
 import signal
 import subprocess
 import sys
+from multiprocessing import shared_memory
 
 import numpy as np
 import pytest
@@ -36,6 +38,8 @@ def test_workers_and_their_number_change_nothing(voc):
     assert state == {'next_batch': len(taken)}
     iterator.close()
     assert not multiprocessing.active_children()
+  # Nor is a batch in shared memory left to the end of the program, which would warn of it.
+  assert not [x for x in gc.get_objects() if isinstance(x, shared_memory.SharedMemory)]
   for batch, other in zip(taken, expected, strict=True):
     assert_same(batch, other)
 

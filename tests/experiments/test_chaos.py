@@ -1,0 +1,7 @@
+"""A real run, really killed; thirty of them are `python -m experiments.chaos --rounds=30`."""
+
+
+def test_a_killed_run_ends_as_one_that_never_was(script):
+  done = script('chaos', '--rounds=1', '--epochs=2')
+  assert done.returncode == 0, (done.stdout, done.stderr)
+  assert 'return code -9' in done.stdout and '1 of 1 rounds bit-equal' in done.stdout
