@@ -3,7 +3,7 @@
   make demo
 
 runs the scripts as a user would, prints each command, and ends with one table: the training-free
-prototype, then HSNet with one and with five support images. About five minutes on two CPU cores.
+prototype, then HSNet with one and with five support images. About three minutes on two CPU cores.
 """
 
 import json
