@@ -61,9 +61,11 @@ class Saver:
       return
     if self._backbone is None:
       self._backbone = _copied(state.backbone)
+    # To be used, the average of the parameters where there is one; to be gone on from, themselves.
+    sources = {'best': state.eval_variables, 'last': state.variables}
     variables = {
-      'best': {**_copied({'params': state.eval_variables['params']}), 'backbone': self._backbone},
-      'last': {**_copied({'params': state.params}), 'backbone': self._backbone},
+      name: {'params': _copied(sources[name]['params']), 'backbone': self._backbone}
+      for name in names
     }
     opt_state = _copied(state.opt_state) if 'last' in names else None
     config = {**self._config, 'figures': figures, 'epoch': epoch}
