@@ -5,14 +5,19 @@ Examples, from the checkout's folder:
   The training step as the library runs it on this machine, against the plain formulation:
     python -m experiments.benchmark --backbone=mobilenet_v1_075 --image_size=200 --batch_size=20
 
+  Training on a GPU, float32 and bfloat16, batch 1 to the largest that fits:
+    XLA_PYTHON_CLIENT_MEM_FRACTION=0.95 python -m experiments.benchmark --what=throughput \\
+      --backbone=resnet50 --image_size=400
+
   The loader, from the folder of PASCAL-5i and from a prepared set, against a plain one:
     python -m experiments.benchmark --what=loader --data_dir=VOC2012 --splits_dir=splits \\
       --prepared_dir=prepared
 
-The first prints seconds a step, median and spread over the rounds, and the ratio round by round.
-The weights are random: they cost the same. The second prints how long prepared sets take to open,
-that of PASCAL-5i and one of --records made images written for it; the memory that an epoch takes,
-of --images made images and of the prepared set; and episodes a second.
+The first prints seconds a step, median and spread over the rounds, and the ratio round by round;
+the second a step's time, its operations a second beside those of a large matrix product, and its
+memory. The weights are random: they cost the same. The third prints how long prepared sets take to
+open, that of PASCAL-5i and one of --records made images written for it; the memory that an epoch
+takes, of --images made images and of the prepared set; and episodes a second.
 """
 
 import functools
@@ -33,11 +38,12 @@ from data_pipelines import Benchmark, make_benchmark
 from experiments import app
 from experiments import benchmark_loader as loading
 from experiments.benchmark_step import measure, plain_xla, random_batch, training_step
-from experiments.models import describe_devices
+from experiments.benchmark_throughput import peak, table, throughput
+from experiments.models import PRECISIONS, describe_devices
 from hsnet_jax.backbones import BACKBONES
 from hsnet_jax.errors import InputError
 
-_WHAT = flags.DEFINE_enum('what', 'step', ['step', 'loader'], 'What to measure.')
+_WHAT = flags.DEFINE_enum('what', 'step', ['step', 'throughput', 'loader'], 'What to measure.')
 _BACKBONE = flags.DEFINE_enum(
   'backbone', 'mobilenet_v1_075', list(BACKBONES), 'step: the backbone.'
 )
@@ -46,6 +52,18 @@ _IMAGE_SIZE = flags.DEFINE_integer(
 )
 _BATCH_SIZE = flags.DEFINE_integer('batch_size', 20, 'Episodes a batch.', lower_bound=1)
 _ROUNDS = flags.DEFINE_integer('rounds', 5, 'How often each is measured.', lower_bound=1)
+_BATCH_SIZES = flags.DEFINE_list(
+  'batch_sizes', ['1', '20', '40', '80', '160'], 'throughput: episodes a batch, each of these.'
+)
+_PRECISIONS = flags.DEFINE_multi_enum(
+  'precision', list(PRECISIONS), list(PRECISIONS), 'throughput: what to compute in.'
+)
+_SECONDS = flags.DEFINE_float(
+  'seconds', 2.0, 'throughput: how long a round takes at least.', lower_bound=0.0
+)
+_PEAK_SIZE = flags.DEFINE_integer(
+  'peak_size', 8192, 'throughput: side of the matrices whose product is the peak.', lower_bound=1
+)
 _DATA_DIR = flags.DEFINE_string(
   'data_dir', None, 'loader: the folder that holds JPEGImages and SegmentationClassAug.'
 )
@@ -88,6 +106,25 @@ def measure_step() -> None:
   )
 
 
+def measure_throughput() -> None:
+  """Measures training by batch size and precision, beside the device's peak."""
+  name, size = _BACKBONE.value, _IMAGE_SIZE.value or 200
+  print('device:', describe_devices())
+  print(f'training step: {name}, {size} x {size}, 1-shot, {_ROUNDS.value} rounds in turn')
+  sizes = whole_numbers(_BATCH_SIZES.value, flag='batch_sizes', least=1)
+  peaks = {
+    precision: peak(precision, size=_PEAK_SIZE.value, rounds=_ROUNDS.value)
+    for precision in _PRECISIONS.value
+  }
+  for precision, rate in peaks.items():
+    side = _PEAK_SIZE.value
+    print(f'peak in {precision}: {rate / 1e12:.2f} TFLOP/s, products of {side} x {side} matrices')
+  options = {'rounds': _ROUNDS.value, 'seconds': _SECONDS.value, 'precisions': _PRECISIONS.value}
+  rows = throughput(name, image_size=size, batch_sizes=sizes, **options)
+  for line in table(rows, peaks):
+    print(line, flush=True)
+
+
 def measure_loader() -> None:
   """Measures opening, memory and throughput of the loader."""
   size, batch_size, count = _IMAGE_SIZE.value or 400, _BATCH_SIZE.value, _EPISODES.value
@@ -95,7 +132,9 @@ def measure_loader() -> None:
   folder.check_fold(_FOLD.value)
   if count < batch_size:
     raise InputError(f'--episodes={count} is less than a batch; give {batch_size} or more')
-  workers = worker_numbers(_WORKERS.value)
+  cores = os.cpu_count() or 1
+  given = _WORKERS.value or [0, 1, 2, 4, cores]
+  workers = sorted(set(whole_numbers(given, flag='workers', least=0)))
   sources = {'from the folder': folder}
   if _PREPARED_DIR.value is not None:
     sources['from the prepared set'] = open_set(_PREPARED_DIR.value, size)
@@ -126,18 +165,16 @@ def measure_loader() -> None:
   print('\n'.join(loading.table(found, rates, batch_size)))
 
 
-def worker_numbers(given: Sequence[str] | None) -> list[int]:
-  """The numbers of workers to measure, ascending.
+def whole_numbers(given: Sequence[str | int], *, flag: str, least: int) -> list[int]:
+  """The numbers that a flag lists.
 
   Raises:
-    InputError: one is no number, or negative.
+    InputError: one is no number, or below the least.
   """
-  if given is None:
-    return sorted({0, 1, 2, 4, os.cpu_count() or 1})
-  wrong = [text for text in given if not text.isdecimal()]
-  if wrong or not given:
-    raise InputError(f'--workers: {wrong or given} is no number of processes; write 0,1,2')
-  return sorted(set(map(int, given)))
+  wrong = [text for text in given if not str(text).isdecimal() or int(text) < least]
+  if wrong:
+    raise InputError(f'--{flag}: {", ".join(wrong)}: write whole numbers from {least}, as in 1,2')
+  return list(map(int, given))
 
 
 def open_set(folder: str, size: int) -> Benchmark:
@@ -189,7 +226,8 @@ def print_memory(
 
 def main() -> None:
   """Measures what `--what` says."""
-  {'step': measure_step, 'loader': measure_loader}[_WHAT.value]()
+  what = {'step': measure_step, 'throughput': measure_throughput, 'loader': measure_loader}
+  what[_WHAT.value]()
 
 
 if __name__ == '__main__':

@@ -8,7 +8,7 @@ from collections.abc import Callable, Iterator
 import jax
 import numpy as np
 
-from hsnet_jax import convolution
+from hsnet_jax import conv4d, convolution
 from hsnet_jax.backbones import get_backbone
 from hsnet_jax.model import HSNet
 from hsnet_jax.training import create_train_state, train_step
@@ -34,15 +34,15 @@ def random_batch(batch_size: int, image_size: int) -> dict[str, np.ndarray]:
 
 @contextlib.contextmanager
 def plain_xla() -> Iterator[None]:
-  """What is traced inside takes XLA's own convolutions, as on an accelerator."""
-  on_cpu = convolution.on_cpu
-  convolution.on_cpu = lambda: False
+  """What is traced inside takes XLA's own convolutions alone."""
+  on_cpu, excess = convolution.on_cpu, conv4d._DENSE_EXCESS
+  convolution.on_cpu, conv4d._DENSE_EXCESS = lambda: False, 0
   # What was traced outside of here would be found again for the same shapes, and the reverse.
   jax.clear_caches()
   try:
     yield
   finally:
-    convolution.on_cpu = on_cpu
+    convolution.on_cpu, conv4d._DENSE_EXCESS = on_cpu, excess
     jax.clear_caches()
 
 

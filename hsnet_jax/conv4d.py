@@ -11,11 +11,11 @@ import numpy as np
 from jax.lax import PrecisionLike
 from jaxtyping import Array, Float
 
-from hsnet_jax import convolution
 from hsnet_jax.convolution import check_odd_sides, conv2d, conv2d_plain
 
-# How many times more multiply-adds the dense form of a strided convolution may take on a CPU and
-# still win: a product runs nearer the peak, and so does its gradient.
+# How many times more multiply-adds the dense form of a strided convolution may take and still win:
+# a product runs nearer the peak, and so do its gradients. The convolution sees tens of thousands of
+# images of a few pixels, whose gradients took 3 to 9 times as long on an H200 in float32.
 _DENSE_EXCESS = 8
 # Elements of the largest dense matrix, 64 MB: it grows with the squares of channels and sizes, not
 # with the batch. The network's own stay below a fifth of it at 400 x 400.
@@ -60,7 +60,7 @@ def _support_side(x, kernel, stride, precision):
   kh, kw, _, o = kernel.shape
   few = hs * ws <= _DENSE_EXCESS * kh * kw
   elements = hs * ws * c * -(-hs // stride) * -(-ws // stride) * o
-  if convolution.on_cpu() and few and elements <= _DENSE_ELEMENTS:
+  if few and elements <= _DENSE_ELEMENTS:
     return _support_side_dense(x, kernel, stride, precision)
   y = conv2d(x.reshape(b * hq * wq, hs, ws, c), kernel, stride=stride, precision=precision)
   return y.reshape(b, hq, wq, *y.shape[1:])

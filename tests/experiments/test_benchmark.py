@@ -110,6 +110,6 @@ def test_the_script_measures_the_folder_and_the_prepared_set(served, failure, pa
     ('--prepared_dir=elsewhere', 'elsewhere'),
     ('--fold=4', 'fold 4 is out of range'),
     ('--episodes=1', '--episodes=1 is less than a batch'),
-    ('--workers=0,x', "--workers: ['x']"),
+    ('--workers=0,x', '--workers: x: write whole numbers from 0'),
   ):
     assert words in failure(served('benchmark', *flags, change, cwd=tmp_path))
