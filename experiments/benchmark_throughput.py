@@ -131,8 +131,12 @@ def count_operations(backbone: str, image_size: int, batch_size: int) -> float:
   batch = random_batch(batch_size, image_size)
   # GPU back ends do not count.
   with plain_xla(), jax.default_device(jax.local_devices(backend='cpu')[0]):
-    state = jax.jit(lambda: _state(backbone, 'float32'))()
-    return jax.jit(train_step).lower(state, batch).cost_analysis()['flops']
+    leaves, tree = jax.tree.flatten(jax.jit(lambda: _state(backbone, 'float32'))())
+
+    def step(leaves, batch):
+      return jax.tree.leaves(train_step(tree.unflatten(leaves), batch))
+
+    return jax.jit(step).lower(leaves, batch).cost_analysis()['flops']
 
 
 def peak(precision: str, *, size: int, rounds: int) -> float:
