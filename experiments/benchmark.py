@@ -9,13 +9,16 @@ Examples, from the checkout's folder:
     XLA_PYTHON_CLIENT_MEM_FRACTION=0.95 python -m experiments.benchmark --what=throughput \\
       --backbone=resnet50 --image_size=400
 
+  What the training loop adds to its steps, and what a checkpoint does:
+    python -m experiments.benchmark --what=loop --rounds=3
+
   The loader, from the folder of PASCAL-5i and from a prepared set, against a plain one:
     python -m experiments.benchmark --what=loader --data_dir=VOC2012 --splits_dir=splits \\
       --prepared_dir=prepared
 
 The first prints seconds a step, median and spread over the rounds, and the ratio round by round;
 the second a step's time, its operations a second beside those of a large matrix product, and its
-memory. The weights are random: they cost the same. The third prints how long prepared sets take to
+memory. The weights are random: they cost the same. The last prints how long prepared sets take to
 open, that of PASCAL-5i and one of --records made images written for it; the memory that an epoch
 takes, of --images made images and of the prepared set; and episodes a second.
 """
@@ -37,13 +40,16 @@ from absl import flags
 from data_pipelines import Benchmark, make_benchmark
 from experiments import app
 from experiments import benchmark_loader as loading
+from experiments.benchmark_loop import SAVES, loop_table, make_loop, measure_loop
 from experiments.benchmark_step import measure, plain_xla, random_batch, training_step
 from experiments.benchmark_throughput import peak, table, throughput
 from experiments.models import PRECISIONS, describe_devices
 from hsnet_jax.backbones import BACKBONES
 from hsnet_jax.errors import InputError
 
-_WHAT = flags.DEFINE_enum('what', 'step', ['step', 'throughput', 'loader'], 'What to measure.')
+_WHAT = flags.DEFINE_enum(
+  'what', 'step', ['step', 'throughput', 'loop', 'loader'], 'What to measure.'
+)
 _BACKBONE = flags.DEFINE_enum(
   'backbone', 'mobilenet_v1_075', list(BACKBONES), 'step: the backbone.'
 )
@@ -63,6 +69,9 @@ _SECONDS = flags.DEFINE_float(
 )
 _PEAK_SIZE = flags.DEFINE_integer(
   'peak_size', 8192, 'throughput: side of the matrices whose product is the peak.', lower_bound=1
+)
+_SAVE_EVERY = flags.DEFINE_integer(
+  'save_every', 5, 'loop: a checkpoint every so many steps.', lower_bound=1
 )
 _DATA_DIR = flags.DEFINE_string(
   'data_dir', None, 'loader: the folder that holds JPEGImages and SegmentationClassAug.'
@@ -123,6 +132,20 @@ def measure_throughput() -> None:
   rows = throughput(name, image_size=size, batch_sizes=sizes, **options)
   for line in table(rows, peaks):
     print(line, flush=True)
+
+
+def measure_training_loop() -> None:
+  """Measures what the training loop and its checkpoints add to the steps."""
+  name, size, batch_size = _BACKBONE.value, _IMAGE_SIZE.value or 200, _BATCH_SIZE.value
+  print('device:', describe_devices())
+  steps = SAVES * _SAVE_EVERY.value
+  print(
+    f'training loop: {name}, {size} x {size}, batch {batch_size}, {steps} steps, {SAVES} of which'
+  )
+  print('are followed by a checkpoint in the last form', flush=True)
+  loop = make_loop(name, image_size=size, batch_size=batch_size, steps=steps)
+  for line in loop_table(measure_loop(loop, rounds=_ROUNDS.value), steps=steps):
+    print(line)
 
 
 def measure_loader() -> None:
@@ -226,8 +249,12 @@ def print_memory(
 
 def main() -> None:
   """Measures what `--what` says."""
-  what = {'step': measure_step, 'throughput': measure_throughput, 'loader': measure_loader}
-  what[_WHAT.value]()
+  {
+    'step': measure_step,
+    'throughput': measure_throughput,
+    'loop': measure_training_loop,
+    'loader': measure_loader,
+  }[_WHAT.value]()
 
 
 if __name__ == '__main__':

@@ -230,7 +230,9 @@ class _EpochFigures:
 
   def result(self) -> dict[str, float]:
     """The epoch's figures."""
-    return {'loss': float(np.mean(self._losses)), 'miou': self._confusion.result()['miou']}
+    counted = self._confusion.result()
+    figures = {name: counted[name] for name in ('miou', 'fb_iou')}
+    return {'loss': float(np.mean(self._losses)), **figures}
 
   def write(self) -> None:
     """Writes the epoch's figures to the log."""
@@ -238,6 +240,8 @@ class _EpochFigures:
     figures = {f'train/{name}': value for name, value in self.result().items()}
     figures['train/learning_rate'] = float(self.hooks.learning_rate(progress.step - 1))
     figures['time/seconds_per_step'] = progress.seconds_per_step
+    episodes = self._confusion.episodes.sum() / len(self._losses)
+    figures['time/episodes_per_second'] = episodes / progress.seconds_per_step
     figures['time/data_wait'] = progress.data_wait
     self.log.scalars(progress.step, figures)
 
@@ -249,7 +253,7 @@ def _all_finite(tree):
 
 def _check_finite(state, figures) -> None:
   """The last step's loss was computed before its update: the update itself is checked here."""
-  if not _all_finite(state.params):
+  if not jax.device_get(_all_finite(state.params)):
     step = figures.progress.step
     raise _non_finite(f'parameters are not finite after step {step}', figures.hooks.saver)
 

@@ -9,10 +9,17 @@ import shutil
 from hsnet_jax.errors import InputError
 
 # What a run and its evaluations write. Nothing else that lies in the folder is ever removed.
-_SAVED = ('checkpoints/best', 'checkpoints/last', 'checkpoints/.best.*', 'checkpoints/.last.*')
+_SAVED = (
+  'checkpoints/best',
+  'checkpoints/last',
+  'checkpoints/step_*',
+  'checkpoints/.best.*',
+  'checkpoints/.last.*',
+)
 _WRITTEN = (
   'metrics.jsonl',
   'tensorboard/events.out.tfevents.*',
+  'tensorboard/plugins',
   'pictures/validation.png',
   'evaluation/*/results.*',
   'evaluation/*/episodes.png',

@@ -1,6 +1,8 @@
 """Checkpoints of a run, written by a thread while it trains on."""
 
+import contextlib
 import pathlib
+import shutil
 from collections.abc import Mapping, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from typing import Any
@@ -9,11 +11,14 @@ import jax
 import numpy as np
 
 from hsnet_jax import checkpoints
+from hsnet_jax.errors import InputError
 from hsnet_jax.training import TrainState
 
 
 class Saver:
   """Writes checkpoints 'best', to be used, and 'last', to be gone on from; one at a time.
+
+  Those that were 'last' before may be kept: 'step_00000120' is of 120 steps.
 
   A step waits only until its state is copied; another save, until the one before is complete.
 
@@ -21,16 +26,19 @@ class Saver:
     saved: (path, step) of the newest complete checkpoint, None before the first.
   """
 
-  def __init__(self, folder: pathlib.Path, config: Mapping[str, Any], *, writes: bool = True):
+  def __init__(
+    self, folder: pathlib.Path, config: Mapping[str, Any], *, writes: bool = True, keep: int = 1
+  ):
     """Writes nothing yet.
 
     Args:
       folder: of the checkpoints.
       config: what the run is, which each of them records.
     writes: whether to write at all; of several processes one does.
+    keep: how many of the newest there are to be, 'last' among them.
     """
     self.saved: tuple[pathlib.Path, int] | None = None
-    self._folder, self._config, self._writes = folder, dict(config), writes
+    self._folder, self._config, self._writes, self._keep = folder, dict(config), writes, keep
     self._thread = ThreadPoolExecutor(1, thread_name_prefix='saving')
     self._writing: Future | None = None
     self._backbone: Any = None  # The host's copy: it never changes.
@@ -73,13 +81,24 @@ class Saver:
     def write():
       for name in names:
         path = self._folder / name
-        optimizer = opt_state if name == 'last' else None
+        last = {'opt_state': opt_state, 'retire_to': self._retire_to(step)}
         checkpoints.save_checkpoint(
-          path, variables[name], config=config, opt_state=optimizer, step=step
+          path, variables[name], config=config, step=step, **(last if name == 'last' else {})
         )
         self.saved = path, step
+      older = sorted(self._folder.glob('step_*'))
+      for path in older[: max(len(older) - self._keep + 1, 0)]:
+        shutil.rmtree(path)
 
     self._writing = self._thread.submit(write)
+
+  def _retire_to(self, step: int) -> pathlib.Path | None:
+    """Where the present 'last' goes; None where it is of this very step, or not to be kept."""
+    if self._keep > 1:
+      with contextlib.suppress(InputError):  # There is none, or it is of no use.
+        of_step = checkpoints.read_config(self._folder / 'last')['step']
+        return self._folder / f'step_{of_step:08}' if of_step != step else None
+    return None
 
   def wait(self) -> None:
     """Waits until what was begun is written; raises InputError where it could not be."""

@@ -34,6 +34,10 @@ _TREES = ('variables', 'opt_state')
 _RECORDED = ('hsnet-jax', 'jax', 'flax', 'optax', 'orbax-checkpoint')
 
 
+class DamagedCheckpoint(InputError):
+  """A checkpoint that cannot be read, in whole or in part."""
+
+
 @dataclasses.dataclass(frozen=True)
 class Checkpoint:
   """What a checkpoint holds.
@@ -58,6 +62,7 @@ def save_checkpoint(
   config: Mapping[str, Any],
   opt_state: Any = None,
   step: int | None = None,
+  retire_to: str | os.PathLike | None = None,
 ) -> None:
   """Writes a checkpoint; an earlier one at `path` stays until the new one is complete.
 
@@ -68,6 +73,7 @@ def save_checkpoint(
       mask_support, scores, ...): values that JSON can hold, NumPy's numbers among them.
     opt_state: the optimizer's state, to train on from here.
     step: optimizer steps taken.
+    retire_to: a path beside it where the earlier one goes then; None removes it.
 
   Raises:
     InputError: the disk is full, or `path` holds something that is no checkpoint.
@@ -89,7 +95,7 @@ def save_checkpoint(
     kept = _what_is_kept(path)
     with _quiet(), _checkpointer() as checkpointer:
       checkpointer.save(staged, args=ocp.args.Composite(**items))
-    _swap(staged, path)
+    _swap(staged, path, _previous(path) if retire_to is None else _absolute(retire_to))
   except Exception as error:
     if not is_disk_full(error):
       raise
@@ -251,9 +257,11 @@ def _what_is_kept(path: pathlib.Path) -> str:
   return f'the checkpoint {"" if step is None else f"of step {step} "}there is intact'
 
 
-def _swap(staged: pathlib.Path, path: pathlib.Path) -> None:
+def _swap(staged: pathlib.Path, path: pathlib.Path, previous: pathlib.Path) -> None:
   if path.exists():
-    os.rename(path, _previous(path))
+    if previous.is_dir():
+      shutil.rmtree(previous)
+    os.rename(path, previous)
   os.rename(staged, path)
 
 
@@ -274,7 +282,7 @@ def _damage_is_input_error(path: str | os.PathLike) -> Iterator[None]:
   except MemoryError:
     raise
   except Exception as error:  # a file cut short fails wherever its reader happens to be
-    raise InputError(f'{path}: the checkpoint is damaged or was cut short') from error
+    raise DamagedCheckpoint(f'{path}: the checkpoint is damaged or was cut short') from error
 
 
 @contextlib.contextmanager

@@ -128,9 +128,7 @@ def pmap_step(
   def run(state, batch):
     shares = {name: _by_device(value, len(devices)) for name, value in batch.items()}
     state, metrics = mapped(state, shares)
-    # A number, such as the loss, is the whole batch's and on every device the same.
-    rows = {name: x[0] if x.ndim == 1 else _in_rows(x) for name, x in metrics.items()}
-    return state, rows
+    return state, _in_rows(metrics)
 
   return run
 
@@ -139,5 +137,7 @@ def _by_device(x: Any, count: int) -> Any:
   return x.reshape(count, x.shape[0] // count, *x.shape[1:])
 
 
-def _in_rows(x: jax.Array) -> jax.Array:
-  return x.reshape(-1, *x.shape[2:])
+@jax.jit
+def _in_rows(metrics: Mapping[str, Any]) -> dict[str, jax.Array]:
+  # A number, such as the loss, is the whole batch's and on every device the same.
+  return {k: x[0] if x.ndim == 1 else x.reshape(-1, *x.shape[2:]) for k, x in metrics.items()}

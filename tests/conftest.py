@@ -24,6 +24,12 @@ jax.config.update('jax_numpy_rank_promotion', 'raise')
 # are imported, so it comes before any of them.
 jaxtyping.install_import_hook('hsnet_jax', 'beartype.beartype')
 
+
+def pytest_addoption(parser):
+  """Adds --wide."""
+  parser.addoption('--wide', action='store_true', help='every number of devices: takes minutes')
+
+
 ROOT = pathlib.Path(__file__).resolve().parents[1]
 
 

@@ -22,9 +22,14 @@ def files(folder):
   return {str(path.relative_to(folder)) for path in folder.rglob('*')}
 
 
-SAVED = ('checkpoints/best/config', 'checkpoints/.last.new/config')
+SAVED = (
+  'checkpoints/best/config',
+  'checkpoints/step_00000120/config',
+  'checkpoints/.last.new/config',
+)
 WRITTEN = (
   'metrics.jsonl',
+  'tensorboard/plugins/profile/now/host.xplane.pb',
   'tensorboard/events.out.tfevents.1.host',
   'pictures/validation.png',
   'evaluation/1shot/results.json',

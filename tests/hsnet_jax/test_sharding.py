@@ -18,17 +18,24 @@ MODEL, SIZE, ROWS = HSNet('tiny'), (32, 32), 16
 COMPILED = {'jit': sharding.jit_step, 'pmap': sharding.pmap_step}
 
 
-def recorder():
-  """Passes gradients on and keeps the first in the optimizer's state."""
+def sgd_or_adam():
+  """Both in one program, which compiles once: the state's `adam` says which, `first` keeps the
+  first gradients."""
+  sgd, adam = optax.sgd(0.1), optax.adam(1e-3)
+
+  def init(params):
+    zeros = jax.tree.map(jnp.zeros_like, params)
+    return {'adam': jnp.zeros((), bool), 'first': zeros, 'moments': adam.init(params)}
 
   def update(gradients, state, params=None):
-    first, count = state
-    first = jax.tree.map(lambda a, g: jnp.where(count == 0, g, a), first, gradients)
-    return gradients, (first, count + 1)
+    adams, moments = adam.update(gradients, state['moments'])
+    sgds, _ = sgd.update(gradients, sgd.init(gradients))
+    new = state['moments'][0].count == 0
+    first = jax.tree.map(lambda g, kept: jnp.where(new, g, kept), gradients, state['first'])
+    updates = jax.tree.map(lambda a, s: jnp.where(state['adam'], a, s), adams, sgds)
+    return updates, {'adam': state['adam'], 'first': first, 'moments': moments}
 
-  return optax.GradientTransformation(
-    lambda params: (jax.tree.map(jnp.zeros_like, params), jnp.zeros((), jnp.int32)), update
-  )
+  return optax.GradientTransformation(init, update)
 
 
 def make_batch(valid=(1,) * ROWS, seed=0):
@@ -98,23 +105,36 @@ def test_rows_weigh_the_same_wherever_they_are(monkeypatch, kind, count, accumul
   np.testing.assert_array_equal(np.sum(metrics['counts'], 1), np.sum(alone['counts'], 1))
 
 
+def pytest_generate_tests(metafunc):
+  """One of each kind; with --wide every number of devices, which takes minutes."""
+  if 'how' in metafunc.fixturenames:
+    hows = [('jit', 8), ('pmap', 2)]
+    if metafunc.config.getoption('wide'):
+      hows = [(kind, n) for kind in COMPILED for n in (1, 2, 4, 8)][1:]
+    metafunc.parametrize('how', hows, ids=[f'{kind}{n}' for kind, n in hows])
+
+
 @pytest.fixture(scope='module')
 def runs():
-  """Losses of three SGD steps, the first gradients and the parameters after, by what ran them."""
+  """Losses of five steps, the first gradients and the parameters after, by what ran them."""
   params, backbone = jax.device_get([made.variables('tiny')[k] for k in ('params', 'backbone')])
-  tx = optax.chain(recorder(), optax.sgd(0.1))
+  tx = sgd_or_adam()
 
   @functools.cache
-  def run(kind, count, accumulate=1):
-    own = jax.tree.map(jnp.array, params)
-    frozen = jax.tree.map(jnp.array, backbone)
-    state = TrainState(jnp.zeros((), jnp.int32), own, tx.init(own), frozen, MODEL, tx)
-    step, place = compiled(kind, count, accumulate=accumulate)
+  def program(kind, count, accumulate):
+    return compiled(kind, count, accumulate=accumulate)
+
+  @functools.cache
+  def run(kind, count, *, adam=False, accumulate=1, rows=ROWS):
+    own, frozen = (jax.tree.map(jnp.array, tree) for tree in (params, backbone))
+    opt_state = {**tx.init(own), 'adam': jnp.array(adam)}
+    state = TrainState(jnp.zeros((), jnp.int32), own, opt_state, frozen, MODEL, tx)
+    step, place = program(kind, count, accumulate)
     state, losses = place(state), []
-    for seed in range(3):
-      state, metrics = step(state, make_batch(seed=seed))
+    for seed in range(5):
+      state, metrics = step(state, make_batch([1] * rows, seed=seed))
       losses.append(float(metrics['loss']))
-    return losses, jax.device_get(state.opt_state[0][0]), jax.device_get(state.params)
+    return losses, jax.device_get(state.opt_state['first']), jax.device_get(state.params)
 
   return run
 
@@ -125,12 +145,27 @@ def relative(a, b):
   return np.linalg.norm(a - b) / np.linalg.norm(b)
 
 
-@pytest.mark.parametrize('how', [('jit', 8), ('pmap', 2)], ids=str)
-def test_the_network_over_devices_is_that_of_one(runs, how):
+def test_five_sgd_steps_over_devices_are_those_of_one(runs, how):
   losses, gradients, params = runs(*how)
   expected = runs('jit', 1)
-  np.testing.assert_allclose(losses, expected[0], rtol=1e-5)
   assert relative(gradients, expected[1]) <= 1e-5
+  np.testing.assert_allclose(losses, expected[0], rtol=1e-5)
+  assert relative(params, expected[2]) <= 1e-5
+
+
+def test_five_adam_steps_over_devices_are_those_of_one(runs, how):
+  """Adam magnifies the noise of tiny gradients: the tolerances are those of the golden steps."""
+  losses, expected = runs(*how, adam=True)[0], runs('jit', 1, adam=True)[0]
+  for loss, other, tolerance in zip(losses, expected, (1e-4, 1e-4, 1e-3, 2e-2, 2e-2), strict=True):
+    assert loss == pytest.approx(other, rel=tolerance)
+  assert losses != runs(*how)[0]
+
+
+def test_four_parts_of_five_rows_are_a_batch_of_twenty(runs):
+  losses, gradients, params = runs('jit', 1, accumulate=4, rows=20)
+  expected = runs('jit', 1, rows=20)
+  assert relative(gradients, expected[1]) <= 1e-5
+  np.testing.assert_allclose(losses, expected[0], rtol=1e-5)
   assert relative(params, expected[2]) <= 1e-5
 
 

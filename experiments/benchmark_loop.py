@@ -1,0 +1,127 @@
+"""What the training loop adds to its steps: the host's work between them, and checkpoints."""
+
+import contextlib
+import dataclasses
+import functools
+import io
+import itertools
+import pathlib
+import statistics
+import tempfile
+import time
+from collections.abc import Callable, Iterator, Sequence
+from types import SimpleNamespace
+
+import jax
+
+from data_pipelines import to_devices
+from experiments.benchmark_step import random_batch
+from experiments.fitting import Hooks, Limits, fit
+from experiments.models import network
+from experiments.runlog import RunLog
+from experiments.saving import Saver
+from hsnet_jax.backbones import get_backbone
+from hsnet_jax.sharding import batch_sharding, data_mesh, jit_step, place, replicated
+from hsnet_jax.training import create_train_state, train_step
+
+SAVES = 3  # In each stretch of steps that saves.
+FORMS = ('bare step', 'training loop', 'training loop that saves')
+
+
+@dataclasses.dataclass(frozen=True)
+class Loop:
+  """A training step and what it needs, for the same steps in three ways; see `FORMS`."""
+
+  step: Callable
+  new_state: Callable
+  batch: dict
+  steps: int
+
+  def bare(self) -> float:
+    """Seconds a step, one after the other, on a batch that is there."""
+    state, batch = self.new_state(), place(self.batch, batch_sharding(data_mesh()))
+    state, metrics = self.step(state, batch)
+    jax.block_until_ready(metrics)
+    start = time.perf_counter()
+    for _ in range(self.steps):
+      state, metrics = self.step(state, batch)
+    jax.block_until_ready((state, metrics))
+    return (time.perf_counter() - start) / self.steps
+
+  def loop(self, *, save_every: int | None) -> float:
+    """Seconds a step from the second to the last, in the loop of `experiments.fitting`."""
+    calls = []
+
+    def step(state, placed):
+      calls.append(time.perf_counter())
+      return self.step(state, placed.device)
+
+    def validate(state):
+      del state
+      return SimpleNamespace(figures={'miou': 0.0, 'fb_iou': 0.0, 'auc': 0.0}, panels=[], seconds=0)
+
+    # The interval from the second call to the last has so many steps.
+    count = self.steps + 2
+    limits = Limits(
+      epochs=1, steps=count, minutes=None, steps_per_epoch=count, save_every=save_every
+    )
+    with contextlib.ExitStack() as stack:
+      folder = pathlib.Path(stack.enter_context(tempfile.TemporaryDirectory()))
+      log = stack.enter_context(contextlib.closing(RunLog(folder)))
+      source = to_devices(itertools.repeat(self.batch), sharding=batch_sharding(data_mesh()))
+      batches = stack.enter_context(contextlib.closing(source))
+      saver = Saver(folder / 'checkpoints', {'backbone': 'tiny'})
+      hooks = Hooks(step, validate, saver, lambda step: 1e-3)
+      stack.enter_context(contextlib.redirect_stdout(io.StringIO()))
+      fit(self.new_state(), batches, hooks, limits=limits, log=log, num_classes=1)
+    return (calls[-1] - calls[1]) / self.steps
+
+
+def make_loop(backbone: str, *, image_size: int, batch_size: int, steps: int) -> Loop:
+  """Compiles a training step over all devices.
+
+  Args:
+    backbone: its name; weights are random.
+    image_size: side of the images.
+    batch_size: episodes a step.
+    steps: how many a measurement takes; a multiple of `SAVES`.
+
+  Returns:
+    The `Loop`.
+  """
+  mesh, key = data_mesh(), jax.random.key(0)
+  weights = jax.jit(get_backbone(backbone).init)(key)
+  model = network({'backbone': backbone})
+  state = create_train_state(key, model=model, backbone=weights)
+  new_state = functools.partial(place, state, replicated(mesh))
+  return Loop(jit_step(train_step, mesh), new_state, random_batch(batch_size, image_size), steps)
+
+
+def measure_loop(loop: Loop, *, rounds: int) -> dict[str, list[float]]:
+  """Seconds a step in each of `FORMS`, in turn, after one round that does not count."""
+  save_every = loop.steps // SAVES
+  run = (loop.bare, lambda: loop.loop(save_every=None), lambda: loop.loop(save_every=save_every))
+  seconds = {form: [] for form in FORMS}
+  for round_ in range(rounds + 1):
+    for form, function in zip(FORMS, run, strict=True):
+      taken = function()
+      if round_:
+        seconds[form].append(taken)
+  return seconds
+
+
+def loop_table(seconds: dict[str, Sequence[float]], *, steps: int) -> Iterator[str]:
+  """Lines: a Markdown table, the host's share of a step, and what a checkpoint holds steps up."""
+  yield '| form | median s/step | least | most |'
+  yield '|---|---|---|---|'
+  for form, values in seconds.items():
+    yield f'| {form} | {statistics.median(values):.4f} | {min(values):.4f} | {max(values):.4f} |'
+  rounds = list(zip(*(seconds[form] for form in FORMS), strict=True))
+  host = [100 * (loop / bare - 1) for bare, loop, _ in rounds]
+  held = [100 * (saving - loop) * steps / SAVES / bare for bare, loop, saving in rounds]
+  for what, values in (
+    ('the host adds to a step', host),
+    ('a checkpoint holds the steps up, in all, by', held),
+  ):
+    least, median, most = min(values), statistics.median(values), max(values)
+    yield f'{what} {median:.1f}% of one ({least:.1f} to {most:.1f} over {len(values)} rounds)'

@@ -1,0 +1,51 @@
+"""One trace of a few training steps, for TensorBoard's profiler or Perfetto."""
+
+import contextlib
+import pathlib
+from collections.abc import Callable, Iterator
+from typing import Any
+
+import jax
+
+# The first steps of a process compile and warm up.
+_FIRST, _COUNT = 3, 5
+
+
+@contextlib.contextmanager
+def one_trace(step: Callable[..., Any], folder: pathlib.Path) -> Iterator[Callable[..., Any]]:
+  """Traces what the host and the devices do during steps 4 to 8 of this process.
+
+  Args:
+    step: a compiled training step.
+    folder: where the trace goes, to `plugins/profile/` as TensorBoard has it.
+
+  Yields:
+    The step, to be called in its place. A run that ends before step 8 has a shorter trace.
+  """
+  calls, result = 0, None
+
+  def stop():
+    jax.block_until_ready(result)
+    jax.profiler.stop_trace()
+    print(f'profile: steps {_FIRST + 1} to {calls} of this process in {folder}', flush=True)
+
+  def traced(*args):
+    nonlocal calls, result
+    if calls == _FIRST:
+      jax.block_until_ready(result)
+      jax.profiler.start_trace(folder)
+    if _FIRST <= calls < _FIRST + _COUNT:
+      with jax.profiler.StepTraceAnnotation('train', step_num=calls + 1):
+        result = step(*args)
+    else:
+      result = step(*args)
+    calls += 1
+    if calls == _FIRST + _COUNT:
+      stop()
+    return result
+
+  try:
+    yield traced
+  finally:
+    if _FIRST < calls < _FIRST + _COUNT:
+      stop()

@@ -1,0 +1,45 @@
+"""One trace of a few steps."""
+
+import gzip
+import json
+
+import jax
+import jax.numpy as jnp
+import pytest
+
+from experiments.profiling import one_trace
+
+
+@pytest.mark.parametrize('calls, last', [(12, 8), (5, 5), (3, None)])
+def test_five_steps_are_traced_and_all_are_taken(tmp_path, capsys, calls, last):
+  @jax.jit
+  def step(state, batch):
+    return state + batch, {'loss': state}
+
+  state = jnp.zeros(())
+  with one_trace(step, tmp_path) as traced:
+    for _ in range(calls):
+      state, metrics = traced(state, jnp.ones(()))
+  assert state == calls and metrics['loss'] == calls - 1
+  said, files = capsys.readouterr().out, list(tmp_path.glob('plugins/profile/*/*.trace.json.gz'))
+  if last is None:
+    assert not files and not said
+    return
+  assert f'steps 4 to {last} of this process' in said
+  events = json.loads(gzip.decompress(files[0].read_bytes()))['traceEvents']
+  steps = {e['args']['step_num'] for e in events if e.get('name') == 'train' and 'args' in e}
+  assert steps == {str(number) for number in range(4, last + 1)}
+
+
+def test_a_step_that_fails_ends_the_trace(tmp_path):
+  def step(number):
+    if number == 4:
+      raise ValueError('made')
+    return jnp.ones(())
+
+  with pytest.raises(ValueError, match='made'), one_trace(step, tmp_path) as traced:
+    for number in range(6):
+      traced(number)
+  assert list(tmp_path.glob('plugins/profile/*/*.trace.json.gz'))
+  jax.profiler.start_trace(tmp_path / 'again')  # Raises where another has not ended.
+  jax.profiler.stop_trace()

@@ -1,0 +1,107 @@
+"""A run gone on with from a checkpoint of an earlier version; no transfers behind one's back."""
+
+import contextlib
+import shutil
+import tarfile
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import pytest
+
+from data_pipelines import eval_batches, make_benchmark, to_devices, train_batches
+from experiments.fitting import Limits, fit
+from experiments.runlog import RunLog
+from experiments.training_run import make_hooks, new_state
+from hsnet_jax.backbones import get_backbone
+from hsnet_jax.checkpoints import load_checkpoint
+from hsnet_jax.sharding import batch_sharding, data_mesh, place, replicated
+
+CONFIG = {
+  'benchmark': 'shapes',
+  'fold': 1,
+  'backbone': 'tiny',
+  'image_size': 32,
+  'batch_size': 4,
+  'learning_rate': 1e-3,
+  'schedule': 'cosine',
+  'schedule_steps': 6,
+  'warmup_steps': 2,
+  'weight_decay': 0.01,
+  'clip': 1.0,
+  'accumulate': 1,
+  'ema': 0.9,
+  'augment': 'all',
+  'seed': 0,
+}
+
+
+@pytest.fixture
+def stored(golden, tmp_path):
+  """A run's folder as format 1 has it: tensor i of a tree is (i + 1) / 1000 throughout."""
+  with tarfile.open(golden / 'checkpoint_format1.tar.gz') as archive:
+    archive.extractall(tmp_path / 'run', filter='data')
+  return tmp_path / 'run'
+
+
+def test_a_stored_checkpoint_of_format_1_is_read(stored):
+  checkpoint = load_checkpoint(stored / 'checkpoints' / 'last')
+  assert (checkpoint.step, checkpoint.config['format_version']) == (10, 1)
+  assert checkpoint.config['figures'] == {'miou': 12.5, 'fb_iou': 50.0, 'auc': 60.0}
+  leaves = jax.tree.leaves(checkpoint.variables)
+  for i, leaf in enumerate(leaves):
+    np.testing.assert_array_equal(leaf, np.full(leaf.shape, np.float32((i + 1) * 1e-3)))
+
+
+def test_a_run_of_format_1_is_gone_on_with(served, small, stored):
+  done = served('train', *small, f'--run_dir={stored}', '--max_steps=11')
+  assert done.returncode == 0, done.stderr
+  assert 'going on from step 10' in done.stdout
+  assert load_checkpoint(stored / 'checkpoints' / 'last').step == 11
+
+
+def test_an_older_checkpoint_is_named_where_the_last_is_damaged(served, failure, small, stored):
+  folder = stored / 'checkpoints'
+  args = [*small, f'--run_dir={stored}', '--max_steps=11']
+  shutil.copytree(folder / 'last', folder / 'step_00000010')
+  (folder / 'last' / 'variables' / 'manifest.ocdbt').unlink()
+  line = failure(served('train', *args))
+  assert 'last: the checkpoint is damaged' in line and f'put {folder / "step_00000010"} in' in line
+  shutil.rmtree(folder / 'step_00000010')
+  assert 'an older one' not in failure(served('train', *args))
+
+
+@pytest.mark.parametrize('parallel', ['jit', 'pmap'])
+def test_nothing_is_moved_to_or_from_devices_but_by_name(tmp_path, parallel):
+  """Steps, figures, a checkpoint within the epoch, validation: all under JAX's strictest guard."""
+  benchmark, mesh = make_benchmark('shapes'), data_mesh(devices=jax.devices()[:2])
+  given = {'fold': 1, 'shots': 1, 'image_size': 32, 'batch_size': 4, 'num_threads': 0}
+  val = eval_batches(benchmark, count=4, **given)
+  state = new_state(CONFIG, get_backbone('tiny').init(jax.random.key(0)))
+  state = place(state, replicated(mesh))
+  run = tmp_path / 'run'
+  limits = Limits(epochs=2, steps=None, minutes=None, steps_per_epoch=3, save_every=2)
+  hooks = make_hooks(benchmark, CONFIG, val, run, mesh=mesh, parallel=parallel)
+  source = train_batches(benchmark, seed=0, **given).from_step(0)
+  with (
+    contextlib.closing(to_devices(source, sharding=batch_sharding(mesh))) as batches,
+    contextlib.closing(RunLog(run)) as log,
+    guarded(),
+  ):
+    with pytest.raises(Exception, match='[Dd]isallow'):
+      jnp.sin(np.ones(3))  # The guard is there.
+    _, progress = fit(
+      state, batches, hooks, limits=limits, log=log, num_classes=benchmark.num_classes
+    )
+  assert progress.step == 6 and len(progress.miou) == 2
+  assert load_checkpoint(run / 'checkpoints' / 'last').step == 6
+
+
+@contextlib.contextmanager
+def guarded():
+  """The guard for all threads: JAX's context manager is of one alone."""
+  jax.config.update('jax_transfer_guard', 'disallow')
+  try:
+    yield
+  finally:
+    jax.config.update('jax_transfer_guard', 'allow')
