@@ -165,7 +165,8 @@ def _checkpointer() -> ocp.Checkpointer:
       primary_host=me, active_processes={me}, barrier_sync_key_prefix=f'process{me}'
     )
   own = {'multiprocessing_options': options}
-  trees = {name: ocp.PyTreeCheckpointHandler(**own) for name in _TREES}
+  # Weights are noise to a compressor, which takes the cores that the training step works on.
+  trees = {name: ocp.PyTreeCheckpointHandler(use_compression=False, **own) for name in _TREES}
   config = ocp.JsonCheckpointHandler(**own)
   handler = ocp.CompositeCheckpointHandler(
     **trees, config=config, composite_options=ocp.CompositeOptions(**own)
