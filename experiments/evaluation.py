@@ -6,6 +6,7 @@ import time
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import Any
 
+import jax
 import numpy as np
 from PIL import Image
 
@@ -13,7 +14,8 @@ from data_pipelines import Benchmark
 from experiments.pictures import Panel
 from hsnet_jax.metrics import Confusion, RocHistogram, episode_iou
 
-# batch -> counts [B, 4], histogram [B, 2, bins], prediction [B, H, W].
+# batch -> counts [B, 4], histogram [B, 2, bins], prediction [B, H, W]. Where several processes read
+# a part of each batch: of all its rows, with what `count_rows` says of them.
 Step = Callable[[Mapping[str, np.ndarray]], Mapping[str, Any]]
 
 
@@ -41,6 +43,22 @@ class Evaluation:
     return list(self.columns.values())[-1]
 
 
+def count_rows(batch: Mapping[str, Any]) -> dict[str, Any]:
+  """What evaluation must know of each row of a batch, beside what the predictor counts.
+
+  Args:
+    batch: arrays of the host or the device.
+
+  Returns:
+    `index`, `class_id` and `valid`, each `[B]`, and `empty` `[B]`, whether a support mask has no
+    foreground.
+  """
+  shown = batch['support_masks'].any(axis=(2, 3))
+  return {name: batch[name] for name in ('index', 'class_id', 'valid')} | {
+    'empty': ~shown.all(axis=1)
+  }
+
+
 def evaluate(
   step: Step,
   batches: Iterable[Mapping[str, np.ndarray]],
@@ -59,7 +77,8 @@ def evaluate(
     benchmark: whose names the classes have.
     classes: over which mIoU is averaged, also where one has no episode.
     first: further columns, over the first so many episodes.
-    pictured: how many pictures to keep, of the first episodes of each class.
+    pictured: how many pictures to keep, of the first episodes of each class; of several processes
+      each has those of the rows that it reads.
     on_batch: called after each batch with its number of episodes and the running figures.
 
   Returns:
@@ -69,15 +88,15 @@ def evaluate(
   tallies = {n: _Tally.empty(benchmark.num_classes) for n in (*first, None)}
   gallery, episodes, empty = _Gallery(pictured, len(classes)), 0, 0
   for batch, out in _one_ahead(step, batches):
-    valid = batch['valid']
+    rows = count_rows(batch) | out
+    index, valid = np.asarray(rows['index']), np.asarray(rows['valid'])
     for number in tallies:
-      counted = valid if number is None else valid & (batch['index'] < number)
+      counted = valid if number is None else valid & (index < number)
       if counted.any():
-        tallies[number] = tallies[number].update(out, batch['class_id'], counted)
-    area = batch['support_masks'].sum(axis=(2, 3), dtype=np.int64)
-    empty += int(((area == 0).any(axis=1) & valid).sum())
+        tallies[number] = tallies[number].update(rows, counted)
+    empty += int((np.asarray(rows['empty']) & valid).sum())
     episodes += int(valid.sum())
-    gallery.add(batch, out, benchmark)
+    gallery.add(batch, rows, benchmark)
     if on_batch:
       on_batch(int(valid.sum()), tallies[None].confusion.result())
   columns = {f'first {n}': tallies[n].figures(benchmark, classes) for n in first if n < episodes}
@@ -91,10 +110,10 @@ def _one_ahead(step: Step, batches: Iterable):
   for batch in batches:
     out = step(batch)
     if waiting is not None:
-      yield waiting
+      yield waiting[0], jax.device_get(waiting[1])
     waiting = batch, out
   if waiting is not None:
-    yield waiting
+    yield waiting[0], jax.device_get(waiting[1])
 
 
 @dataclasses.dataclass(frozen=True)
@@ -106,10 +125,10 @@ class _Tally:
   def empty(cls, num_classes: int) -> '_Tally':
     return cls(Confusion.empty(num_classes), RocHistogram.empty())
 
-  def update(self, out: Mapping[str, Any], class_id: np.ndarray, valid: np.ndarray) -> '_Tally':
+  def update(self, rows: Mapping[str, Any], counted: np.ndarray) -> '_Tally':
     return _Tally(
-      self.confusion.update(out['counts'], class_id, valid),
-      self.roc.update(out['histogram'], valid),
+      self.confusion.update(rows['counts'], rows['class_id'], counted),
+      self.roc.update(rows['histogram'], counted),
     )
 
   def figures(self, benchmark: Benchmark, classes: Sequence[int]) -> dict[str, Any]:
@@ -127,11 +146,15 @@ class _Gallery:
     self._number, self._each = number, math.ceil(number / num_classes)
     self._kept: dict[int, list[Panel]] = {}
 
-  def add(self, batch: Mapping[str, np.ndarray], out: Mapping[str, Any], benchmark: Benchmark):
+  def add(self, batch: Mapping[str, np.ndarray], rows: Mapping[str, Any], benchmark: Benchmark):
+    # The rows of all processes are in the order of the devices: an episode's number finds its own.
+    numbers = np.where(rows['valid'], rows['index'], -1).tolist()
     for i in np.flatnonzero(batch['valid']):
       kept = self._kept.setdefault(int(batch['class_id'][i]), [])
       if len(kept) < self._each:
-        kept.append(_panel(batch, out, i, benchmark))
+        row = numbers.index(batch['index'][i])
+        found = {name: np.asarray(rows[name])[row] for name in ('counts', 'prediction')}
+        kept.append(_panel({name: x[i] for name, x in batch.items()}, found, benchmark))
 
   @property
   def panels(self) -> list[Panel]:
@@ -141,19 +164,19 @@ class _Gallery:
     return [self._kept[c][turn] for c, turn in sorted(shown)]
 
 
-def _panel(batch: Mapping[str, np.ndarray], out: Mapping[str, Any], i: int, benchmark: Benchmark):
-  iou = float(episode_iou(np.asarray(out['counts'])[i]))
-  name = benchmark.class_names[int(batch['class_id'][i])]
-  query, shown = batch['query_image'][i], ...
-  if 'query_size' in batch:  # Masks of the photograph's own size lie in the top left corner.
-    height, width = batch['query_size'][i].tolist()
+def _panel(episode: Mapping[str, Any], found: Mapping[str, Any], benchmark: Benchmark) -> Panel:
+  iou = float(jax.device_get(jax.jit(episode_iou)(jax.device_put(found['counts']))))
+  name = benchmark.class_names[int(episode['class_id'])]
+  query, shown = episode['query_image'], ...
+  if 'query_size' in episode:  # Masks of the photograph's own size lie in the top left corner.
+    height, width = episode['query_size'].tolist()
     query = np.asarray(Image.fromarray(query).resize((width, height), Image.Resampling.BILINEAR))
     shown = slice(height), slice(width)
   return Panel(
-    supports=list(zip(batch['support_images'][i], batch['support_masks'][i], strict=True)),
+    supports=list(zip(episode['support_images'], episode['support_masks'], strict=True)),
     query=query,
-    prediction=np.asarray(out['prediction'])[i][shown],
-    target=batch['query_mask'][i][shown],
-    ignore=batch['query_ignore'][i][shown],
-    caption=f'{name}, episode {int(batch["index"][i])}: IoU {iou:.1f}',
+    prediction=found['prediction'][shown],
+    target=episode['query_mask'][shown],
+    ignore=episode['query_ignore'][shown],
+    caption=f'{name}, episode {int(episode["index"])}: IoU {iou:.1f}',
   )

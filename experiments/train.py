@@ -14,15 +14,17 @@ Examples, from the checkout's folder:
       --backbone_weights=mobilenet_v1_075.npz --image_size=200 --val_episodes=300 \\
       --max_steps=1300 --data_dir=VOC2012 --splits_dir=splits
 
-A run's folder (--run_dir) holds checkpoints/best (by validation mIoU) and checkpoints/last,
-metrics.jsonl, tensorboard/ and pictures/. The same command goes on with a run that was stopped, and
-ends as if it had not been; SIGTERM saves the step that is under way and exits with 143.
+A run's folder (--run_dir) holds checkpoints/best (by validation mIoU), checkpoints/last, with
+--keep those before it, metrics.jsonl, tensorboard/ and pictures/. The same command goes on with a
+run that was stopped, and ends as if it had not been; SIGTERM saves the step that is under way and
+exits with 143.
 
 As in the published work, validation runs on the episodes of the fold's unseen classes, so the best
 checkpoint is chosen with the test in sight; --validation=heldout is the honest way.
 """
 
 import contextlib
+import dataclasses
 import pathlib
 import signal
 import sys
@@ -36,10 +38,11 @@ from absl import flags
 
 from data_pipelines import Benchmark, HeldOut, eval_batches, to_devices, train_batches
 from data_pipelines.augment import AUGMENTATIONS
-from experiments import app, common, hosts
+from experiments import common, hosts
 from experiments.files import writable_folder
 from experiments.fitting import Limits, Progress, Stopped, fit
 from experiments.models import check_image_size, count_parameters, describe_devices
+from experiments.profiling import one_trace
 from experiments.run_folder import check_run_folder, clear_run
 from experiments.runlog import RunLog, SilentLog
 from experiments.training_run import PARALLEL, make_hooks, new_state, resumed_state
@@ -126,6 +129,15 @@ _RUN_DIR = flags.DEFINE_string(
 _SAVE_EVERY = flags.DEFINE_integer(
   'save_every', None, 'Save also every so many steps. Default: when validated.', lower_bound=1
 )
+_KEEP = flags.DEFINE_integer(
+  'keep',
+  1,
+  'How many of the newest checkpoints to keep, beside the best: last, and step_N before it.',
+  lower_bound=1,
+)
+_PROFILE = flags.DEFINE_bool(
+  'profile', False, 'Trace five steps, for the profiler of TensorBoard, into its folder.'
+)
 _RESUME = flags.DEFINE_bool(
   'resume',
   None,
@@ -136,7 +148,6 @@ _OVERWRITE = flags.DEFINE_bool('overwrite', False, 'Replace the run that --run_d
 
 def main() -> int:
   """Trains as the flags say; returns the exit code."""
-  hosts.join()
   if _PARALLEL.value == 'pmap' and jax.process_count() > 1:
     raise InputError('--parallel=pmap is for the devices of one process; leave it out')
   benchmark, fold = common.benchmark_from_flags()
@@ -198,13 +209,15 @@ def main() -> int:
 
 def _train(state, train, val, benchmark, config, run_dir, mesh, **run) -> Stopped | None:
   """Trains until done; returns why if it was stopped before."""
-  if _PARALLEL.value == 'jit':
-    state = place(state, replicated(mesh))
+  state = place(state, replicated(mesh))
   with hosts.stopped_by_sigterm() as stopping:
     batches = to_devices(train.from_step(run['progress'].step), sharding=batch_sharding(mesh))
     options = {'mesh': mesh, 'parallel': _PARALLEL.value, 'stopping': stopping}
-    hooks = make_hooks(benchmark, config, val, run_dir, **options)
-    with contextlib.closing(batches):
+    hooks = make_hooks(benchmark, config, val, run_dir, keep=_KEEP.value, **options)
+    with contextlib.closing(batches), contextlib.ExitStack() as stack:
+      if _PROFILE.value and hosts.is_writer():
+        traced = stack.enter_context(one_trace(hooks.step, run_dir / 'tensorboard'))
+        hooks = dataclasses.replace(hooks, step=traced)
       try:
         fit(state, batches, hooks, num_classes=benchmark.num_classes, **run)
       except Stopped as stopped:
@@ -248,9 +261,10 @@ def _batches(benchmark: Benchmark, config: dict):
     'batch_size': config['batch_size'],
     'distinct': config['protocol'] == 'distinct',
     'num_workers': common.NUM_WORKERS.value,
+    'process_index': jax.process_index(),
+    'process_count': jax.process_count(),
   }
-  own = {'process_index': jax.process_index(), 'process_count': jax.process_count()}
-  train = train_batches(benchmark, seed=config['seed'], **own, **options)
+  train = train_batches(benchmark, seed=config['seed'], **options)
   # Validation is short and comes often: workers would take longer to start than they save.
   options['num_workers'] = 0
   return train, eval_batches(benchmark, count=config['val_episodes'], **options)
@@ -292,4 +306,4 @@ def _conclude(progress: Progress, run_dir: pathlib.Path) -> None:
 
 
 if __name__ == '__main__':
-  app.run(main)
+  hosts.run(main)

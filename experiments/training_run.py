@@ -8,13 +8,14 @@ from typing import Any
 
 import jax
 import jax.numpy as jnp
+import numpy as np
 import optax
 from jax.sharding import Mesh
 
 from data_pipelines import Batches, Benchmark
 from data_pipelines.augment import AUGMENTATIONS, augmented
 from experiments import hosts
-from experiments.evaluation import evaluate
+from experiments.evaluation import Evaluation, count_rows, evaluate
 from experiments.fitting import Hooks, Progress, Stopped
 from experiments.models import check_variables, network
 from experiments.run_folder import read_validations
@@ -23,7 +24,7 @@ from experiments.saving import Saver
 from hsnet_jax import checkpoints, training
 from hsnet_jax.errors import InputError
 from hsnet_jax.optimizers import make_optimizer, make_schedule
-from hsnet_jax.sharding import batch_sharding, jit_step, place, pmap_step, replicated
+from hsnet_jax.sharding import batch_sharding, jit_step, pmap_step, replicated
 
 PARALLEL = {'jit': jit_step, 'pmap': pmap_step}
 _PICTURES = 10  # Two of each class where a fold has five.
@@ -79,7 +80,16 @@ def resumed_state(
     InputError: there is no such checkpoint, a damaged one, or one of other flags.
   """
   path = run_dir / 'checkpoints' / 'last'
-  stored = checkpoints.load_checkpoint(path, backbone=config['backbone'], opt_state=state.opt_state)
+  given = {'backbone': config['backbone'], 'opt_state': state.opt_state}
+  try:
+    stored = checkpoints.load_checkpoint(path, **given)
+  except checkpoints.DamagedCheckpoint as error:
+    older = sorted(path.parent.glob('step_*'))
+    if not older:
+      raise
+    raise InputError(
+      f'{error}; to go on from an older one, put {older[-1]} in its place'
+    ) from error
   check_variables(stored.variables, backbone=config['backbone'], path=path)
   other = [key for key in config if stored.config.get(key, config[key]) != config[key]]
   if other == ['schedule_steps']:
@@ -123,6 +133,7 @@ def make_hooks(
   mesh: Mesh,
   parallel: str = 'jit',
   stopping: Callable[[int | None], bool] = lambda step: False,
+  keep: int = 1,
 ) -> Hooks:
   """Step, validation and saving, for `experiments.fitting.fit`.
 
@@ -134,19 +145,41 @@ def make_hooks(
     mesh: the devices.
     parallel: how rows are divided over them, a key of `PARALLEL`.
     stopping: whether the run is to stop; see `experiments.hosts.stopped_by_sigterm`.
+    keep: how many of the newest checkpoints there are to be.
 
   Returns:
     The hooks; their step takes what `data_pipelines.to_devices` gives.
   """
-  options = {'static_argnames': 'model', 'out_shardings': replicated(mesh)}
-  eval_step = jax.jit(training.eval_step, **options)
+  # The initial values are drawn from the key itself.
+  key = jax.random.fold_in(jax.random.key(config['seed']), 1)
+  step = functools.partial(training.train_step, accumulate=config['accumulate'])
+  step = augmented(key, step, options=AUGMENTATIONS[config['augment']])
+  compiled, schedule = PARALLEL[parallel](step, mesh), jax.jit(schedule_of(config))
+  return Hooks(
+    lambda state, placed: compiled(state, placed.device),
+    _validation(benchmark, config, val, mesh, stopping),
+    Saver(run_dir / 'checkpoints', config, writes=hosts.is_writer(), keep=keep),
+    lambda step: jax.device_get(schedule(jax.device_put(np.int32(step)))),
+    stopping,
+  )
+
+
+def _validation(benchmark, config, val, mesh, stopping) -> Callable[[Any], Evaluation]:
+  """What validates a state, each process reading its part of `val`."""
+
+  @functools.partial(jax.jit, static_argnames='model', out_shardings=replicated(mesh))
+  def eval_step(variables, batch, *, model):
+    # Of several processes each reads a part: what all of them must know comes from the devices.
+    return count_rows(batch) | training.eval_step(variables, batch, model=model)
+
   classes = benchmark.test_classes(config['fold'])
 
   def validate(state: training.TrainState):
     variables = jax.device_put(state.eval_variables, replicated(mesh))
 
     def step(batch):
-      return eval_step(variables, place(batch, batch_sharding(mesh)), model=state.model)
+      placed = jax.make_array_from_process_local_data(batch_sharding(mesh), batch)
+      return eval_step(variables, placed, model=state.model)
 
     with progress_bar(val.num_episodes, unit='episode', desc='validation') as bar:
 
@@ -156,18 +189,8 @@ def make_hooks(
           raise Stopped
         bar.update(count)
 
-      options = {'classes': classes, 'pictured': _PICTURES, 'on_batch': on_batch}
+      pictured = _PICTURES if hosts.is_writer() else 0
+      options = {'classes': classes, 'pictured': pictured, 'on_batch': on_batch}
       return evaluate(step, val, benchmark, **options)
 
-  # The initial values are drawn from the key itself.
-  key = jax.random.fold_in(jax.random.key(config['seed']), 1)
-  step = functools.partial(training.train_step, accumulate=config['accumulate'])
-  step = augmented(key, step, options=AUGMENTATIONS[config['augment']])
-  compiled = PARALLEL[parallel](step, mesh)
-  return Hooks(
-    lambda state, placed: compiled(state, placed.device),
-    validate,
-    Saver(run_dir / 'checkpoints', config, writes=hosts.is_writer()),
-    schedule_of(config),
-    stopping,
-  )
+  return validate

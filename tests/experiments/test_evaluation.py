@@ -5,7 +5,7 @@ from types import SimpleNamespace
 import numpy as np
 import pytest
 
-from experiments.evaluation import evaluate
+from experiments.evaluation import count_rows, evaluate
 from hsnet_jax.metrics import RocHistogram
 
 BENCHMARK = SimpleNamespace(num_classes=4, class_names=('a', 'b', 'c', 'd'))
@@ -58,6 +58,21 @@ def test_padding_counts_nowhere_and_columns_pool_their_episodes(batch_size):
   assert result.columns['first 4']['miou'] == pytest.approx(75.0)
   assert result.figures['miou'] == pytest.approx(100 * (4 * 12 + 6 * 4) / 160)
   assert result.figures['class_episodes'] == {'c': 5, 'd': 5}
+
+
+def test_a_process_that_reads_a_part_counts_all():
+  whole = list(make_batches(10, 4))
+  rows = [count_rows(batch) | step(batch) for batch in whole]
+  # Its rows are the second half of each batch, and lie elsewhere among those of the devices.
+  part = [{name: x[2:] for name, x in batch.items()} for batch in whole]
+  found = iter([{name: x[::-1] for name, x in batch.items()} for batch in rows])
+  options = {'classes': (2, 3), 'first': (4,), 'pictured': 3}
+  result = evaluate(lambda _: next(found), part, BENCHMARK, **options)
+  expected = evaluate(step, whole, BENCHMARK, **options)
+  np.testing.assert_equal(result.columns, expected.columns)  # NaN is equal to NaN.
+  assert (result.episodes, result.empty_supports) == (10, 4)
+  captions = [panel.caption for panel in result.panels]
+  assert captions == ['c, episode 2: IoU 75.0', 'c, episode 6: IoU 25.0', 'd, episode 3: IoU 75.0']
 
 
 def test_a_class_without_episodes_lowers_the_mean():

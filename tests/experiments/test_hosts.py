@@ -1,20 +1,84 @@
-"""Several real processes that train one model."""
+"""Several real processes that train one model, and what becomes of them when one is lost."""
 
+import contextlib
 import json
+import signal
 import socket
 import subprocess
 import sys
+import time
 
+import jax
 import numpy as np
 import pytest
 
-from hsnet_jax.checkpoints import load_checkpoint
+from hsnet_jax.checkpoints import load_checkpoint, read_config
+from tests.experiments.test_processes import free_port
+
+LOST = 'error: another process died or stopped answering, or this one was killed; the same commands'
+
+# A script that adds over all processes until one is lost, or fails by itself.
+ADDING = """
+import os, sys, time
+import jax, numpy as np
+from jax.experimental import multihost_utils
+from experiments import hosts
+from hsnet_jax.errors import InputError
+
+def main():
+  multihost_utils.process_allgather(np.ones(1, np.float32))
+  print('begun', file=sys.stderr, flush=True)
+  while True:
+    multihost_utils.process_allgather(np.ones(1, np.float32))
+    if os.environ['FAILS'] == str(jax.process_index()):
+      raise InputError('a reason of its own')
+    time.sleep(0.05)
+
+hosts.run(main)
+"""
 
 
-def free_port():
-  with socket.socket() as listener:
-    listener.bind(('127.0.0.1', 0))
-    return listener.getsockname()[1]
+@contextlib.contextmanager
+def started(command, *, env, count=2):
+  """So many processes of a command, each with its stderr in a pipe; none is left behind."""
+  address = f'--coordinator=127.0.0.1:{free_port()}'
+  pipes = {'stdout': subprocess.PIPE, 'stderr': subprocess.PIPE, 'text': True}
+  processes = [
+    subprocess.Popen(
+      [sys.executable, *command, address, f'--num_processes={count}', f'--process_id={i}'],
+      env=env,
+      **pipes,
+    )
+    for i in range(count)
+  ]
+  try:
+    yield processes
+  finally:
+    for process in processes:
+      process.kill()
+      process.communicate()
+
+
+@pytest.fixture(scope='module')
+def train(root, small):
+  """The command of a run of three steps, each of which is saved."""
+  script = str(root / 'experiments' / 'train.py')
+  return lambda folder: [script, *small, '--max_steps=3', '--save_every=1', f'--run_dir={folder}']
+
+
+@pytest.fixture(scope='module')
+def unbroken(train, environment, tmp_path_factory):
+  """The folder of a run of two processes, and what they said."""
+  folder = tmp_path_factory.mktemp('together') / 'run'
+  return folder, finished(train(folder), environment)
+
+
+def finished(command, environment):
+  """What two processes said that came to their end."""
+  with started(command, env=environment) as processes:
+    said = [process.communicate(timeout=300) for process in processes]
+    assert [process.returncode for process in processes] == [0, 0], said
+  return said
 
 
 def losses(folder):
@@ -22,28 +86,65 @@ def losses(folder):
   return [line['train/loss'] for line in lines if 'train/loss' in line]
 
 
-def test_two_processes_train_as_one_does(root, environment, small, trained, tmp_path):
-  run, port = tmp_path / 'run', free_port()
-  args = [*small, '--max_steps=3', f'--run_dir={run}', f'--coordinator=127.0.0.1:{port}']
-  command = [sys.executable, str(root / 'experiments' / 'train.py'), *args, '--num_processes=2']
-  pipes = {'stdout': subprocess.PIPE, 'stderr': subprocess.PIPE, 'text': True}
-  processes = [
-    subprocess.Popen([*command, f'--process_id={i}'], env=environment, **pipes) for i in range(2)
-  ]
-  said = [process.communicate(timeout=300) for process in processes]
-  assert [process.returncode for process in processes] == [0, 0], said
+def test_two_processes_train_as_one_does(unbroken, trained):
+  run, said = unbroken
   assert 'best validation mIoU' in said[0][0] and 'validation' not in said[1][0]
+  assert not any('error' in stderr for _, stderr in said)
   np.testing.assert_allclose(losses(run), losses(trained[0]), rtol=1e-4)
   alone, together = (load_checkpoint(f / 'checkpoints' / 'last') for f in (trained[0], run))
   assert alone.config['figures'] == pytest.approx(together.config['figures'], abs=0.5)
 
 
-def test_what_does_not_fit_or_answer_is_named(script, failure, tmp_path):
-  def said(*flags):
-    return failure(script('train', '--coordinator=127.0.0.1:9', *flags, cwd=tmp_path))
+def test_a_run_whose_worker_is_killed_stops_and_goes_on(unbroken, train, environment, tmp_path):
+  run = tmp_path / 'run'
+  with started(train(run), env=environment) as (writer, worker):
+    while not (run / 'checkpoints' / 'last').exists():
+      assert writer.poll() is None, writer.communicate()
+      time.sleep(0.01)
+    worker.kill()
+    _, stderr = writer.communicate(timeout=60)
+    assert writer.returncode not in (0, 2) and stderr.count(LOST) == 1, stderr
+  assert read_config(run / 'checkpoints' / 'last')['step'] < 3
+  assert 'going on from step' in finished(train(run), environment)[0][0]
+  assert losses(run) == losses(unbroken[0])
+  once, again = (load_checkpoint(f / 'checkpoints' / 'last') for f in (unbroken[0], run))
+  jax.tree.map(np.testing.assert_array_equal, once.variables, again.variables)
+
+
+@pytest.mark.parametrize('how', ['killed', 'silent', 'failed'])
+def test_where_one_is_lost_the_others_say_so(environment, how):
+  lost = 0 if how == 'killed' else 1
+  env = {**environment, 'FAILS': '1' if how == 'failed' else ''}
+  with started(['-c', ADDING, '--heartbeat_seconds=5'], env=env) as processes:
+    for process in processes:
+      while process.stderr.readline() != 'begun\n':
+        assert process.poll() is None
+    if how != 'failed':
+      processes[lost].send_signal(signal.SIGKILL if how == 'killed' else signal.SIGSTOP)
+    other = processes[1 - lost]
+    _, stderr = other.communicate(timeout=60)
+    assert other.returncode not in (0, 2) and stderr.count(LOST) == 1, stderr
+    assert [line for line in stderr.splitlines() if line][-1].startswith(LOST)
+    if how == 'failed':
+      _, stderr = processes[lost].communicate(timeout=60)
+      assert processes[lost].returncode == 2
+      assert 'error: a reason of its own\n' in stderr and LOST not in stderr
+
+
+def test_what_does_not_fit_or_answer_is_named(environment, script, failure, tmp_path):
+  def said(*flags, port=9):
+    command = [sys.executable, '-c', ADDING, f'--coordinator=127.0.0.1:{port}', *flags]
+    return failure(subprocess.run(command, env=environment, capture_output=True, text=True))
 
   assert 'needs --num_processes and --process_id' in said()
   assert 'it is at most 1' in said('--num_processes=2', '--process_id=2')
-  line = said('--num_processes=2', '--process_id=1', '--connect_seconds=2')
-  assert '--coordinator=127.0.0.1:9: no answer within 2 s' in line
+  both = '--num_processes=2', '--connect_seconds=2'
+  for index in (0, 1):
+    line = said(*both, f'--process_id={index}', port=(port := free_port()))
+    assert f'--coordinator=127.0.0.1:{port}: not all processes have met there within 2 s' in line
+  with socket.create_server(('127.0.0.1', 0)) as taken:
+    line = said(*both, '--process_id=0', port=(port := taken.getsockname()[1]))
+    assert f'process 0 cannot listen on port {port}' in line
+  line = failure(script('train', '--coordinator=auto', cwd=tmp_path))
+  assert 'JAX finds none of its clusters here' in line
   assert list(tmp_path.iterdir()) == []

@@ -1,0 +1,217 @@
+"""The folder of a sweep: what it is, its trials, and what is read from them again.
+
+    sweep.json           what the sweep is: a command that says otherwise is refused
+    trials/001/          the run folder of a trial (see `experiments.train`), and beside the run
+      trial.json         its values and how it ended
+      log.txt            what its processes printed
+    results.csv, results.md, curves.png, parameters.png
+
+These files are all that a sweep goes on from. They are each replaced as a whole, so a sweep may be
+killed at any moment; Ray's own snapshots are written every ten seconds and in place.
+"""
+
+import dataclasses
+import json
+import os
+import pathlib
+import shutil
+from collections.abc import Mapping
+from typing import Any, TextIO
+
+from experiments.files import write_text
+from hsnet_jax.errors import InputError
+
+try:
+  import fcntl
+except ImportError:  # Windows has no such locks.
+  fcntl = None
+
+RESULTS = ('results.csv', 'results.md', 'curves.png', 'parameters.png')
+LOG = 'log.txt'
+# Ray's own files, of no use after the sweep; and the file that asks all trials to stop.
+RAY_FOLDER, STOP_FILE = '.ray', '.stop'
+
+
+@dataclasses.dataclass
+class Trial:
+  """A trial as it is recorded.
+
+  Attributes:
+    number: from 1.
+    params: {flag: value} that it drew.
+    status: 'waiting' (to begin, or to go on), 'ended', 'stopped' (by ASHA) or 'failed'.
+    reason: of a failure, the line that says why.
+    values: {step: metric} of its validations, as its run has written them.
+  """
+
+  number: int
+  params: dict[str, Any]
+  status: str = 'waiting'
+  reason: str = ''
+  values: dict[int, float] = dataclasses.field(default_factory=dict)
+
+  @property
+  def name(self) -> str:
+    """Its number as files and messages have it."""
+    return f'{self.number:03d}'
+
+  @property
+  def done(self) -> bool:
+    """Whether there is nothing left of it to run."""
+    return self.status in ('ended', 'stopped')
+
+  @property
+  def best(self) -> tuple[int, float] | None:
+    """The step and the value of its best validation, the earliest of equals; None without any."""
+    return max(self.values.items(), key=lambda item: (item[1], -item[0]), default=None)
+
+
+def trial_folder(folder: pathlib.Path, number: int) -> pathlib.Path:
+  """The run folder of a trial."""
+  return folder / 'trials' / f'{number:03d}'
+
+
+def check_sweep_folder(
+  folder: pathlib.Path, description: Mapping[str, Any], *, overwrite: bool
+) -> bool:
+  """Makes sure that a sweep may go to a folder; changes nothing.
+
+  Args:
+    folder: the folder, which need not be there.
+    description: what the sweep is, as JSON holds it.
+    overwrite: whether the sweep in it is replaced.
+
+  Returns:
+    Whether the sweep in it goes on.
+
+  Raises:
+    InputError: the folder holds another sweep, or what is no sweep.
+  """
+  try:
+    there = json.loads((folder / 'sweep.json').read_text(encoding='utf-8'))
+  except NotADirectoryError as error:
+    raise InputError(f'{folder}: a file, not a folder; name another --output_dir') from error
+  except FileNotFoundError:
+    if folder.is_dir() and any(not p.name.startswith('.') for p in folder.iterdir()):
+      raise InputError(
+        f'{folder}: holds files and no sweep; name another folder with --output_dir'
+      ) from None
+    return False
+  except ValueError as error:
+    raise InputError(f'{folder}/sweep.json: damaged ({error}); --overwrite begins anew') from error
+  if overwrite:
+    return False
+  differences = _differences(there, description)
+  if differences:
+    raise InputError(
+      f'{folder}: holds a sweep with other settings ({"; ".join(differences)}); give the same,'
+      ' --overwrite replaces it, --output_dir names another folder'
+    )
+  return True
+
+
+def _differences(there: Any, here: Any, name: str = '') -> list[str]:
+  if isinstance(there, dict) and isinstance(here, dict):
+    keys = dict.fromkeys((*there, *here))
+    pairs = ((k, there.get(k, 'nothing'), here.get(k, 'nothing')) for k in keys)
+    prefix = f'{name}.' if name else ''
+    return [line for k, old, new in pairs for line in _differences(old, new, prefix + k)]
+  return [] if there == here else [f'{name}: {json.dumps(there)} there, {json.dumps(here)} here']
+
+
+def begin_sweep(folder: pathlib.Path, description: Mapping[str, Any]) -> None:
+  """Removes what an earlier sweep wrote, and records what this one is."""
+  for record in folder.glob('trials/*/trial.json'):
+    shutil.rmtree(record.parent)
+  for name in RESULTS:
+    (folder / name).unlink(missing_ok=True)
+  write_text(folder / 'sweep.json', json.dumps(description, indent=2) + '\n')
+
+
+def write_trial(folder: pathlib.Path, trial: Trial) -> None:
+  """Records a trial; the values are its run's own."""
+  record = {
+    'number': trial.number,
+    'params': trial.params,
+    'status': trial.status,
+    'reason': trial.reason,
+  }
+  path = trial_folder(folder, trial.number) / 'trial.json'
+  write_text(path, json.dumps(record, indent=2) + '\n')
+
+
+def read_trials(folder: pathlib.Path, *, metric: str) -> dict[int, Trial]:
+  """Reads the trials of a sweep.
+
+  Args:
+    folder: of the sweep.
+    metric: which figure of the validations.
+
+  Returns:
+    {number: trial}, in the order of their numbers.
+
+  Raises:
+    InputError: a record is damaged.
+  """
+  trials = {}
+  for path in sorted(folder.glob('trials/*/trial.json')):
+    try:
+      trial = Trial(**json.loads(path.read_text(encoding='utf-8')))
+    except (ValueError, TypeError) as error:
+      raise InputError(f'{path}: damaged ({error}); remove its folder to run it anew') from error
+    trial.values = validations(path.parent, metric=metric)
+    trials[trial.number] = trial
+  return dict(sorted(trials.items()))
+
+
+def validations(run_dir: str | os.PathLike, *, metric: str) -> dict[int, float]:
+  """Reads a figure of the validations that a run has written, even of one that is still running.
+
+  Args:
+    run_dir: the run's folder.
+    metric: the figure's name in metrics.jsonl.
+
+  Returns:
+    {step: value}.
+  """
+  try:
+    lines = (pathlib.Path(run_dir) / 'metrics.jsonl').read_text(encoding='utf-8').splitlines()
+  except FileNotFoundError:
+    return {}
+  values = {}
+  for line in lines:
+    try:
+      figures = json.loads(line)
+    except ValueError:  # Half written as yet, or cut short by a crash.
+      continue
+    if figures.get(metric) is not None:
+      values[figures['step']] = figures[metric]
+  return values
+
+
+def last_line(path: pathlib.Path) -> str:
+  """The last line of a log that says anything; of a script that fails it is the reason."""
+  text = path.read_text(encoding='utf-8', errors='replace') if path.is_file() else ''
+  return next((line.strip() for line in reversed(text.splitlines()) if line.strip()), '')
+
+
+def lock(path: pathlib.Path) -> TextIO | None:
+  """Opens a file that one process at a time holds, and whoever it hands the file to.
+
+  Args:
+    path: the file; made where it is missing.
+
+  Returns:
+    The file, held until all copies of it are closed, which the end of a process does; None where
+    another one holds it. On file systems without locks everyone does.
+  """
+  file = open(path, 'w', encoding='utf-8')
+  try:
+    if fcntl is not None:
+      fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+  except BlockingIOError:
+    file.close()
+    return None
+  except OSError:
+    pass
+  return file

@@ -1,0 +1,145 @@
+"""Space files: what is read, what is refused, what is drawn."""
+
+import json
+import math
+import re
+import subprocess
+import sys
+
+import numpy as np
+import pytest
+
+from experiments.search_space import Domain, check_flags, draw, flag_text, read_space
+from hsnet_jax.errors import InputError
+
+GOOD = """
+[train]
+fold = 1
+random_backbone = true
+
+[space]
+learning_rate = {log_uniform = [1e-4, 1e-2]}
+weight_decay = {uniform = [0, 0.1]}
+augment = {choice = ['none', 'flip']}
+seed = {integer = [0, 2]}
+"""
+
+
+@pytest.fixture
+def space_file(tmp_path):
+  """Writes a space file."""
+
+  def write(text):
+    path = tmp_path / 'space.toml'
+    path.write_text(text)
+    return path
+
+  return write
+
+
+def test_reads_both_tables(space_file):
+  space = read_space(space_file(GOOD))
+  assert space.fixed == {'fold': 1, 'random_backbone': True}
+  assert space.domains == {
+    'learning_rate': Domain('log_uniform', (1e-4, 1e-2)),
+    'weight_decay': Domain('uniform', (0.0, 0.1)),
+    'augment': Domain('choice', ('none', 'flip')),
+    'seed': Domain('integer', (0, 2)),
+  }
+  assert space.record()['space']['seed'] == {'integer': [0, 2]}
+
+
+@pytest.mark.parametrize(
+  ('text', 'message'),
+  [
+    ('[space', 'no TOML file'),
+    ('[train]\nfold = 1', 'needs a table [space]'),
+    ('[space]\n', 'needs a table [space]'),
+    ('[spaces]\na = 1', 'spaces is no table'),
+    ('[space]\nclip = {normal = [0, 1]}', 'space.clip must be one of'),
+    ('[space]\nclip = [0, 1]', 'space.clip must be one of'),
+    ('[space]\nclip = {uniform = [0, 1], choice = [1]}', 'space.clip must be one of'),
+    ('[space]\nclip = {uniform = [1, 0]}', 'space.clip: the lower bound 1 is not below'),
+    ('[space]\nclip = {uniform = [1, 1]}', 'space.clip: the lower bound 1 is not below'),
+    ('[space]\nclip = {uniform = [0, 1, 2]}', 'space.clip: uniform needs two numbers'),
+    ("[space]\nclip = {uniform = ['0', '1']}", 'space.clip: uniform needs two numbers'),
+    ('[space]\nclip = {uniform = [0, inf]}', 'space.clip: uniform needs two numbers'),
+    ('[space]\nseed = {integer = [0, 1.5]}', 'space.seed: integer needs two whole numbers'),
+    ('[space]\nclip = {log_uniform = [0, 1]}', 'space.clip: log_uniform needs bounds above 0'),
+    ('[space]\nclip = {choice = []}', 'space.clip: choice needs a list'),
+    ('[space]\nclip = {choice = [1, 1]}', 'space.clip: a choice is there twice'),
+    ('[train]\nclip = [1]\n[space]\nseed = {integer = [0, 1]}', 'train.clip must be'),
+    ('[train]\nclip = 1\n[space]\nclip = {uniform = [0, 1]}', 'clip is in both'),
+    ('[space]\nrun_dir = {choice = ["a", "b"]}', 'run_dir is set by the sweep'),
+    ('[train]\noverwrite = true\n[space]\nclip = {uniform = [0, 1]}', 'overwrite is set by'),
+  ],
+)
+def test_what_is_wrong_is_named(space_file, text, message):
+  path = space_file(text)
+  with pytest.raises(InputError, match=re.escape(f'{path}: ') + '.*' + re.escape(message)):
+    read_space(path)
+
+
+def test_a_missing_file_is_named(tmp_path):
+  with pytest.raises(InputError, match='none.toml: cannot be read'):
+    read_space(tmp_path / 'none.toml')
+
+
+def test_flags_are_asked_of_the_script(environment):
+  # In one process, since it takes seconds to start.
+  values = {
+    'fold': ['1'],
+    'random_backbone': ['true'],
+    'weight_decay': ['0.0', '0.1'],
+    'learningrate': ['0.1'],
+    'verbosity': ['0'],  # Of absl, not of the script.
+    'augment': ['none', 'flop'],
+    'learning_rate': ['-1.0', '1.0'],
+    'batch_size': ['2.0'],
+  }
+  command = [sys.executable, '-m', 'experiments.train_flags']
+  done = subprocess.run(
+    command, input=json.dumps(values), env=environment, capture_output=True, text=True, check=True
+  )
+  found = json.loads(done.stdout)
+  assert list(found) == ['learningrate', 'verbosity', 'augment', 'learning_rate', 'batch_size']
+  assert found['learningrate'] == found['verbosity']
+  assert 'no such flag' in found['verbosity']
+  assert found['augment'].startswith('flop is no value') and 'geometric' in found['augment']
+  assert found['learning_rate'].startswith('-1.0 is no value')
+  assert found['batch_size'].startswith('2.0 is no value')
+
+
+def test_a_refused_flag_is_named_with_its_table(space_file):
+  path = space_file('[space]\nlearning_rate = {uniform = [-1, 1]}')
+  with pytest.raises(InputError, match=re.escape(f'{path}: space.learning_rate: -1.0 is no value')):
+    check_flags(read_space(path))
+
+
+def test_the_example_is_good(root):
+  check_flags(read_space(root / 'docs' / 'sweep.toml'))
+
+
+def test_draws_depend_on_seed_and_number_alone(space_file):
+  space = read_space(space_file(GOOD))
+  assert draw(space, seed=3, number=5) == draw(space, seed=3, number=5)
+  drawn = [str(draw(space, seed=s, number=n)) for s in (0, 1) for n in range(1, 9)]
+  assert len(set(drawn)) == len(drawn)
+
+
+def test_draws_cover_their_domains(space_file):
+  space = read_space(space_file(GOOD))
+  draws = [draw(space, seed=0, number=n) for n in range(400)]
+  assert {d['augment'] for d in draws} == {'none', 'flip'}
+  assert {d['seed'] for d in draws} == {0, 1, 2}
+  assert all(0 <= d['weight_decay'] <= 0.1 for d in draws)
+  assert all(1e-4 <= d['learning_rate'] <= 1e-2 for d in draws)
+  # Uniform in the logarithm: half of them below the geometric mean. 4 deviations are 0.1.
+  below = np.mean([d['learning_rate'] < math.sqrt(1e-4 * 1e-2) for d in draws])
+  assert abs(below - 0.5) < 0.1
+  assert abs(np.mean([d['weight_decay'] < 0.05 for d in draws]) - 0.5) < 0.1
+
+
+def test_values_keep_every_digit_in_flags():
+  assert float(flag_text(0.1 + 0.2)) == 0.1 + 0.2
+  assert flag_text(True) == 'true' and flag_text('None') == 'None'

@@ -1,0 +1,109 @@
+"""What one of several processes computes in `experiments/test_processes.py`, which starts them.
+
+    python -m tests.one_of_several HOST:PORT PROCESSES PROCESS FILE PART...
+
+Each process has its rows of each batch; process 0 writes what came out.
+"""
+
+import json
+import pathlib
+import sys
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import optax
+
+from data_pipelines import eval_batches
+from data_pipelines.benchmarks import make_benchmark
+from experiments.training_run import make_hooks
+from hsnet_jax.sharding import batch_sharding, data_mesh, jit_step, place, replicated
+from hsnet_jax.training import TrainState, train_step
+from tests import made
+from tests.hsnet_jax.test_sharding import MODEL, make_batch
+
+STEPS, ROWS = 5, 4
+# What a run of shapes records of itself, as far as its hooks ask for it.
+CONFIG = {
+  'fold': 1,
+  'seed': 0,
+  'accumulate': 1,
+  'augment': 'none',
+  'learning_rate': 1e-3,
+  'schedule': 'constant',
+  'warmup_steps': 0,
+  'schedule_steps': None,
+}
+
+
+def sgd_or_adam():
+  """Takes either, as its state says, so that one compiled step does; and keeps the gradients."""
+  adam = optax.adam(1e-3)
+
+  def update(gradients, state, params):
+    adams, moments = adam.update(gradients, state['moments'], params)
+    updates = jax.tree.map(lambda a, g: jnp.where(state['adam'], a, -0.1 * g), adams, gradients)
+    return updates, {**state, 'moments': moments, 'gradients': gradients}
+
+  def init(params):
+    zeros = jax.tree.map(jnp.zeros_like, params)
+    return {'adam': jnp.zeros((), bool), 'moments': adam.init(params), 'gradients': zeros}
+
+  return optax.GradientTransformation(init, update)
+
+
+def trained(mesh):
+  """Losses, the first gradients and the last parameters of five steps of SGD, and five of Adam."""
+  step, tx = jit_step(train_step, mesh), sgd_or_adam()
+  params, backbone = jax.device_get([made.variables('tiny')[k] for k in ('params', 'backbone')])
+  index, count, found = jax.process_index(), jax.process_count(), {}
+  for adam in (False, True):
+    opt_state = tx.init(params) | {'adam': np.array(adam)}
+    state = TrainState(jnp.int32(0), params, opt_state, backbone, MODEL, tx)
+    state, losses = place(state, replicated(mesh)), []
+    for seed in range(STEPS):
+      batch = make_batch(valid=(1,) * ROWS, seed=seed)
+      rows = {name: np.split(x, count)[index] for name, x in batch.items()}
+      placed = jax.make_array_from_process_local_data(batch_sharding(mesh), rows)
+      state, metrics = step(state, placed)
+      losses.append(float(metrics['loss']))
+      if seed == 0:
+        first = joined(state.opt_state['gradients'])
+    kept = {'losses': losses, 'gradients': first, 'params': joined(state.params)}
+    found |= {f'{"adam" if adam else "sgd"} {name}': value for name, value in kept.items()}
+  return found
+
+
+def joined(tree):
+  """All numbers of a tree as one vector."""
+  return np.concatenate([np.ravel(x) for x in jax.tree.leaves(jax.device_get(tree))])
+
+
+def validated(mesh):
+  """A validation whose last batch is not full: what it counts, as JSON, and its pictures."""
+  benchmark = make_benchmark('shapes')
+  own = {'process_index': jax.process_index(), 'process_count': jax.process_count()}
+  sizes = {'image_size': 32, 'batch_size': 4, 'count': 10}
+  val = eval_batches(benchmark, fold=1, **sizes, **own)
+  params, backbone = (made.variables('tiny')[k] for k in ('params', 'backbone'))
+  state = TrainState(jnp.int32(0), params, (), backbone, MODEL, sgd_or_adam())
+  found = make_hooks(benchmark, CONFIG, val, pathlib.Path(), mesh=mesh).validate(state)
+  counted = found.columns, found.episodes, found.empty_supports
+  return {'counted': json.dumps(counted), 'pictures': [panel.caption for panel in found.panels]}
+
+
+PARTS = {'train': trained, 'validate': validated}
+
+
+def main(address, count, index, path, *parts):
+  """Meets the others, computes, and writes the file if this is process 0."""
+  jax.distributed.initialize(address, int(count), int(index))
+  found = {}
+  for part in parts:
+    found |= PARTS[part](data_mesh())
+  if jax.process_index() == 0:
+    np.savez(path, **found)
+
+
+if __name__ == '__main__':
+  main(*sys.argv[1:])
