@@ -51,12 +51,14 @@ _WHAT = flags.DEFINE_enum(
   'what', 'step', ['step', 'throughput', 'loop', 'loader'], 'What to measure.'
 )
 _BACKBONE = flags.DEFINE_enum(
-  'backbone', 'mobilenet_v1_075', list(BACKBONES), 'step: the backbone.'
+  'backbone', 'mobilenet_v1_075', list(BACKBONES), 'step, throughput, loop: the backbone.'
 )
 _IMAGE_SIZE = flags.DEFINE_integer(
   'image_size', None, 'Side of the images. Default: 200 (loader: 400).', lower_bound=32
 )
-_BATCH_SIZE = flags.DEFINE_integer('batch_size', 20, 'Episodes a batch.', lower_bound=1)
+_BATCH_SIZE = flags.DEFINE_integer(
+  'batch_size', 20, 'Episodes a batch (throughput: --batch_sizes).', lower_bound=1
+)
 _ROUNDS = flags.DEFINE_integer('rounds', 5, 'How often each is measured.', lower_bound=1)
 _BATCH_SIZES = flags.DEFINE_list(
   'batch_sizes', ['1', '20', '40', '80', '160'], 'throughput: episodes a batch, each of these.'
@@ -71,7 +73,7 @@ _PEAK_SIZE = flags.DEFINE_integer(
   'peak_size', 8192, 'throughput: side of the matrices whose product is the peak.', lower_bound=1
 )
 _SAVE_EVERY = flags.DEFINE_integer(
-  'save_every', 5, 'loop: a checkpoint every so many steps.', lower_bound=1
+  'save_every', 5, 'loop: a checkpoint every so many steps.', lower_bound=2
 )
 _DATA_DIR = flags.DEFINE_string(
   'data_dir', None, 'loader: the folder that holds JPEGImages and SegmentationClassAug.'
@@ -138,7 +140,7 @@ def measure_training_loop() -> None:
   """Measures what the training loop and its checkpoints add to the steps."""
   name, size, batch_size = _BACKBONE.value, _IMAGE_SIZE.value or 200, _BATCH_SIZE.value
   print('device:', describe_devices())
-  steps = SAVES * _SAVE_EVERY.value
+  steps = (SAVES + 1) * _SAVE_EVERY.value
   print(
     f'training loop: {name}, {size} x {size}, batch {batch_size}, {steps} steps, {SAVES} of which'
   )

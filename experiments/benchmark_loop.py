@@ -60,8 +60,8 @@ class Loop:
       del state
       return SimpleNamespace(figures={'miou': 0.0, 'fb_iou': 0.0, 'auc': 0.0}, panels=[], seconds=0)
 
-    # The interval from the second call to the last has so many steps.
-    count = self.steps + 2
+    # The last checkpoint has as many steps after it as the others.
+    count = self.steps
     limits = Limits(
       epochs=1, steps=count, minutes=None, steps_per_epoch=count, save_every=save_every
     )
@@ -74,7 +74,7 @@ class Loop:
       hooks = Hooks(step, validate, saver, lambda step: 1e-3)
       stack.enter_context(contextlib.redirect_stdout(io.StringIO()))
       fit(self.new_state(), batches, hooks, limits=limits, log=log, num_classes=1)
-    return (calls[-1] - calls[1]) / self.steps
+    return (calls[-1] - calls[1]) / (count - 2)
 
 
 def make_loop(backbone: str, *, image_size: int, batch_size: int, steps: int) -> Loop:
@@ -84,7 +84,7 @@ def make_loop(backbone: str, *, image_size: int, batch_size: int, steps: int) ->
     backbone: its name; weights are random.
     image_size: side of the images.
     batch_size: episodes a step.
-    steps: how many a measurement takes; a multiple of `SAVES`.
+    steps: how many a measurement takes; a multiple of `SAVES + 1`.
 
   Returns:
     The `Loop`.
@@ -99,7 +99,7 @@ def make_loop(backbone: str, *, image_size: int, batch_size: int, steps: int) ->
 
 def measure_loop(loop: Loop, *, rounds: int) -> dict[str, list[float]]:
   """Seconds a step in each of `FORMS`, in turn, after one round that does not count."""
-  save_every = loop.steps // SAVES
+  save_every = loop.steps // (SAVES + 1)
   run = (loop.bare, lambda: loop.loop(save_every=None), lambda: loop.loop(save_every=save_every))
   seconds = {form: [] for form in FORMS}
   for round_ in range(rounds + 1):
@@ -118,7 +118,7 @@ def loop_table(seconds: dict[str, Sequence[float]], *, steps: int) -> Iterator[s
     yield f'| {form} | {statistics.median(values):.4f} | {min(values):.4f} | {max(values):.4f} |'
   rounds = list(zip(*(seconds[form] for form in FORMS), strict=True))
   host = [100 * (loop / bare - 1) for bare, loop, _ in rounds]
-  held = [100 * (saving - loop) * steps / SAVES / bare for bare, loop, saving in rounds]
+  held = [100 * (saving - loop) * (steps - 2) / SAVES / bare for bare, loop, saving in rounds]
   for what, values in (
     ('the host adds to a step', host),
     ('a checkpoint holds the steps up, in all, by', held),

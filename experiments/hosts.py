@@ -1,6 +1,8 @@
 """Several processes that train one model: how they meet, who writes, and how they stop."""
 
 import contextlib
+import hashlib
+import itertools
 import os
 import re
 import signal
@@ -11,8 +13,10 @@ import threading
 import time
 import traceback
 from collections.abc import Callable, Iterator
+from typing import Any
 
 import jax
+import numpy as np
 from absl import flags
 from jax.experimental import multihost_utils
 
@@ -72,6 +76,8 @@ def _together() -> bool:
       raise InputError('--num_processes and --process_id need --coordinator=host:port')
     return False
   if address == 'auto':
+    if count is not None or index is not None:
+      raise InputError('--coordinator=auto finds --num_processes and --process_id; leave them out')
     return True
   host, _, port = address.rpartition(':')
   if not host or not port.isdecimal():
@@ -165,6 +171,9 @@ def _last_words(line: str) -> Iterator[None]:
       yield
     except Exception as error:
       if _OF_ANOTHER.search(str(error)):
+        # The cause may be here after all, as where NCCL finds too little shared memory.
+        line = str(error).strip().splitlines()[0]
+        print(f'\n{type(error).__name__}: {line}', file=sys.stderr, flush=True)
         sys.stdout.flush()
         os._exit(1)
       raise
@@ -190,10 +199,23 @@ def is_writer() -> bool:
   return jax.process_index() == 0
 
 
-def wait_for_all(what: str) -> None:
-  """Waits until every process is here; `what` names the place."""
+def agree(*what: Any) -> None:
+  """Waits until every process is here, and makes sure that all of them are about to do the same.
+
+  Args:
+    *what: what they are about to do, of values whose `repr` says all.
+
+  Raises:
+    InputError: they are not: for one, the run's folder is not shared.
+  """
   if jax.process_count() > 1:
-    multihost_utils.sync_global_devices(what)
+    digest = hashlib.sha256(repr(what).encode()).digest()
+    everyone = multihost_utils.process_allgather(np.frombuffer(digest, np.uint8))
+    if (everyone != everyone[0]).any():
+      raise InputError(
+        'the processes have different flags, or find different checkpoints in --run_dir: give all'
+        ' of them the same command, with a --run_dir on a disk that they share'
+      )
 
 
 @contextlib.contextmanager
@@ -202,14 +224,15 @@ def stopped_by_sigterm() -> Iterator[Callable[[int | None], bool]]:
 
   A scheduler sends it before it takes the machine away; a step, or a batch of validation, and the
   writing of one checkpoint later the process exits with 143. Of several processes one may get it
-  before another: JAX agrees on the step after which all of them stop.
+  before another: JAX agrees on where all of them stop.
 
   Yields:
-    `(step) -> whether to stop`, asked once after each step; None for what is no step, a batch of
-    validation, where several processes go on.
+    `(step) -> whether to stop`, asked once after each step, and after each batch of validation
+    with None: of several processes by all of them equally often.
   """
   if jax.process_count() > 1:
-    yield lambda step: step is not None and multihost_utils.reached_preemption_sync_point(step)
+    asked = itertools.count(1)  # Goes on growing in validation, where the step does not.
+    yield lambda step: multihost_utils.reached_preemption_sync_point(next(asked))
     return
   came = threading.Event()
   before = signal.signal(signal.SIGTERM, lambda *_: came.set())

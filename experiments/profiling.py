@@ -25,8 +25,10 @@ def one_trace(step: Callable[..., Any], folder: pathlib.Path) -> Iterator[Callab
   calls, result = 0, None
 
   def stop():
-    jax.block_until_ready(result)
-    jax.profiler.stop_trace()
+    try:
+      jax.block_until_ready(result)
+    finally:
+      jax.profiler.stop_trace()
     print(f'profile: steps {_FIRST + 1} to {calls} of this process in {folder}', flush=True)
 
   def traced(*args):
@@ -46,6 +48,9 @@ def one_trace(step: Callable[..., Any], folder: pathlib.Path) -> Iterator[Callab
 
   try:
     yield traced
-  finally:
+  except BaseException:
     if _FIRST < calls < _FIRST + _COUNT:
-      stop()
+      jax.profiler.stop_trace()  # The state may have been given away: nothing to wait for.
+    raise
+  if _FIRST < calls < _FIRST + _COUNT:
+    stop()

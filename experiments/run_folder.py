@@ -12,7 +12,8 @@ from hsnet_jax.errors import InputError
 _SAVED = (
   'checkpoints/best',
   'checkpoints/last',
-  'checkpoints/step_*',
+  'checkpoints/step_[0-9]*',
+  'checkpoints/.step_*.old',
   'checkpoints/.best.*',
   'checkpoints/.last.*',
 )

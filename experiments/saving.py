@@ -2,6 +2,7 @@
 
 import contextlib
 import pathlib
+import re
 import shutil
 from collections.abc import Mapping, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
@@ -13,6 +14,8 @@ import numpy as np
 from hsnet_jax import checkpoints
 from hsnet_jax.errors import InputError
 from hsnet_jax.training import TrainState
+
+_OLDER = re.compile('step_[0-9]{8,}')
 
 
 class Saver:
@@ -86,9 +89,9 @@ class Saver:
           path, variables[name], config=config, step=step, **(last if name == 'last' else {})
         )
         self.saved = path, step
-      older = sorted(self._folder.glob('step_*'))
+      older = older_checkpoints(self._folder)
       for path in older[: max(len(older) - self._keep + 1, 0)]:
-        shutil.rmtree(path)
+        _remove(path)
 
     self._writing = self._thread.submit(write)
 
@@ -97,7 +100,10 @@ class Saver:
     if self._keep > 1:
       with contextlib.suppress(InputError):  # There is none, or it is of no use.
         of_step = checkpoints.read_config(self._folder / 'last')['step']
-        return self._folder / f'step_{of_step:08}' if of_step != step else None
+        path = self._folder / f'step_{of_step:08}'
+        if of_step != step:
+          _remove(path)  # A run that goes on from an older one comes by the same steps again.
+          return path
     return None
 
   def wait(self) -> None:
@@ -105,6 +111,20 @@ class Saver:
     writing, self._writing = self._writing, None
     if writing is not None:
       writing.result()
+
+
+def older_checkpoints(folder: pathlib.Path) -> list[pathlib.Path]:
+  """The checkpoints that were 'last' before, the newest last."""
+  return [path for path in sorted(folder.glob('step_*')) if _OLDER.fullmatch(path.name)]
+
+
+def _remove(path: pathlib.Path) -> None:
+  """Removes a checkpoint, of which nothing is seen any more when the process dies meanwhile."""
+  gone = path.with_name(f'.{path.name}.old')
+  shutil.rmtree(gone, ignore_errors=True)
+  with contextlib.suppress(FileNotFoundError):
+    path.rename(gone)
+    shutil.rmtree(gone)
 
 
 def _copied(tree: Any) -> Any:

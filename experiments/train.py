@@ -102,7 +102,10 @@ _EPOCHS = flags.DEFINE_integer(
 )
 _MAX_STEPS = flags.DEFINE_integer('max_steps', None, 'Stop after this many steps.', lower_bound=1)
 _MAX_MINUTES = flags.DEFINE_float(
-  'max_minutes', None, 'Stop after this time; the last validation comes on top.', lower_bound=0.0
+  'max_minutes',
+  None,
+  'Stop so long after the start of this process; the last validation comes on top.',
+  lower_bound=0.0,
 )
 _VAL_EPISODES = flags.DEFINE_integer(
   'val_episodes',
@@ -150,6 +153,8 @@ def main() -> int:
   """Trains as the flags say; returns the exit code."""
   if _PARALLEL.value == 'pmap' and jax.process_count() > 1:
     raise InputError('--parallel=pmap is for the devices of one process; leave it out')
+  if _MAX_MINUTES.value is not None and jax.process_count() > 1:
+    raise InputError('--max_minutes is for one process: clocks differ; give --max_steps')
   benchmark, fold = common.benchmark_from_flags()
   config = _config(benchmark, fold)
   run_dir, resume = check_run_folder(
@@ -165,26 +170,19 @@ def main() -> int:
   check_batch_size(config['batch_size'], mesh, accumulate=config['accumulate'])
   train, val = _batches(benchmark, config)
   config['val_episodes'] = val.num_episodes
-  limits = Limits(
-    epochs=_EPOCHS.value or common.recipe(benchmark.name).epochs,
-    steps=_MAX_STEPS.value,
-    minutes=_MAX_MINUTES.value,
-    steps_per_epoch=train.steps_per_epoch,
-    val_every=_VAL_EVERY.value,
-    save_every=_SAVE_EVERY.value,
-  )
+  limits = _limits(common.recipe(benchmark.name).epochs, train.steps_per_epoch)
   # Of a cosine schedule the length is part of the recipe: a run goes on with the same alone.
   config['schedule_steps'] = limits.last_step if config['schedule'] == 'cosine' else None
   state, progress = new_state(config, common.backbone_from_flags(benchmark.name)[1]), Progress()
   check_image_size(state.model, state.variables, config['image_size'])
   if resume:
     state, progress = resumed_state(state, run_dir, config)
+  # Every process has read what is there before one of them writes to it.
+  hosts.agree(config, limits, progress.step, progress.epoch)
   if progress.step >= limits.last_step and not progress.epoch:
     print(f'nothing to do: the run is at step {progress.step} already')
     _conclude(progress, run_dir)
     return 0
-  # Every process has read what is there before one of them writes to it.
-  hosts.wait_for_all('run folder')
   if hosts.is_writer():
     writable_folder(run_dir, flag='--run_dir')
     if not resume:
@@ -250,6 +248,18 @@ def _config(benchmark: Benchmark, fold: int) -> dict:
     'validation': _VALIDATION.value,
     'val_episodes': _VAL_EPISODES.value or recipe.val_episodes,
   }
+
+
+def _limits(epochs: int, steps_per_epoch: int) -> Limits:
+  """When training ends; `epochs` unless a flag says otherwise."""
+  return Limits(
+    epochs=_EPOCHS.value or epochs,
+    steps=_MAX_STEPS.value,
+    minutes=_MAX_MINUTES.value,
+    steps_per_epoch=steps_per_epoch,
+    val_every=_VAL_EVERY.value,
+    save_every=_SAVE_EVERY.value,
+  )
 
 
 def _batches(benchmark: Benchmark, config: dict):

@@ -20,7 +20,7 @@ from experiments.fitting import Hooks, Progress, Stopped
 from experiments.models import check_variables, network
 from experiments.run_folder import read_validations
 from experiments.runlog import progress_bar
-from experiments.saving import Saver
+from experiments.saving import Saver, older_checkpoints
 from hsnet_jax import checkpoints, training
 from hsnet_jax.errors import InputError
 from hsnet_jax.optimizers import make_optimizer, make_schedule
@@ -80,31 +80,17 @@ def resumed_state(
     InputError: there is no such checkpoint, a damaged one, or one of other flags.
   """
   path = run_dir / 'checkpoints' / 'last'
-  given = {'backbone': config['backbone'], 'opt_state': state.opt_state}
   try:
-    stored = checkpoints.load_checkpoint(path, **given)
+    _check_same_run(path, checkpoints.read_config(path), config)
+    stored = checkpoints.load_checkpoint(path, opt_state=state.opt_state)
   except checkpoints.DamagedCheckpoint as error:
-    older = sorted(path.parent.glob('step_*'))
+    older = older_checkpoints(path.parent)
     if not older:
       raise
     raise InputError(
       f'{error}; to go on from an older one, put {older[-1]} in its place'
     ) from error
   check_variables(stored.variables, backbone=config['backbone'], path=path)
-  other = [key for key in config if stored.config.get(key, config[key]) != config[key]]
-  if other == ['schedule_steps']:
-    raise InputError(
-      f'{path}: its cosine schedule ends at step {stored.config["schedule_steps"]}, not'
-      f' {config["schedule_steps"]}; --resume needs the same --epochs and --max_steps'
-    )
-  if other:
-    differ = ', '.join(
-      f'--{key}={stored.config[key]}, not {config[key]}' for key in other if key != 'schedule_steps'
-    )
-    raise InputError(
-      f'{path}: its run has {differ}; give the same flags to go on with it, --overwrite to replace'
-      ' it, or another --run_dir'
-    )
   state = state.replace(
     step=state.step + stored.step,
     params=stored.variables['params'],
@@ -122,6 +108,26 @@ def resumed_state(
       miou[best['step']] = best['figures']['miou']
   progress.miou = dict(sorted(miou.items()))
   return state, progress
+
+
+def _check_same_run(
+  path: pathlib.Path, stored: Mapping[str, Any], config: Mapping[str, Any]
+) -> None:
+  """Raises InputError, with the difference, where a checkpoint is of a run with other flags."""
+  other = [key for key in config if stored.get(key, config[key]) != config[key]]
+  if other == ['schedule_steps']:
+    raise InputError(
+      f'{path}: its cosine schedule ends at step {stored["schedule_steps"]}, not'
+      f' {config["schedule_steps"]}; --resume needs the same --epochs and --max_steps'
+    )
+  if other:
+    differ = ', '.join(
+      f'--{key}={stored[key]}, not {config[key]}' for key in other if key != 'schedule_steps'
+    )
+    raise InputError(
+      f'{path}: its run has {differ}; give the same flags to go on with it, --overwrite to replace'
+      ' it, or another --run_dir'
+    )
 
 
 def make_hooks(

@@ -73,7 +73,7 @@ def save_checkpoint(
       mask_support, scores, ...): values that JSON can hold, NumPy's numbers among them.
     opt_state: the optimizer's state, to train on from here.
     step: optimizer steps taken.
-    retire_to: a path beside it where the earlier one goes then; None removes it.
+    retire_to: a free path beside it where the earlier one goes then; None removes it.
 
   Raises:
     InputError: the disk is full, or `path` holds something that is no checkpoint.
@@ -260,8 +260,6 @@ def _what_is_kept(path: pathlib.Path) -> str:
 
 def _swap(staged: pathlib.Path, path: pathlib.Path, previous: pathlib.Path) -> None:
   if path.exists():
-    if previous.is_dir():
-      shutil.rmtree(previous)
     os.rename(path, previous)
   os.rename(staged, path)
 

@@ -114,7 +114,8 @@ def pmap_step(
     mesh: devices of this process.
 
   Returns:
-    As `jit_step`: the batch goes in, and the metrics come out, as rows without an axis of devices.
+    As `jit_step`, but the state is not given away: the batch goes in, and the metrics come out, as
+    rows without an axis of devices.
   """
   devices = list(mesh.devices.flat)
   mapped = jax.pmap(

@@ -27,7 +27,7 @@ jaxtyping.install_import_hook('hsnet_jax', 'beartype.beartype')
 
 def pytest_addoption(parser):
   """Adds --wide."""
-  parser.addoption('--wide', action='store_true', help='every number of devices: takes minutes')
+  parser.addoption('--wide', action='store_true', help='more devices and processes: takes minutes')
 
 
 ROOT = pathlib.Path(__file__).resolve().parents[1]

@@ -76,7 +76,8 @@ def unknown(text, known):
     for flag in used
     if flag not in known[script]
   ]
-  every = {'help'}.union(*known.values())
+  # Two of them are TensorBoard's and pytest's.
+  every = {'help', 'logdir', 'wide'}.union(*known.values())
   quoted = FLAG.findall(' '.join(re.findall(r'`([^`\n]*)`', text)))
   return wrong + [f'--{flag}' for flag in quoted if flag not in every]
 

@@ -12,14 +12,26 @@
 #   sbatch docs/launch/slurm.sh
 # One task for each GPU: on SLURM JAX gives a task the GPU of its number on the node. So all tasks
 # must see all GPUs of their node, and --gpus-per-task would hide them.
+# srun does not take over --cpus-per-task by itself.
+to_mend="runs/to_mend-$SLURM_JOB_ID"
+export to_mend
+mkdir -p runs
 code=0
-srun python -m experiments.train --benchmark=coco --fold=0 --backbone=resnet50 --batch_size=40 \
+srun --cpus-per-task="$SLURM_CPUS_PER_TASK" bash -c '"$@" || {
+  code=$?
+  [ "$code" -ne 2 ] || touch "$to_mend"
+  exit "$code"
+}' task python -m experiments.train --benchmark=coco --fold=0 --backbone=resnet50 --batch_size=40 \
   --prepared_dir=prepared --splits_dir=splits --run_dir=runs/coco0 --num_workers=3 \
   --coordinator=auto || code=$?
 
-# 143: told to stop, two minutes before time was up, and saved. 2: something to mend. Others: a task
-# was lost; the run goes on from its last checkpoint.
-if [ "$code" -ne 0 ] && [ "$code" -ne 2 ] && [ "${SLURM_RESTART_COUNT:-0}" -lt 20 ]; then
+# 143: told to stop, two minutes before time was up, and saved. Others: a task was lost; the run goes
+# on from its last checkpoint. 2, from any task: something to mend, whatever the others end with.
+if [ -e "$to_mend" ]; then
+  rm "$to_mend"
+  exit 2
+fi
+if [ "$code" -ne 0 ] && [ "${SLURM_RESTART_COUNT:-0}" -lt 20 ]; then
   scontrol requeue "$SLURM_JOB_ID"
 fi
 exit "$code"

@@ -56,7 +56,12 @@ def relative(a, b):
   return np.linalg.norm(a - b) / np.linalg.norm(b)
 
 
-@pytest.mark.parametrize('count', [2, 4])
+def pytest_generate_tests(metafunc):
+  """Two processes; with --wide also four."""
+  if 'count' in metafunc.fixturenames:
+    metafunc.parametrize('count', [2, 4] if metafunc.config.getoption('wide') else [2])
+
+
 def test_several_processes_train_as_one_does(together, alone, count):
   found = together(count, 'train', *(['validate'] if count == 2 else []))
   for name in ('sgd', 'adam'):

@@ -32,14 +32,19 @@ def test_five_steps_are_traced_and_all_are_taken(tmp_path, capsys, calls, last):
 
 
 def test_a_step_that_fails_ends_the_trace(tmp_path):
-  def step(number):
+  """And its own error is the one that is raised, though the state is given away by then."""
+  compiled = jax.jit(lambda state: (state + 1, state.sum()), donate_argnums=0)
+
+  def step(state, number):
+    state = compiled(state)
     if number == 4:
       raise ValueError('made')
-    return jnp.ones(())
+    return state
 
+  state = jnp.ones((8, 8))
   with pytest.raises(ValueError, match='made'), one_trace(step, tmp_path) as traced:
     for number in range(6):
-      traced(number)
+      state, _ = traced(state, number)
   assert list(tmp_path.glob('plugins/profile/*/*.trace.json.gz'))
   jax.profiler.start_trace(tmp_path / 'again')  # Raises where another has not ended.
   jax.profiler.stop_trace()

@@ -51,7 +51,9 @@ def test_the_best_is_to_be_used_and_the_last_to_be_gone_on_from(tmp_path):
   'keep, older', [(1, []), (2, [8]), (3, [6, 8]), (9, [2, 4, 6, 8])], ids=lambda x: str(x)
 )
 def test_the_newest_are_kept_each_whole(tmp_path, keep, older):
+  (tmp_path / 'step_backup').mkdir()  # A user's, which is none of ours.
   save(Saver(tmp_path, CONFIG, keep=keep), 2, 4, 6, 8, 10)
+  (tmp_path / 'step_backup').rmdir()
   assert found(tmp_path) == {'last': 10, **{f'step_{step:08}': step for step in older}}
   for step in older:
     kept = load_checkpoint(tmp_path / f'step_{step:08}', opt_state=state(0).opt_state)
