@@ -27,7 +27,15 @@ jaxtyping.install_import_hook('hsnet_jax', 'beartype.beartype')
 
 def pytest_addoption(parser):
   """Adds --wide."""
-  parser.addoption('--wide', action='store_true', help='more devices and processes: takes minutes')
+  parser.addoption('--wide', action='store_true', help='more devices and processes')
+
+
+def pytest_collection_modifyitems(config, items):
+  """Leaves out what is marked wide, unless asked for."""
+  if not config.getoption('wide'):
+    wide = [item for item in items if item.get_closest_marker('wide')]
+    config.hook.pytest_deselected(items=wide)
+    items[:] = [item for item in items if item not in wide]
 
 
 ROOT = pathlib.Path(__file__).resolve().parents[1]

@@ -114,13 +114,8 @@ def begun(run, process):
     time.sleep(0.01)
 
 
-def pytest_generate_tests(metafunc):
-  """With --wide also a worker that is killed in the middle of a run."""
-  if 'ended_by' in metafunc.fixturenames:
-    wide = metafunc.config.getoption('wide')
-    metafunc.parametrize('ended_by', ['SIGTERM', 'SIGKILL'] if wide else ['SIGTERM'])
-
-
+@pytest.mark.wide
+@pytest.mark.parametrize('ended_by', ['SIGTERM', 'SIGKILL'])
 def test_a_run_of_two_whose_worker_is_ended_goes_on(
   unbroken, train, environment, tmp_path, ended_by
 ):

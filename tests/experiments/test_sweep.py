@@ -50,10 +50,11 @@ def processes_of(folder):
   return found
 
 
+@pytest.mark.wide
 @pytest.mark.skipif(not sys.platform.startswith('linux'), reason='looks into /proc')
 def test_a_killed_sweep_runs_what_was_left(space_file, script, root, environment, tmp_path):
   folder = tmp_path / 'sweep'
-  options = [f'--space={space_file}', '--trials=3', f'--output_dir={folder}']
+  options = [f'--space={space_file}', '--trials=2', f'--output_dir={folder}']
   # One after the other, so that one has ended when the next begins.
   command = [sys.executable, str(root / 'experiments' / 'sweep.py'), *options]
   command += [f'--cpus_per_trial={os.cpu_count()}']
@@ -79,10 +80,10 @@ def test_a_killed_sweep_runs_what_was_left(space_file, script, root, environment
   assert done.stderr == ''
   assert {p: p.stat().st_mtime_ns for p in before} == before
   started = [line.split()[1] for line in done.stdout.splitlines() if 'learning_rate 0' in line]
-  assert started == ['002', '003']
+  assert started == ['002']
   with open(folder / 'results.csv', newline='') as file:
     rows = list(csv.DictReader(file))
-  assert sorted(row['trial'] for row in rows) == ['1', '2', '3']
+  assert sorted(row['trial'] for row in rows) == ['1', '2']
   assert {row['status'] for row in rows} == {'ended'} and {row['step'] for row in rows} == {'2'}
   for row in rows:
     config = json.loads((folder / 'trials' / f'00{row["trial"]}' / 'trial.json').read_text())

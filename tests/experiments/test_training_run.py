@@ -71,7 +71,13 @@ def test_an_older_checkpoint_is_named_where_the_last_is_damaged(served, failure,
   assert 'an older one' not in failure(served('train', *args))
 
 
-@pytest.mark.parametrize('parallel', ['jit', 'pmap'])
+def pytest_generate_tests(metafunc):
+  """With --wide pmap as well."""
+  if 'parallel' in metafunc.fixturenames:
+    wide = metafunc.config.getoption('wide')
+    metafunc.parametrize('parallel', ['jit', 'pmap'] if wide else ['jit'])
+
+
 def test_nothing_is_moved_to_or_from_devices_but_by_name(tmp_path, parallel):
   """Steps, figures, a checkpoint within the epoch, validation: all under JAX's strictest guard."""
   benchmark, mesh = make_benchmark('shapes'), data_mesh(devices=jax.devices()[:2])

@@ -161,6 +161,7 @@ def test_five_adam_steps_over_devices_are_those_of_one(runs, how):
   assert losses != runs(*how)[0]
 
 
+@pytest.mark.wide
 def test_four_parts_of_five_rows_are_a_batch_of_twenty(runs):
   losses, gradients, params = runs('jit', 1, accumulate=4, rows=20)
   expected = runs('jit', 1, rows=20)
