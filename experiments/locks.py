@@ -5,6 +5,7 @@ import errno
 import warnings
 from collections.abc import Iterator
 from pathlib import Path
+from typing import TextIO
 
 from hsnet_jax.errors import InputError
 
@@ -15,6 +16,20 @@ except ImportError:  # Windows has no such locks.
 
 # What file systems without locks answer, those of networks among them.
 _NO_LOCKS = (errno.ENOLCK, errno.ENOTSUP, errno.EOPNOTSUPP, errno.ENOSYS)
+
+
+def take(file: TextIO) -> None:
+  """Locks an open file, until all copies of it are closed; does nothing where there are no locks.
+
+  Args:
+    file: the file.
+
+  Raises:
+    BlockingIOError: another process holds it.
+    OSError: its file system has no locks, or something else is wrong.
+  """
+  if fcntl is not None:
+    fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
 
 
 @contextlib.contextmanager
@@ -30,8 +45,7 @@ def alone(folder: Path) -> Iterator[None]:
   folder.mkdir(parents=True, exist_ok=True)
   with open(folder / '.lock', 'w', encoding='utf-8') as lock:
     try:
-      if fcntl is not None:
-        fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+      take(lock)
     except BlockingIOError as error:
       raise InputError(f'{folder}: another process prepares this set; wait for its end') from error
     except OSError as error:

@@ -2,6 +2,7 @@
 
 import contextlib
 import json
+import math
 import os
 import pathlib
 import shutil
@@ -74,29 +75,32 @@ def clear_run(folder: pathlib.Path) -> None:
       path.rmdir()
 
 
-def read_validations(folder: pathlib.Path, *, last_step: int) -> dict[int, float]:
-  """The validation scores that a run wrote down.
+def read_validations(
+  folder: pathlib.Path, *, last_step: float = math.inf, metric: str = 'val/miou'
+) -> dict[int, float]:
+  """The validation scores that a run wrote down, even one that is still running.
 
   Args:
     folder: the run's folder.
     last_step: the step it goes on from; what was measured later is left out.
+    metric: which figure, by its name in metrics.jsonl.
 
   Returns:
-    {step: mIoU}. Where a step was taken twice, after a crash, the later figure counts.
+    {step: score}. Where a step was taken twice, after a crash, the later figure counts.
   """
   try:
     lines = (folder / 'metrics.jsonl').read_text(encoding='utf-8').splitlines()
   except FileNotFoundError:
     return {}
-  miou = {}
+  scores = {}
   for line in lines:
     try:
       figures = json.loads(line)
-    except ValueError:  # Cut short by a crash.
+    except ValueError:  # Half written as yet, or cut short by a crash.
       continue
-    if figures.get('val/miou') is not None and figures['step'] <= last_step:
-      miou[figures['step']] = figures['val/miou']
-  return miou
+    if figures.get(metric) is not None and figures['step'] <= last_step:
+      scores[figures['step']] = figures[metric]
+  return scores
 
 
 def _holds_run(folder: pathlib.Path) -> bool:

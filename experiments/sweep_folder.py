@@ -12,19 +12,15 @@ killed at any moment; Ray's own snapshots are written every ten seconds and in p
 
 import dataclasses
 import json
-import os
 import pathlib
 import shutil
 from collections.abc import Mapping
 from typing import Any, TextIO
 
 from experiments.files import write_text
+from experiments.locks import take
+from experiments.run_folder import read_validations
 from hsnet_jax.errors import InputError
-
-try:
-  import fcntl
-except ImportError:  # Windows has no such locks.
-  fcntl = None
 
 RESULTS = ('results.csv', 'results.md', 'curves.png', 'parameters.png')
 LOG = 'log.txt'
@@ -159,34 +155,9 @@ def read_trials(folder: pathlib.Path, *, metric: str) -> dict[int, Trial]:
       trial = Trial(**json.loads(path.read_text(encoding='utf-8')))
     except (ValueError, TypeError) as error:
       raise InputError(f'{path}: damaged ({error}); remove its folder to run it anew') from error
-    trial.values = validations(path.parent, metric=metric)
+    trial.values = read_validations(path.parent, metric=metric)
     trials[trial.number] = trial
   return dict(sorted(trials.items()))
-
-
-def validations(run_dir: str | os.PathLike, *, metric: str) -> dict[int, float]:
-  """Reads a figure of the validations that a run has written, even of one that is still running.
-
-  Args:
-    run_dir: the run's folder.
-    metric: the figure's name in metrics.jsonl.
-
-  Returns:
-    {step: value}.
-  """
-  try:
-    lines = (pathlib.Path(run_dir) / 'metrics.jsonl').read_text(encoding='utf-8').splitlines()
-  except FileNotFoundError:
-    return {}
-  values = {}
-  for line in lines:
-    try:
-      figures = json.loads(line)
-    except ValueError:  # Half written as yet, or cut short by a crash.
-      continue
-    if figures.get(metric) is not None:
-      values[figures['step']] = figures[metric]
-  return values
 
 
 def last_line(path: pathlib.Path) -> str:
@@ -207,8 +178,7 @@ def lock(path: pathlib.Path) -> TextIO | None:
   """
   file = open(path, 'w', encoding='utf-8')
   try:
-    if fcntl is not None:
-      fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    take(file)
   except BlockingIOError:
     file.close()
     return None

@@ -12,8 +12,9 @@ from typing import Any
 
 from ray import tune
 
+from experiments.run_folder import read_validations
 from experiments.search_space import python_path
-from experiments.sweep_folder import LOG, STOP_FILE, last_line, lock, validations
+from experiments.sweep_folder import LOG, STOP_FILE, last_line, lock
 
 _POLL_SECONDS = 0.2
 # A step, a batch of validation and one checkpoint end sooner, or the run is killed.
@@ -61,7 +62,7 @@ class TrainProcess(tune.Trainable):
         return self._last('failed', reason=f'{self._run_dir}: another process trains there')
       # Asked before the log is read, so that no last line is missed.
       code = self._process.poll()
-      values = validations(self._run_dir, metric=self.config['metric'])
+      values = read_validations(self._run_dir, metric=self.config['metric'])
       # Of a run that goes on a line may come again; its step tells.
       new = [step for step in sorted(values) if step > self._reported['at_step']]
       if new:

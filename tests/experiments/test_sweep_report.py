@@ -8,6 +8,7 @@ import sys
 import pytest
 from PIL import Image
 
+from experiments.run_folder import read_validations
 from experiments.search_space import Domain
 from experiments.sweep_folder import (
   Trial,
@@ -17,7 +18,6 @@ from experiments.sweep_folder import (
   lock,
   read_trials,
   trial_folder,
-  validations,
   write_trial,
 )
 from experiments.sweep_report import best_run, ranked, table_rows, text_table, write_results
@@ -91,7 +91,7 @@ def test_records_come_back(trials, tmp_path):
   log.write_text('\n'.join(map(json.dumps, lines)) + '\n{"step": 30, "val/mi')
   read = read_trials(tmp_path, metric=METRIC)
   assert list(read) == [1, 2, 3, 4]
-  assert read[2].values == {10: 31.0} == validations(log.parent, metric=METRIC)
+  assert read[2].values == {10: 31.0} == read_validations(log.parent, metric=METRIC)
   assert read[3] == trials[3]
   assert [t.done for t in read.values()] == [True, True, False, False]
   (trial_folder(tmp_path, 2) / 'trial.json').write_text('{')
