@@ -26,7 +26,8 @@ export JAX_COMPILATION_CACHE_DIR ?= $(abspath $(VENV))/compiled
 .DEFAULT_GOAL := test
 
 test: $(TEST_STAMP)
-	$(BIN)/python -m pytest --numprocesses=auto --maxprocesses=8 --dist=loadfile $(TESTS)
+	$(BIN)/python -m pytest --numprocesses=auto --maxprocesses=8 --dist=loadfile \
+	  --no-loadscope-reorder $(TESTS)
 
 demo: $(STAMP)
 	$(BIN)/python -m experiments.demo --run_dir=$(RUN_DIR)

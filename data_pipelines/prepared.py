@@ -17,7 +17,7 @@ import tensorflow_datasets as tfds
 
 from data_pipelines.benchmarks import Benchmark
 from data_pipelines.builders import builder_class
-from data_pipelines.builders.base import SPLIT, digest_of
+from data_pipelines.builders.base import SPLIT
 from data_pipelines.episodes import Episode
 from data_pipelines.images import Encoded, encode_png
 from data_pipelines.splits import Split
@@ -205,7 +205,7 @@ class Prepared(Benchmark):
     return record
 
   def _check_list(self, split: Split, fold: int, name: str) -> None:
-    if list_digest(split) == self._lists.get(list_key(fold, name)):
+    if split.digest == self._lists.get(list_key(fold, name)):
       return
     unknown = [n for n, _ in split.items if n not in self._index and n not in self.skipped]
     what = f'{unknown[0]} is not in the set' if unknown else 'the list is another'
@@ -313,11 +313,6 @@ def read_record(folder: Path, name: str) -> Mapping[str, object]:
 def list_key(fold: int, name: str) -> str:
   """What a set's record calls a list."""
   return f'{fold} {name}'
-
-
-def list_digest(split: Split) -> str:
-  """The digest of a list: what tells it from any other."""
-  return digest_of(split.items)
 
 
 def _encoded(image_name: str, record: Mapping[str, object]) -> tuple[Encoded, Encoded]:

@@ -6,7 +6,9 @@ as the pixel values of the masks do.
 
 import dataclasses
 import functools
+import hashlib
 import io
+import json
 import pickle
 import re
 import warnings
@@ -55,6 +57,11 @@ class Split:
   def epoch_size(self) -> int:
     """Episodes in an epoch of training: one an item; with `class_first`, one an image."""
     return len({name for name, _ in self.items}) if self.class_first else len(self.items)
+
+  @functools.cached_property
+  def digest(self) -> str:
+    """SHA-256 of the items: what tells the list from any other."""
+    return hashlib.sha256(json.dumps(self.items).encode()).hexdigest()
 
   def class_size(self, class_id: int) -> int:
     """How many different images the class has."""

@@ -12,8 +12,9 @@ Each round starts `experiments.train` as a user does, on a small folder of made 
 (SIGKILL), makes sure that every checkpoint it left can be read, and gives the same command again.
 Every third round waits for a checkpoint that is being written, the others for a moment drawn from
 the time that a run takes; either may meet with any phase, and the one met with is printed. What is
-compared is a hash of the final parameters, of the best checkpoint and of metrics.jsonl but for its
-`time/*` fields. Exits with 1 unless every round ends as the run that was never killed.
+compared is a hash of the parameters in all checkpoints (the best, the last, those before it) and of
+metrics.jsonl but for its `time/*` fields. Exits with 1 unless every round ends as the run that was
+never killed.
 """
 
 import contextlib
@@ -41,10 +42,10 @@ from absl import flags
 from data_pipelines import make_benchmark
 from experiments import app
 from experiments.files import writable_folder
+from experiments.models import digest
 from experiments.pictures import save_image
 from hsnet_jax.checkpoints import load_checkpoint
 from hsnet_jax.errors import InputError
-from hsnet_jax.torch_names import leaves
 
 _ROUNDS = flags.DEFINE_integer('rounds', 30, 'How often a run is killed.', lower_bound=1)
 _SEED = flags.DEFINE_integer('seed', 0, 'Of the moments.', lower_bound=0)
@@ -138,6 +139,7 @@ def _command(folder: pathlib.Path) -> list[str]:
     'batch_size': 2,
     'epochs': _EPOCHS.value,
     'save_every': 2,
+    'keep': 3,
     'augment': 'all',
     'ema': 0.9,
   }
@@ -197,10 +199,15 @@ def _kill_once(
 
 def _is_saving(run: pathlib.Path) -> bool:
   """Whether a checkpoint is under way: it is written beside its place, under a name with a dot."""
+  return any(name.startswith('.') for name in _names(run))
+
+
+def _names(run: pathlib.Path) -> list[str]:
+  """What is in a run's folder of checkpoints; nothing before it is there."""
   try:
-    return any(name.startswith('.') for name in os.listdir(run / 'checkpoints'))
+    return os.listdir(run / 'checkpoints')
   except FileNotFoundError:
-    return False
+    return []
 
 
 def _phase(run: pathlib.Path) -> str:
@@ -215,16 +222,18 @@ def _phase(run: pathlib.Path) -> str:
 
 def _read_all(run: pathlib.Path) -> str:
   """Reads every checkpoint that a killed run left, and says which there were."""
-  found = []
-  for name in ('best', 'last'):
-    path = run / 'checkpoints' / name
-    if path.exists():
-      found.append(f'{name} of step {load_checkpoint(path).step}')
-  return ' and '.join(found) or 'no checkpoint'
+  found = [f'{path.name} of step {load_checkpoint(path).step}' for path in _checkpoints(run)]
+  return ', '.join(found) or 'no checkpoint'
+
+
+def _checkpoints(run: pathlib.Path) -> list[pathlib.Path]:
+  """Best, last and those before it, each once; one of which only `.last.new` is there counts."""
+  names = [name.removeprefix('.').removesuffix('.new') for name in _names(run)]
+  return [run / 'checkpoints' / name for name in sorted({*names}) if '.' not in name]
 
 
 def fingerprint(run: pathlib.Path) -> str:
-  """A hash of what a run left: the last and the best variables, and the log but for its times.
+  """A hash of what a run left: the variables of its checkpoints, and the log but for its times.
 
   Args:
     run: the run's folder.
@@ -232,15 +241,14 @@ def fingerprint(run: pathlib.Path) -> str:
   Returns:
     16 hexadecimal digits.
   """
-  digest = hashlib.sha256()
-  for name in ('last', 'best'):
-    checkpoint = load_checkpoint(run / 'checkpoints' / name)
-    digest.update(json.dumps([name, checkpoint.step, checkpoint.config['figures']]).encode())
-    for path, leaf in sorted(leaves(checkpoint.variables), key=lambda item: item[0]):
-      digest.update('/'.join(path).encode() + np.asarray(leaf).tobytes())
+  hashed = hashlib.sha256()
+  for path in _checkpoints(run):
+    checkpoint = load_checkpoint(path)
+    told = [path.name, checkpoint.step, checkpoint.config['figures'], digest(checkpoint.variables)]
+    hashed.update(json.dumps(told).encode())
   for line in (run / 'metrics.jsonl').read_text(encoding='utf-8').splitlines():
-    digest.update(json.dumps(_without_times(json.loads(line))).encode())
-  return digest.hexdigest()[:16]
+    hashed.update(json.dumps(_without_times(json.loads(line))).encode())
+  return hashed.hexdigest()[:16]
 
 
 def _without_times(line: Mapping[str, Any]) -> dict[str, Any]:

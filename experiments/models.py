@@ -2,6 +2,7 @@
 
 import dataclasses
 import functools
+import hashlib
 import os
 import pathlib
 from collections.abc import Mapping
@@ -9,11 +10,13 @@ from typing import Any
 
 import jax
 import jax.numpy as jnp
+import numpy as np
 
 from hsnet_jax import checkpoints
 from hsnet_jax.backbones import Backbone, get_backbone
 from hsnet_jax.errors import InputError
 from hsnet_jax.model import HSNet
+from hsnet_jax.torch_names import leaves
 from hsnet_jax.weights import to_torch
 
 # What networks compute in, by the names that flags and checkpoints have; None: as images are.
@@ -121,6 +124,14 @@ def describe_devices() -> str:
   """The devices that computation runs on, in words."""
   devices = jax.devices()
   return f'{len(devices)} x {devices[0].device_kind} ({devices[0].platform})'
+
+
+def digest(tree: Mapping[str, Any]) -> str:
+  """SHA-256 of the names and values of a tree of arrays."""
+  hashed = hashlib.sha256()
+  for path, leaf in sorted(leaves(tree), key=lambda item: item[0]):
+    hashed.update('/'.join(path).encode() + np.asarray(leaf).tobytes())
+  return hashed.hexdigest()
 
 
 def count_parameters(tree: Any) -> int:

@@ -40,7 +40,7 @@ from data_pipelines.checks import (
   files_digest,
   listed_classes,
 )
-from data_pipelines.prepared import Prepared, list_digest, list_key, read_record
+from data_pipelines.prepared import Prepared, list_key, read_record
 from data_pipelines.transforms import image_hw
 from experiments import app
 from experiments.class_table import class_table
@@ -234,7 +234,7 @@ def _write(
   record = {
     'benchmark': benchmark.name,
     'skipped': skipped,
-    'lists': {list_key(*key): list_digest(split) for key, split in lists.items()},
+    'lists': {list_key(*key): split.digest for key, split in lists.items()},
     'description': benchmark.description() if benchmark.name == 'folder' else None,
     'drawn_masks': benchmark.drawn_masks,
     'data_dir': _data_dir(),

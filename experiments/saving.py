@@ -37,8 +37,8 @@ class Saver:
     Args:
       folder: of the checkpoints.
       config: what the run is, which each of them records.
-    writes: whether to write at all; of several processes one does.
-    keep: how many of the newest there are to be, 'last' among them.
+      writes: whether to write at all; of several processes one does.
+      keep: how many of the newest there are to be, 'last' among them.
     """
     self.saved: tuple[pathlib.Path, int] | None = None
     self._folder, self._config, self._writes, self._keep = folder, dict(config), writes, keep

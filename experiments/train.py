@@ -41,7 +41,7 @@ from data_pipelines.augment import AUGMENTATIONS
 from experiments import common, hosts
 from experiments.files import writable_folder
 from experiments.fitting import Limits, Progress, Stopped, fit
-from experiments.models import check_image_size, count_parameters, describe_devices
+from experiments.models import check_image_size, count_parameters, describe_devices, digest
 from experiments.profiling import one_trace
 from experiments.run_folder import check_run_folder, clear_run
 from experiments.runlog import RunLog, SilentLog
@@ -170,10 +170,13 @@ def main() -> int:
   check_batch_size(config['batch_size'], mesh, accumulate=config['accumulate'])
   train, val = _batches(benchmark, config)
   config['val_episodes'] = val.num_episodes
+  config['lists'] = {name: benchmark.split(fold, name).digest[:12] for name in ('trn', 'val')}
   limits = _limits(common.recipe(benchmark.name).epochs, train.steps_per_epoch)
   # Of a cosine schedule the length is part of the recipe: a run goes on with the same alone.
   config['schedule_steps'] = limits.last_step if config['schedule'] == 'cosine' else None
-  state, progress = new_state(config, common.backbone_from_flags(benchmark.name)[1]), Progress()
+  weights = common.backbone_from_flags(benchmark.name)[1]
+  config['backbone_weights'] = 'random' if common.RANDOM_BACKBONE.value else digest(weights)[:12]
+  state, progress = new_state(config, weights), Progress()
   check_image_size(state.model, state.variables, config['image_size'])
   if resume:
     state, progress = resumed_state(state, run_dir, config)

@@ -120,14 +120,25 @@ def _check_same_run(
       f'{path}: its cosine schedule ends at step {stored["schedule_steps"]}, not'
       f' {config["schedule_steps"]}; --resume needs the same --epochs and --max_steps'
     )
-  if other:
-    differ = ', '.join(
-      f'--{key}={stored[key]}, not {config[key]}' for key in other if key != 'schedule_steps'
-    )
-    raise InputError(
-      f'{path}: its run has {differ}; give the same flags to go on with it, --overwrite to replace'
-      ' it, or another --run_dir'
-    )
+  # What follows from other flags is named where none of them differs.
+  follow = {
+    'lists': 'other images: some have come or gone since; put back what was there',
+    'backbone_weights': 'other backbone weights; give the same --backbone_weights',
+    'schedule_steps': '',
+  }
+  if 'lists' in other:
+    follow['val_episodes'] = ''
+  flags = [f'--{key}={stored[key]}, not {config[key]}' for key in other if key not in follow]
+  if flags:
+    differ = f'{", ".join(flags)}; give the same flags'
+  elif other:
+    differ = next(follow[key] for key in follow if key in other)
+  else:
+    return
+  raise InputError(
+    f'{path}: its run has {differ} to go on with it, --overwrite to replace it, or another'
+    ' --run_dir'
+  )
 
 
 def make_hooks(

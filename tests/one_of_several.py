@@ -12,7 +12,6 @@ import sys
 import jax
 import jax.numpy as jnp
 import numpy as np
-import optax
 
 from data_pipelines import eval_batches
 from data_pipelines.benchmarks import make_benchmark
@@ -20,7 +19,7 @@ from experiments.training_run import make_hooks
 from hsnet_jax.sharding import batch_sharding, data_mesh, jit_step, place, replicated
 from hsnet_jax.training import TrainState, train_step
 from tests import made
-from tests.hsnet_jax.test_sharding import MODEL, make_batch
+from tests.hsnet_jax.test_sharding import MODEL, make_batch, sgd_or_adam
 
 STEPS, ROWS = 5, 4
 # What a run of shapes records of itself, as far as its hooks ask for it.
@@ -34,22 +33,6 @@ CONFIG = {
   'warmup_steps': 0,
   'schedule_steps': None,
 }
-
-
-def sgd_or_adam():
-  """Takes either, as its state says, so that one compiled step does; and keeps the gradients."""
-  adam = optax.adam(1e-3)
-
-  def update(gradients, state, params):
-    adams, moments = adam.update(gradients, state['moments'], params)
-    updates = jax.tree.map(lambda a, g: jnp.where(state['adam'], a, -0.1 * g), adams, gradients)
-    return updates, {**state, 'moments': moments, 'gradients': gradients}
-
-  def init(params):
-    zeros = jax.tree.map(jnp.zeros_like, params)
-    return {'adam': jnp.zeros((), bool), 'moments': adam.init(params), 'gradients': zeros}
-
-  return optax.GradientTransformation(init, update)
 
 
 def trained(mesh):
@@ -67,8 +50,7 @@ def trained(mesh):
       placed = jax.make_array_from_process_local_data(batch_sharding(mesh), rows)
       state, metrics = step(state, placed)
       losses.append(float(metrics['loss']))
-      if seed == 0:
-        first = joined(state.opt_state['gradients'])
+    first = joined(state.opt_state['first'])
     kept = {'losses': losses, 'gradients': first, 'params': joined(state.params)}
     found |= {f'{"adam" if adam else "sgd"} {name}': value for name, value in kept.items()}
   return found

@@ -12,7 +12,7 @@ import pytest
 from data_pipelines import HeldOut, eval_batches, make_benchmark, train_batches
 from data_pipelines.builders import base, builder_class
 from data_pipelines.checks import all_lists
-from data_pipelines.prepared import Prepared, list_digest, list_key
+from data_pipelines.prepared import Prepared, list_key
 from data_pipelines.shapes import Shapes
 from hsnet_jax.errors import InputError
 from tests import trees
@@ -27,7 +27,7 @@ def prepare(benchmark, folder, *, skipped=(), **options):
     record={
       'benchmark': benchmark.name,
       'skipped': {name: 'damaged' for name in skipped},
-      'lists': {list_key(*key): list_digest(split) for key, split in lists.items()},
+      'lists': {list_key(*key): split.digest for key, split in lists.items()},
       'description': benchmark.description() if benchmark.name == 'folder' else None,
     },
     **options,

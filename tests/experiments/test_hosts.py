@@ -15,7 +15,6 @@ import pytest
 from hsnet_jax.checkpoints import load_checkpoint, read_config
 from tests.experiments.test_processes import free_port
 
-STEPS = 16
 LOST = 'error: another process died or stopped answering, or this one was killed; the same commands'
 
 # A script that adds over all processes until one is lost, or fails by itself.
@@ -64,10 +63,16 @@ def started(command, *, env, count=2):
 
 
 @pytest.fixture(scope='module')
-def train(root, small):
+def steps(request):
+  """Of a run; so many with --wide that it can be ended in between."""
+  return 16 if request.config.getoption('wide') else 4
+
+
+@pytest.fixture(scope='module')
+def train(root, small, steps):
   """The command of a run whose steps are all saved."""
-  script, steps = str(root / 'experiments' / 'train.py'), f'--max_steps={STEPS}'
-  return lambda folder: [script, *small, steps, '--save_every=1', f'--run_dir={folder}']
+  flags = *small, f'--max_steps={steps}', '--save_every=1'
+  return lambda folder: [str(root / 'experiments' / 'train.py'), *flags, f'--run_dir={folder}']
 
 
 @pytest.fixture(scope='module')
@@ -117,7 +122,7 @@ def begun(run, process):
 @pytest.mark.wide
 @pytest.mark.parametrize('ended_by', ['SIGTERM', 'SIGKILL'])
 def test_a_run_of_two_whose_worker_is_ended_goes_on(
-  unbroken, train, environment, tmp_path, ended_by
+  unbroken, train, steps, environment, tmp_path, ended_by
 ):
   run = tmp_path / 'run'
   with started(train(run), env=environment) as (writer, worker):
@@ -125,7 +130,7 @@ def test_a_run_of_two_whose_worker_is_ended_goes_on(
     worker.send_signal(signal.Signals[ended_by])  # As a scheduler may tell one of them first.
     _, stderr = writer.communicate(timeout=200)
     step = read_config(run / 'checkpoints' / 'last')['step']
-    assert 0 < step < STEPS
+    assert 0 < step < steps
     if ended_by == 'SIGTERM':
       assert f'stopped at step {step}, which is saved' in stderr
       assert [process.wait(timeout=200) for process in (writer, worker)] == [143, 143]

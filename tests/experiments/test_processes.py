@@ -10,6 +10,7 @@ import pytest
 
 from hsnet_jax.sharding import data_mesh
 from tests import one_of_several
+from tests.hsnet_jax.test_sharding import relative
 
 # Adam divides by the size of a gradient, however small: as for the published network's steps.
 ADAM_LOSSES = (1e-4, 1e-4, 1e-3, 2e-2, 2e-2)
@@ -49,11 +50,6 @@ def together(environment, tmp_path):
 def alone():
   """What one process and one device find."""
   return one_of_several.trained(data_mesh(devices=jax.devices()[:1]))
-
-
-def relative(a, b):
-  """Distance of two vectors."""
-  return np.linalg.norm(a - b) / np.linalg.norm(b)
 
 
 def pytest_generate_tests(metafunc):

@@ -12,9 +12,10 @@ import pytest
 from data_pipelines import eval_batches, make_benchmark, to_devices, train_batches
 from experiments.fitting import Limits, fit
 from experiments.runlog import RunLog
-from experiments.training_run import make_hooks, new_state
+from experiments.training_run import make_hooks, new_state, resumed_state
 from hsnet_jax.backbones import get_backbone
-from hsnet_jax.checkpoints import load_checkpoint
+from hsnet_jax.checkpoints import load_checkpoint, save_checkpoint
+from hsnet_jax.errors import InputError
 from hsnet_jax.sharding import batch_sharding, data_mesh, place, replicated
 
 CONFIG = {
@@ -69,6 +70,25 @@ def test_an_older_checkpoint_is_named_where_the_last_is_damaged(served, failure,
   assert 'last: the checkpoint is damaged' in line and f'put {folder / "step_00000010"} in' in line
   shutil.rmtree(folder / 'step_00000010')
   assert 'an older one' not in failure(served('train', *args))
+
+
+@pytest.mark.parametrize(
+  'now, words',
+  [
+    ({'lists': {'trn': 'c', 'val': 'b'}}, 'its run has other images: some have come or gone'),
+    ({'lists': {'trn': 'a', 'val': 'c'}, 'val_episodes': 3}, 'its run has other images'),
+    ({'lists': {'trn': 'c', 'val': 'd'}, 'fold': 2}, 'its run has --fold=1, not 2; give the same'),
+    ({'backbone_weights': 'random'}, 'its run has other backbone weights'),
+    ({'schedule_steps': 9}, 'ends at step 6, not 9'),
+  ],
+)
+def test_what_a_run_is_not_gone_on_with_is_named(tmp_path, now, words):
+  recorded = {'lists': {'trn': 'a', 'val': 'b'}, 'val_episodes': 2, 'backbone_weights': 'e'}
+  config = CONFIG | recorded
+  save_checkpoint(tmp_path / 'checkpoints' / 'last', {'params': {}, 'backbone': {}}, config=config)
+  with pytest.raises(InputError, match=words) as caught:
+    resumed_state(None, tmp_path, config | now)
+  assert 'None' not in str(caught.value) and 'val_episodes' not in str(caught.value)
 
 
 def pytest_generate_tests(metafunc):

@@ -21,7 +21,7 @@ def weights():
 
 @pytest.fixture(scope='module')
 def lessons():
-  return draw_lessons(4, plain=False, num_classes=6)
+  return draw_lessons(2, plain=False, num_classes=6)
 
 
 def _pictures(*names):
