@@ -170,8 +170,10 @@ def _start_worker(worker_index: int, worker_count: int) -> None:
   """What a worker process does first."""
   del worker_index, worker_count
   rows.share_arrays()
-  # An interrupt from the keyboard reaches every process: the one that gave the orders answers it.
-  signal.signal(signal.SIGINT, signal.SIG_IGN)
+  # What ends a group of processes reaches each: the one that gave the orders answers it, and may
+  # need more batches before it does.
+  for sent in (signal.SIGINT, signal.SIGTERM):
+    signal.signal(sent, signal.SIG_IGN)
   threading.Thread(target=_end_with_parent, daemon=True).start()
 
 

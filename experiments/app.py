@@ -1,7 +1,8 @@
 """How every script starts and fails: flags with help that teaches, one-line errors, exit codes.
 
 Exit codes: 0 done, 2 something that the user can mend (one line `error: ...` on stderr), 130
-interrupted from the keyboard; anything else is a bug and keeps its traceback.
+interrupted from the keyboard; what else a script ends with, its own help says. A bug keeps its
+traceback.
 """
 
 import errno
@@ -27,6 +28,9 @@ _MACHINE = {
   errno.EFBIG: 'the file is larger than allowed here',
   errno.EACCES: 'permission denied',
   errno.EPERM: 'permission denied',
+  errno.EIO: 'the disk fails',
+  errno.ESTALE: 'the network disk has lost it',
+  errno.EMFILE: 'too many files are open',
   errno.EROFS: 'the disk is read-only',
   errno.ENOTDIR: 'a part of the path is a file, not a folder',
   errno.EISDIR: 'this is a folder, not a file',

@@ -10,17 +10,18 @@ Examples, from the checkout's folder:
       --backbone=resnet50 --image_size=400
 
   What the training loop adds to its steps, and what a checkpoint does:
-    python -m experiments.benchmark --what=loop --rounds=3
+    python -m experiments.benchmark --what=loop --rounds=5
 
   The loader, from the folder of PASCAL-5i and from a prepared set, against a plain one:
     python -m experiments.benchmark --what=loader --data_dir=VOC2012 --splits_dir=splits \\
       --prepared_dir=prepared
 
-The first prints seconds a step, median and spread over the rounds, and the ratio round by round;
-the second a step's time, its operations a second beside those of a large matrix product, and its
-memory. The weights are random: they cost the same. The last prints how long prepared sets take to
-open, that of PASCAL-5i and one of --records made images written for it; the memory that an epoch
-takes, of --images made images and of the prepared set; and episodes a second.
+step prints seconds a step, median and spread over the rounds, and the ratio round by round;
+throughput a step's time, its operations a second beside those of a large matrix product, and its
+memory; loop what part of a step the host adds, and a checkpoint. The weights are random: they cost
+the same. loader prints how long prepared sets take to open, that of PASCAL-5i and one of --records
+made images written for it; the memory that an epoch takes, of --images made images and of the
+prepared set; and episodes a second.
 """
 
 import functools
@@ -146,7 +147,7 @@ def measure_training_loop() -> None:
   )
   print('are followed by a checkpoint in the last form', flush=True)
   loop = make_loop(name, image_size=size, batch_size=batch_size, steps=steps)
-  for line in loop_table(measure_loop(loop, rounds=_ROUNDS.value), steps=steps):
+  for line in loop_table(*measure_loop(loop, rounds=_ROUNDS.value)):
     print(line)
 
 

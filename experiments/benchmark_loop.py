@@ -13,6 +13,7 @@ from collections.abc import Callable, Iterator, Sequence
 from types import SimpleNamespace
 
 import jax
+import numpy as np
 
 from data_pipelines import to_devices
 from experiments.benchmark_step import random_batch
@@ -48,8 +49,8 @@ class Loop:
     jax.block_until_ready((state, metrics))
     return (time.perf_counter() - start) / self.steps
 
-  def loop(self, *, save_every: int | None) -> float:
-    """Seconds a step from the second to the last, in the loop of `experiments.fitting`."""
+  def loop(self, *, save_every: int | None) -> np.ndarray:
+    """Seconds of each step from the second to the last, in the loop of `experiments.fitting`."""
     calls = []
 
     def step(state, placed):
@@ -74,7 +75,7 @@ class Loop:
       hooks = Hooks(step, validate, saver, lambda step: 1e-3)
       stack.enter_context(contextlib.redirect_stdout(io.StringIO()))
       fit(self.new_state(), batches, hooks, limits=limits, log=log, num_classes=1)
-    return (calls[-1] - calls[1]) / (count - 2)
+    return np.diff(calls[1:])
 
 
 def make_loop(backbone: str, *, image_size: int, batch_size: int, steps: int) -> Loop:
@@ -97,31 +98,38 @@ def make_loop(backbone: str, *, image_size: int, batch_size: int, steps: int) ->
   return Loop(jit_step(train_step, mesh), new_state, random_batch(batch_size, image_size), steps)
 
 
-def measure_loop(loop: Loop, *, rounds: int) -> dict[str, list[float]]:
-  """Seconds a step in each of `FORMS`, in turn, after one round that does not count."""
+def measure_loop(loop: Loop, *, rounds: int) -> tuple[dict[str, list[float]], list[float]]:
+  """Each of `FORMS` in turn, after one round that does not count.
+
+  Args:
+    loop: what to measure.
+    rounds: how often.
+
+  Returns:
+    Seconds a step by form and round, and by round what a checkpoint adds to the steps beside it,
+    as a share of one: from the same stretch, whose median step waits for none.
+  """
   save_every = loop.steps // (SAVES + 1)
   run = (loop.bare, lambda: loop.loop(save_every=None), lambda: loop.loop(save_every=save_every))
-  seconds = {form: [] for form in FORMS}
-  for round_ in range(rounds + 1):
+  seconds, held = {form: [] for form in FORMS}, []
+  for _ in range(rounds + 1):
     for form, function in zip(FORMS, run, strict=True):
       taken = function()
-      if round_:
-        seconds[form].append(taken)
-  return seconds
+      seconds[form].append(float(np.mean(taken)))
+    held.append(float(np.sum(taken / np.median(taken) - 1)) / SAVES)
+  return {form: values[1:] for form, values in seconds.items()}, held[1:]
 
 
-def loop_table(seconds: dict[str, Sequence[float]], *, steps: int) -> Iterator[str]:
+def loop_table(seconds: dict[str, Sequence[float]], held: Sequence[float]) -> Iterator[str]:
   """Lines: a Markdown table, the host's share of a step, and what a checkpoint holds steps up."""
   yield '| form | median s/step | least | most |'
   yield '|---|---|---|---|'
   for form, values in seconds.items():
     yield f'| {form} | {statistics.median(values):.4f} | {min(values):.4f} | {max(values):.4f} |'
-  rounds = list(zip(*(seconds[form] for form in FORMS), strict=True))
-  host = [100 * (loop / bare - 1) for bare, loop, _ in rounds]
-  held = [100 * (saving - loop) * (steps - 2) / SAVES / bare for bare, loop, saving in rounds]
+  host = [loop / bare - 1 for bare, loop in zip(*(seconds[f] for f in FORMS[:2]), strict=True)]
   for what, values in (
     ('the host adds to a step', host),
     ('a checkpoint holds the steps up, in all, by', held),
   ):
-    least, median, most = min(values), statistics.median(values), max(values)
+    least, median, most = (100 * f(values) for f in (min, statistics.median, max))
     yield f'{what} {median:.1f}% of one ({least:.1f} to {most:.1f} over {len(values)} rounds)'

@@ -10,8 +10,8 @@ Examples, from the checkout's folder:
 
 Each round starts `experiments.train` as a user does, on a small folder of made pictures, kills it
 (SIGKILL), makes sure that every checkpoint it left can be read, and gives the same command again.
-Every third round waits for a checkpoint that is being written, the others for a moment drawn from
-the time that a run takes; either may meet with any phase, and the one met with is printed. What is
+The first of every three rounds kills while a checkpoint is being written, the others at a moment
+drawn from the time that a run takes, whatever phase that meets, which is printed. What is
 compared is a hash of the parameters in all checkpoints (the best, the last, those before it) and of
 metrics.jsonl but for its `time/*` fields. Exits with 1 unless every round ends as the run that was
 never killed.
@@ -56,7 +56,7 @@ _EPOCHS = flags.DEFINE_integer('epochs', 4, 'Of each run.', lower_bound=1)
 
 # Of each of four classes; two classes train, or three: 12 pictures, six steps an epoch.
 _PICTURES = 4
-_SAVING = 3  # Every so many rounds wait for a checkpoint that is being written.
+_SAVING = 3  # One of so many rounds kills while a checkpoint is being written.
 _TRIES = 5  # A run may have ended before its moment came.
 
 
@@ -92,17 +92,14 @@ def main() -> int:
     equal, phases = 0, []
     for number in range(1, _ROUNDS.value + 1):
       run = folder / f'round{number}'
-      killed = _kill_once(command, run, rng, seconds, saving=number % _SAVING == 0)
-      found = _read_all(run)
-      _finish(command, run)
-      got = fingerprint(run)
-      equal, phases = equal + (got == expected), [*phases, killed.phase]
+      killed = _kill_once(command, run, rng, seconds, saving=number % _SAVING == 1)
+      result, is_equal = _go_on(command, run, expected)
+      equal, phases = equal + is_equal, [*phases, killed.phase]
       print(
-        f'round {number}: killed while {killed.phase}, return code {killed.code},'
-        f' left {found}; gone on with: {got}, {"equal" if got == expected else "DIFFERENT"}',
+        f'round {number}: killed while {killed.phase}, return code {killed.code}, {result}',
         flush=True,
       )
-      if not _OUTPUT_DIR.value and got == expected:
+      if not _OUTPUT_DIR.value and is_equal:
         shutil.rmtree(run)
   counts = ', '.join(f'{phases.count(p)} {p}' for p in dict.fromkeys(phases))
   print(f'{equal} of {_ROUNDS.value} rounds bit-equal ({counts})')
@@ -158,25 +155,42 @@ def _start(command: list[str], run: pathlib.Path) -> subprocess.Popen:
     'JAX_COMPILATION_CACHE_DIR': cache,
     'JAX_PERSISTENT_CACHE_MIN_COMPILE_TIME_SECS': '0.2',
   }
-  with open(run.parent / f'{run.name}.log', 'ab') as log:
+  with open(_log(run), 'ab') as log:
     return subprocess.Popen(
       [*command, f'--run_dir={run}'], cwd=root, env=environment, stdout=log, stderr=log
     )
 
 
+def _log(run: pathlib.Path) -> pathlib.Path:
+  """What a run says."""
+  return run.parent / f'{run.name}.log'
+
+
 def _finish(command: list[str], run: pathlib.Path) -> None:
   code = _start(command, run).wait()
   if code:
-    tail = (run.parent / f'{run.name}.log').read_text(errors='replace').splitlines()[-1:]
+    tail = _log(run).read_text(errors='replace').splitlines()[-1:]
     raise InputError(f'{run}: experiments.train ended with {code}: {" ".join(tail)}')
+
+
+def _go_on(command: list[str], run: pathlib.Path, expected: str) -> tuple[str, bool]:
+  """Goes on with a killed run to its end: what there is to say of it, and whether all is equal."""
+  try:
+    found = _read_all(run)
+    _finish(command, run)
+    got = fingerprint(run)
+  except InputError as error:
+    return f'FAILED: {error}', False
+  return f'left {found}; {expected} {"==" if got == expected else "!="} {got}', got == expected
 
 
 def _kill_once(
   command: list[str], run: pathlib.Path, rng: random.Random, seconds: float, *, saving: bool
 ) -> Killed:
-  """Starts a run and kills it, anew where it has ended by itself."""
+  """Starts a run and kills it, anew where it has ended before its moment came."""
   for _ in range(_TRIES):
     shutil.rmtree(run, ignore_errors=True)
+    _log(run).unlink(missing_ok=True)
     process = _start(command, run)
     moment = time.monotonic() + rng.uniform(0.2, 0.95) * seconds
     writes, seen, before = rng.randint(1, 8), 0, False
@@ -185,14 +199,15 @@ def _kill_once(
       seen, before = seen + (now and not before), now
       if saving and seen >= writes:
         time.sleep(rng.uniform(0, 0.02))
-        break
+        if _is_saving(run):
+          break
       if not saving and time.monotonic() >= moment:
         break
       time.sleep(0.0005)
     phase = _phase(run)
     process.send_signal(signal.SIGKILL)
     code = process.wait()
-    if code == -signal.SIGKILL:
+    if code == -signal.SIGKILL and (phase == 'saving' or not saving):
       return Killed(phase, code)
   raise InputError(f'{run}: ended {_TRIES} times before it could be killed; give more --epochs')
 
@@ -213,8 +228,7 @@ def _names(run: pathlib.Path) -> list[str]:
 def _phase(run: pathlib.Path) -> str:
   if _is_saving(run):
     return 'saving'
-  log = run.parent / f'{run.name}.log'
-  text = log.read_text(errors='replace') if log.is_file() else ''
+  text = _log(run).read_text(errors='replace')
   if 'epoch 1' not in text:
     return 'starting'
   return 'validating' if text.rfind('validation:') > text.rfind('epoch ') else 'training'

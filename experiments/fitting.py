@@ -17,10 +17,10 @@ from experiments.saving import Saver
 from hsnet_jax.errors import InputError
 from hsnet_jax.metrics import Confusion
 
-# Every so many steps the mean loss over as many is written down.
+# Every so many steps the mean loss of as many, where the epoch has had them, is written down.
 LOSS_EVERY = 10
 
-TrainStep = Callable[[Any, Mapping[str, np.ndarray]], tuple[Any, Mapping[str, Any]]]
+TrainStep = Callable[[Any, Any], tuple[Any, Mapping[str, Any]]]
 
 
 @dataclasses.dataclass(frozen=True)
@@ -44,6 +44,10 @@ class Limits:
   val_every: int = 1
   save_every: int | None = None
 
+  def saves_after(self, step: int) -> bool:
+    """Whether `save_every` asks for a checkpoint after a step."""
+    return bool(self.save_every) and step % self.save_every == 0
+
   @property
   def last_step(self) -> int:
     """The step that training ends with unless time is up before."""
@@ -61,14 +65,14 @@ class Hooks:
       to stop meanwhile.
     saver: what writes checkpoints, an `experiments.saving.Saver`.
     learning_rate: by step.
-    stopping: `(step) -> whether the run is to stop`, asked once after each step.
+    stopping: whether the run is to stop; asked after each step.
   """
 
   step: TrainStep
   validate: Callable[[Any], Evaluation]
   saver: Saver
   learning_rate: Callable[[int], Any]
-  stopping: Callable[[int | None], bool] = lambda step: False
+  stopping: Callable[[], bool] = lambda: False
 
 
 @dataclasses.dataclass
@@ -104,7 +108,7 @@ class NonFiniteLoss(InputError):
 
 def fit(
   state: Any,
-  batches: Iterator[Mapping[str, np.ndarray]],
+  batches: Iterator[Any],
   hooks: Hooks,
   *,
   limits: Limits,
@@ -116,7 +120,7 @@ def fit(
 
   Args:
     state: the training state; given away, since the step reuses its memory.
-    batches: training batches, without end.
+    batches: what the step takes, without end.
     hooks: step, validation and saving.
     limits: when to stop.
     log: where figures go.
@@ -141,6 +145,8 @@ def fit(
       _validate(state, figures)
     else:
       figures.write()
+      if limits.saves_after(progress.step):
+        hooks.saver.save(('last',), state, step=progress.step, figures=progress.figures)
     progress.epoch = None
   hooks.saver.wait()
   return state, progress
@@ -152,7 +158,7 @@ def _epoch(state, batches, figures, deadline):
   stop = min(figures.epoch * limits.steps_per_epoch, limits.last_step)
   marks, waiting, waited = [time.monotonic()], None, 0.0
   with progress_bar(stop - progress.step, unit='step', desc=f'epoch {figures.epoch}') as bar:
-    while progress.step < stop and (waiting is None or time.monotonic() < deadline):
+    while progress.step < stop and (len(marks) == 1 or time.monotonic() < deadline):
       asked = time.monotonic()
       batch = next(batches)
       waited += time.monotonic() - asked
@@ -163,9 +169,8 @@ def _epoch(state, batches, figures, deadline):
         figures.add(*waiting, bar)
       waiting = progress.step, metrics
       marks.append(time.monotonic())
-      stop_here = hooks.stopping(progress.step)
-      due = limits.save_every and progress.step % limits.save_every == 0
-      if stop_here or (due and progress.step < stop):
+      stop_here = hooks.stopping()
+      if stop_here or (limits.saves_after(progress.step) and progress.step < stop):
         figures.add(*waiting, bar)
         waiting = None
         _save_unfinished(state, figures, stop=stop_here)

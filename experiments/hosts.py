@@ -219,7 +219,7 @@ def agree(*what: Any) -> None:
 
 
 @contextlib.contextmanager
-def stopped_by_sigterm() -> Iterator[Callable[[int | None], bool]]:
+def stopped_by_sigterm() -> Iterator[Callable[[], bool]]:
   """Gives what says whether SIGTERM has come, which then does not end the process by itself.
 
   A scheduler sends it before it takes the machine away; a step, or a batch of validation, and the
@@ -227,16 +227,15 @@ def stopped_by_sigterm() -> Iterator[Callable[[int | None], bool]]:
   before another: JAX agrees on where all of them stop.
 
   Yields:
-    `(step) -> whether to stop`, asked once after each step, and after each batch of validation
-    with None: of several processes by all of them equally often.
+    What says whether to stop; of several processes all ask equally often.
   """
   if jax.process_count() > 1:
-    asked = itertools.count(1)  # Goes on growing in validation, where the step does not.
-    yield lambda step: multihost_utils.reached_preemption_sync_point(next(asked))
+    asked = itertools.count(1)
+    yield lambda: multihost_utils.reached_preemption_sync_point(next(asked))
     return
   came = threading.Event()
   before = signal.signal(signal.SIGTERM, lambda *_: came.set())
   try:
-    yield lambda step: came.is_set()
+    yield came.is_set
   finally:
     signal.signal(signal.SIGTERM, before)

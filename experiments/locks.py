@@ -2,6 +2,7 @@
 
 import contextlib
 import errno
+import platform
 import warnings
 from collections.abc import Iterator
 from pathlib import Path
@@ -33,27 +34,48 @@ def take(file: TextIO) -> None:
 
 
 @contextlib.contextmanager
-def alone(folder: Path) -> Iterator[None]:
-  """Keeps a second process out that would write the same set.
+def alone(folder: Path, *, does: str, here: bool = False) -> Iterator[None]:
+  """Keeps a second process out that would write to the same folder, by the file `.lock` in it.
 
   Args:
-    folder: where the set goes; made where it is missing.
+    folder: the folder; made where it is missing.
+    does: what is done there, for messages, such as 'prepares this set'.
+    here: whether to refuse on this machine alone. A machine that is lost may leave a network disk's
+      lock behind for ever, and what another one is to go on with would never be gone on with.
 
   Raises:
     InputError: another process is at it.
   """
   folder.mkdir(parents=True, exist_ok=True)
-  with open(folder / '.lock', 'w', encoding='utf-8') as lock:
+  with open(folder / '.lock', 'a+', encoding='utf-8') as lock:
     try:
       take(lock)
     except BlockingIOError as error:
-      raise InputError(f'{folder}: another process prepares this set; wait for its end') from error
+      lock.seek(0)
+      if not here or lock.read() == _machine():
+        raise InputError(f'{folder}: another process {does}; wait for its end') from error
+      warnings.warn(
+        f'{folder}: locked by another machine; take care that no process there {does} still',
+        stacklevel=1,
+      )
     except OSError as error:
       if error.errno not in _NO_LOCKS:
         raise
       warnings.warn(
         f'{folder}: its file system has no locks ({error.strerror}); take care that no other'
-        ' process prepares this set',
+        f' process {does}',
         stacklevel=1,
       )
+    else:
+      lock.truncate(0)
+      lock.write(_machine())
+      lock.flush()
     yield
+
+
+def _machine() -> str:
+  """What tells this machine, since it was started, from others."""
+  try:
+    return Path('/proc/sys/kernel/random/boot_id').read_text(encoding='utf-8')
+  except OSError:
+    return platform.node()

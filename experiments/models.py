@@ -48,8 +48,8 @@ class Model:
 def find_checkpoint(path: str | os.PathLike) -> pathlib.Path:
   """The checkpoint that a path names: itself, or the best one of a run's folder."""
   path = pathlib.Path(path).expanduser()
-  best = path / 'checkpoints' / 'best'
-  return best if best.is_dir() else path
+  folder = path / 'checkpoints'
+  return folder / 'best' if folder.is_dir() else path
 
 
 def network(config: Mapping[str, Any], *, precision: str | None = None) -> HSNet:

@@ -94,7 +94,7 @@ def main() -> None:
   lists = all_lists(benchmark)
   listed = listed_classes(lists.values())
   builder = builder_class(name)(benchmark, data_dir=folder, names=list(listed), image_size=size)
-  with alone(builder.folder.parent), _room(builder.folder):
+  with alone(builder.folder.parent, does='prepares this set'), _room(builder.folder):
     if builder.folder.is_dir():
       _say_prepared(benchmark, lists, builder.folder, size)
     else:

@@ -5,6 +5,7 @@ import json
 import math
 import os
 import pathlib
+import re
 import shutil
 
 from hsnet_jax.errors import InputError
@@ -13,11 +14,11 @@ from hsnet_jax.errors import InputError
 _SAVED = (
   'checkpoints/best',
   'checkpoints/last',
-  'checkpoints/step_[0-9]*',
   'checkpoints/.step_*.old',
   'checkpoints/.best.*',
   'checkpoints/.last.*',
 )
+_OLDER = re.compile('step_[0-9]{8,}')
 _WRITTEN = (
   'metrics.jsonl',
   'tensorboard/events.out.tfevents.*',
@@ -48,14 +49,22 @@ def check_run_folder(
   if resume and overwrite:
     raise InputError('--resume and --overwrite exclude each other; give one')
   if resume is None and not overwrite:
-    # What ended before its first 'last' has nothing to go on from, and begins again.
     resume = bool(_paths(folder, ('checkpoints/last', 'checkpoints/.last.new')))
-  elif _paths(folder, _SAVED) and not (resume or overwrite):
+    # What ended before its first 'last' has nothing to go on from, and begins again: it was
+    # validated once at most. Where there is more, somebody took 'last' away.
+    older = older_checkpoints(folder / 'checkpoints')
+    if not resume and (older or len(read_validations(folder)) > 1):
+      place = f'put {older[-1]} there to go on with it, or' if older else 'put it back, or give'
+      raise InputError(
+        f'{folder / "checkpoints" / "last"}: the run has lost it; {place} --overwrite to replace'
+        ' the run'
+      )
+  elif _saved(folder) and not (resume or overwrite):
     raise InputError(
       f'{folder}: holds a run already; --resume goes on with it, --overwrite replaces it,'
       ' --run_dir names another folder'
     )
-  if overwrite and folder.is_dir() and any(folder.iterdir()) and not _holds_run(folder):
+  if overwrite and not _holds_run(folder) and any(_paths(folder, ('[!.]*',))):
     raise InputError(f'{folder}: not a run; --overwrite replaces runs alone')
   return folder, bool(resume)
 
@@ -64,7 +73,7 @@ def clear_run(folder: pathlib.Path) -> None:
   """Removes what an earlier run wrote, even one that ended before its first checkpoint."""
   if not _holds_run(folder):
     return
-  for path in _paths(folder, _SAVED + _WRITTEN):
+  for path in [*_saved(folder), *_paths(folder, _WRITTEN)]:
     if path.is_dir() and not path.is_symlink():
       shutil.rmtree(path)
     else:
@@ -73,6 +82,11 @@ def clear_run(folder: pathlib.Path) -> None:
   for path in _paths(folder, emptied):
     with contextlib.suppress(OSError):  # Other things lie in it.
       path.rmdir()
+
+
+def older_checkpoints(folder: pathlib.Path) -> list[pathlib.Path]:
+  """The checkpoints in a folder of them that were 'last' before, the newest last."""
+  return [path for path in sorted(folder.glob('step_*')) if _OLDER.fullmatch(path.name)]
 
 
 def read_validations(
@@ -104,7 +118,11 @@ def read_validations(
 
 
 def _holds_run(folder: pathlib.Path) -> bool:
-  return (folder / 'metrics.jsonl').is_file() or bool(_paths(folder, _SAVED))
+  return (folder / 'metrics.jsonl').is_file() or bool(_saved(folder))
+
+
+def _saved(folder: pathlib.Path) -> list[pathlib.Path]:
+  return _paths(folder, _SAVED) + older_checkpoints(folder / 'checkpoints')
 
 
 def _paths(folder: pathlib.Path, patterns: tuple[str, ...]) -> list[pathlib.Path]:

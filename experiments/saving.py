@@ -2,7 +2,6 @@
 
 import contextlib
 import pathlib
-import re
 import shutil
 from collections.abc import Mapping, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
@@ -11,11 +10,10 @@ from typing import Any
 import jax
 import numpy as np
 
+from experiments.run_folder import older_checkpoints
 from hsnet_jax import checkpoints
 from hsnet_jax.errors import InputError
 from hsnet_jax.training import TrainState
-
-_OLDER = re.compile('step_[0-9]{8,}')
 
 
 class Saver:
@@ -83,11 +81,10 @@ class Saver:
 
     def write():
       for name in names:
-        path = self._folder / name
-        last = {'opt_state': opt_state, 'retire_to': self._retire_to(step)}
-        checkpoints.save_checkpoint(
-          path, variables[name], config=config, step=step, **(last if name == 'last' else {})
-        )
+        path, own = self._folder / name, {}
+        if name == 'last':
+          own = {'opt_state': opt_state, 'retire_to': self._retire_to(step)}
+        checkpoints.save_checkpoint(path, variables[name], config=config, step=step, **own)
         self.saved = path, step
       older = older_checkpoints(self._folder)
       for path in older[: max(len(older) - self._keep + 1, 0)]:
@@ -111,11 +108,6 @@ class Saver:
     writing, self._writing = self._writing, None
     if writing is not None:
       writing.result()
-
-
-def older_checkpoints(folder: pathlib.Path) -> list[pathlib.Path]:
-  """The checkpoints that were 'last' before, the newest last."""
-  return [path for path in sorted(folder.glob('step_*')) if _OLDER.fullmatch(path.name)]
 
 
 def _remove(path: pathlib.Path) -> None:

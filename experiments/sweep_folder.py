@@ -176,7 +176,7 @@ def lock(path: pathlib.Path) -> TextIO | None:
     The file, held until all copies of it are closed, which the end of a process does; None where
     another one holds it. On file systems without locks everyone does.
   """
-  file = open(path, 'w', encoding='utf-8')
+  file = open(path, 'a', encoding='utf-8')
   try:
     take(file)
   except BlockingIOError:

@@ -28,6 +28,7 @@ import dataclasses
 import pathlib
 import signal
 import sys
+from collections.abc import Iterator
 
 if not __package__:  # Run by its path: the checkout's folder is where the packages are.
   sys.path[0] = str(pathlib.Path(__file__).resolve().parents[1])
@@ -41,6 +42,7 @@ from data_pipelines.augment import AUGMENTATIONS
 from experiments import common, hosts
 from experiments.files import writable_folder
 from experiments.fitting import Limits, Progress, Stopped, fit
+from experiments.locks import alone
 from experiments.models import check_image_size, count_parameters, describe_devices, digest
 from experiments.profiling import one_trace
 from experiments.run_folder import check_run_folder, clear_run
@@ -104,7 +106,7 @@ _MAX_STEPS = flags.DEFINE_integer('max_steps', None, 'Stop after this many steps
 _MAX_MINUTES = flags.DEFINE_float(
   'max_minutes',
   None,
-  'Stop so long after the start of this process; the last validation comes on top.',
+  'Stop so long after training has begun, or gone on; the last validation comes on top.',
   lower_bound=0.0,
 )
 _VAL_EPISODES = flags.DEFINE_integer(
@@ -177,6 +179,7 @@ def main() -> int:
   weights = common.backbone_from_flags(benchmark.name)[1]
   config['backbone_weights'] = 'random' if common.RANDOM_BACKBONE.value else digest(weights)[:12]
   state, progress = new_state(config, weights), Progress()
+  del weights
   check_image_size(state.model, state.variables, config['image_size'])
   if resume:
     state, progress = resumed_state(state, run_dir, config)
@@ -186,19 +189,12 @@ def main() -> int:
     print(f'nothing to do: the run is at step {progress.step} already')
     _conclude(progress, run_dir)
     return 0
-  if hosts.is_writer():
-    writable_folder(run_dir, flag='--run_dir')
-    if not resume:
-      clear_run(run_dir)
-  _announce(state, config, train, val, limits, run_dir)
-  if resume:
-    print(f'going on from step {progress.step}', flush=True)
-  last_step = progress.step if resume else None
-  unfinished = bool(progress.epoch)
-  log = SilentLog()
-  if hosts.is_writer():
-    log = RunLog(run_dir, last_step=last_step, unfinished=unfinished)
-  with contextlib.closing(log):
+  with _log(run_dir, progress, resume=resume) as log:
+    _announce(state, config, train, val, limits, run_dir)
+    if resume:
+      print(f'going on from step {progress.step}', flush=True)
+    # Under the same name: nothing is to keep the copy that the devices have no use for.
+    state = place(state, replicated(mesh))
     run = {'limits': limits, 'log': log, 'progress': progress}
     stopped = _train(state, train, val, benchmark, config, run_dir, mesh, **run)
   if stopped:
@@ -208,9 +204,24 @@ def main() -> int:
   return 0
 
 
+@contextlib.contextmanager
+def _log(run_dir: pathlib.Path, progress: Progress, *, resume: bool) -> Iterator[RunLog]:
+  """The run's log in a folder that is its own; all processes but the writer have a silent one."""
+  if not hosts.is_writer():
+    yield SilentLog()
+    return
+  writable_folder(run_dir, flag='--run_dir')
+  with alone(run_dir, does='trains there', here=True):
+    if not resume:
+      clear_run(run_dir)
+    last_step, unfinished = progress.step if resume else None, bool(progress.epoch)
+    log = RunLog(run_dir, last_step=last_step, unfinished=unfinished)
+    with contextlib.closing(log):
+      yield log
+
+
 def _train(state, train, val, benchmark, config, run_dir, mesh, **run) -> Stopped | None:
   """Trains until done; returns why if it was stopped before."""
-  state = place(state, replicated(mesh))
   with hosts.stopped_by_sigterm() as stopping:
     batches = to_devices(train.from_step(run['progress'].step), sharding=batch_sharding(mesh))
     options = {'mesh': mesh, 'parallel': _PARALLEL.value, 'stopping': stopping}
@@ -249,6 +260,7 @@ def _config(benchmark: Benchmark, fold: int) -> dict:
     'protocol': common.PROTOCOL.value,
     'seed': _SEED.value,
     'validation': _VALIDATION.value,
+    'val_every': _VAL_EVERY.value,
     'val_episodes': _VAL_EPISODES.value or recipe.val_episodes,
   }
 

@@ -7,7 +7,6 @@ from collections.abc import Callable, Mapping
 from typing import Any
 
 import jax
-import jax.numpy as jnp
 import numpy as np
 import optax
 from jax.sharding import Mesh
@@ -18,9 +17,9 @@ from experiments import hosts
 from experiments.evaluation import Evaluation, count_rows, evaluate
 from experiments.fitting import Hooks, Progress, Stopped
 from experiments.models import check_variables, network
-from experiments.run_folder import read_validations
+from experiments.run_folder import older_checkpoints, read_validations
 from experiments.runlog import progress_bar
-from experiments.saving import Saver, older_checkpoints
+from experiments.saving import Saver
 from hsnet_jax import checkpoints, training
 from hsnet_jax.errors import InputError
 from hsnet_jax.optimizers import make_optimizer, make_schedule
@@ -38,12 +37,12 @@ def new_state(config: Mapping[str, Any], weights: Mapping[str, Any]) -> training
     weights: the backbone's.
 
   Returns:
-    The state; it shares no memory with `weights`, since the step reuses its own.
+    The state, of one device; `hsnet_jax.sharding.place` puts it where it is trained.
   """
   return training.create_train_state(
     jax.random.key(config['seed']),
     model=network(config),
-    backbone=jax.tree.map(jnp.array, weights),
+    backbone=weights,
     tx=make_optimizer(
       schedule_of(config),
       weight_decay=config['weight_decay'],
@@ -98,14 +97,14 @@ def resumed_state(
     opt_state=stored.opt_state,
   )
   miou = read_validations(run_dir, last_step=stored.step)
-  figures, epoch = stored.config['figures'], stored.config.get('epoch')
+  figures, epoch = stored.config.get('figures'), stored.config.get('epoch')
   progress = Progress(stored.step, miou, figures=figures, epoch=epoch)
   with contextlib.suppress(InputError):  # Without a best one, the next to be validated is.
     best = checkpoints.read_config(run_dir / 'checkpoints' / 'best')
+    step, score = best['step'], (best.get('figures') or {}).get('miou')
     # One of a later step is of before a crash, and will be written again.
-    if best['step'] <= stored.step:
-      progress.best_step = best['step']
-      miou[best['step']] = best['figures']['miou']
+    if step is not None and step <= stored.step and score is not None:
+      progress.best_step, miou[step] = step, score
   progress.miou = dict(sorted(miou.items()))
   return state, progress
 
@@ -149,7 +148,7 @@ def make_hooks(
   *,
   mesh: Mesh,
   parallel: str = 'jit',
-  stopping: Callable[[int | None], bool] = lambda step: False,
+  stopping: Callable[[], bool] = lambda: False,
   keep: int = 1,
 ) -> Hooks:
   """Step, validation and saving, for `experiments.fitting.fit`.
@@ -202,7 +201,7 @@ def _validation(benchmark, config, val, mesh, stopping) -> Callable[[Any], Evalu
 
       def on_batch(count: int, figures: Mapping[str, float]) -> None:
         del figures
-        if stopping(None):
+        if stopping():
           raise Stopped
         bar.update(count)
 

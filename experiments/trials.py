@@ -93,8 +93,9 @@ class TrainProcess(tune.Trainable):
       if time.monotonic() > deadline:
         return False
       time.sleep(_POLL_SECONDS)
+    held.close()  # The process takes it by itself.
     command = [sys.executable, '-c', _WITH_PARENT, str(os.getpid()), '-m', 'experiments.train']
-    with held, open(self._run_dir / LOG, 'ab') as log:
+    with open(self._run_dir / LOG, 'ab') as log:
       self._process = subprocess.Popen(
         [*command, *self.config['arguments'], f'--run_dir={self._run_dir}'],
         cwd=self.config['cwd'],
@@ -102,7 +103,6 @@ class TrainProcess(tune.Trainable):
         stdin=subprocess.DEVNULL,
         stdout=log,
         stderr=subprocess.STDOUT,
-        pass_fds=[held.fileno()],  # The process holds the lock for as long as it lives.
       )
     return True
 

@@ -8,6 +8,7 @@ step of an `orbax.checkpoint.CheckpointManager`.
 
 import contextlib
 import dataclasses
+import errno
 import importlib.metadata
 import json
 import logging
@@ -30,6 +31,7 @@ from hsnet_jax.tensor_files import is_disk_full
 
 FORMAT_VERSION = 1
 
+_REFUSED = (errno.EACCES, errno.EPERM, errno.EIO, errno.EMFILE, errno.ENFILE, errno.ESTALE)
 _TREES = ('variables', 'opt_state')
 _RECORDED = ('hsnet-jax', 'jax', 'flax', 'optax', 'orbax-checkpoint')
 
@@ -191,7 +193,7 @@ def _restore(folder: pathlib.Path, names: tuple[str, ...]) -> dict[str, Any]:
       for name, item in stored.items()
     }
     trees = checkpointer.restore(folder, args=ocp.args.Composite(**args))
-    return {name: jax.tree.map(jnp.asarray, trees[name]) for name in stored}
+  return {name: jax.tree.map(jnp.asarray, trees[name]) for name in stored}
 
 
 def _fitted(template: Any, stored: dict[str, Any], path: str | os.PathLike) -> Any:
@@ -281,6 +283,8 @@ def _damage_is_input_error(path: str | os.PathLike) -> Iterator[None]:
   except MemoryError:
     raise
   except Exception as error:  # a file cut short fails wherever its reader happens to be
+    if isinstance(error, OSError) and error.errno in _REFUSED:
+      raise  # that says nothing of the checkpoint
     raise DamagedCheckpoint(f'{path}: the checkpoint is damaged or was cut short') from error
 
 

@@ -17,13 +17,17 @@ to_mend="runs/to_mend-$SLURM_JOB_ID"
 export to_mend
 mkdir -p runs
 code=0
-srun --cpus-per-task="$SLURM_CPUS_PER_TASK" bash -c '"$@" || {
-  code=$?
-  [ "$code" -ne 2 ] || touch "$to_mend"
-  exit "$code"
-}' task python -m experiments.train --benchmark=coco --fold=0 --backbone=resnet50 --batch_size=40 \
-  --prepared_dir=prepared --splits_dir=splits --run_dir=runs/coco0 --num_workers=3 \
-  --coordinator=auto || code=$?
+# SIGTERM comes to the shell of a task, which hands it on and waits for the end once more.
+srun --cpus-per-task="$SLURM_CPUS_PER_TASK" bash -c '
+told=
+trap "told=1; kill -TERM \$pid" TERM
+"$@" & pid=$!
+wait "$pid"; code=$?
+while [ -n "$told" ]; do told=; wait "$pid"; code=$?; done
+[ "$code" -ne 2 ] || touch "$to_mend"
+exit "$code"' task python -m experiments.train --benchmark=coco --fold=0 --backbone=resnet50 \
+  --batch_size=40 --prepared_dir=prepared --splits_dir=splits --run_dir=runs/coco0 \
+  --num_workers=3 --coordinator=auto || code=$?
 
 # 143: told to stop, two minutes before time was up, and saved. Others: a task was lost; the run goes
 # on from its last checkpoint. 2, from any task: something to mend, whatever the others end with.

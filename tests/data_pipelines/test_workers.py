@@ -51,6 +51,10 @@ def test_a_worker_that_is_killed_ends_the_run(voc):
   for _ in range(3):
     assert_same(next(iterator), next(expected))
   (worker,) = multiprocessing.active_children()
+  for sent in (signal.SIGINT, signal.SIGTERM):  # Both are for the process that it works for.
+    os.kill(worker.pid, sent)
+  for _ in range(5):
+    assert_same(next(iterator), next(expected))
   os.kill(worker.pid, signal.SIGKILL)
   with pytest.raises(InputError, match='worker process of the loader was killed'):
     for _ in iterator:

@@ -1,10 +1,12 @@
 import errno
+import os
 
 import pytest
 
 from experiments import files
 from experiments.app import machine_error
 from experiments.models import find_checkpoint
+from hsnet_jax.checkpoints import read_config, save_checkpoint
 from hsnet_jax.errors import InputError
 
 
@@ -35,6 +37,14 @@ def test_home_is_meant_by_a_tilde(tmp_path, monkeypatch):
   assert files.writable_folder('~/x', flag='--run_dir') == tmp_path / 'x'
   (tmp_path / 'x' / 'checkpoints' / 'best').mkdir(parents=True)
   assert find_checkpoint('~/x') == tmp_path / 'x' / 'checkpoints' / 'best'
+
+
+@pytest.mark.parametrize('left', ['best', '.best.new'])
+def test_a_run_s_folder_stands_for_its_best_checkpoint(tmp_path, left):
+  save_checkpoint(tmp_path / 'run' / 'checkpoints' / 'best', {}, config={'backbone': 'tiny'})
+  os.rename(tmp_path / 'run' / 'checkpoints' / 'best', tmp_path / 'run' / 'checkpoints' / left)
+  for path in (tmp_path / 'run', tmp_path / 'run' / 'checkpoints' / 'best'):
+    assert read_config(find_checkpoint(path))['backbone'] == 'tiny'
 
 
 def test_a_file_in_the_way_of_a_folder_is_named(tmp_path):

@@ -27,8 +27,7 @@ class Run:
     self.stop_at, self.stop_validation_at = None, None
     self.records, self.now = {}, 0
 
-  def stopping(self, step):
-    assert step == self.now
+  def stopping(self):
     return self.now == self.stop_at
 
   def step(self, state, batch):
@@ -113,6 +112,11 @@ def test_time_that_is_up_ends_the_epoch(tmp_path):
   assert ('last', progress.step) in run.saves
 
 
+def test_time_that_is_up_ends_an_epoch_whose_steps_are_all_saved(tmp_path):
+  run = Run(tmp_path, minutes=0.002, epochs=1, steps_per_epoch=10**6, save_every=1)
+  assert 0 < run.fit().step < 10**5
+
+
 def test_time_that_is_up_before_an_epoch_s_first_step_leaves_one_step(tmp_path, monkeypatch):
   # The deadline is set, and the run begins; then an hour has gone by.
   clock = itertools.chain([0.0, 0.0], itertools.repeat(3600.0))
@@ -171,6 +175,17 @@ def test_saves_every_so_many_steps_and_goes_on_from_there(tmp_path):
   lines = without_times(run.lines)
   run.mious = itertools.count(1)
   run.fit(step=6, epoch=run.records[6])  # As after a crash: what was written later is taken out.
+  assert without_times(run.lines) == lines
+
+
+@pytest.mark.parametrize('save_every, saved', [(4, [4, 8, 12, 16]), (3, [3, 6, 9, 12, 15, 16])])
+def test_saves_after_epochs_that_are_not_validated(tmp_path, save_every, saved):
+  run = Run(tmp_path, losses=LOSSES, save_every=save_every, val_every=4, epochs=4)
+  run.fit()
+  assert [s for name, s in run.saves if name == 'last'] == saved
+  lines = without_times(run.lines)
+  run.mious = itertools.count()
+  run.fit(step=12, epoch=run.records[12])
   assert without_times(run.lines) == lines
 
 

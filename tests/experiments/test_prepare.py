@@ -1,9 +1,7 @@
 """experiments/prepare.py from end to end."""
 
-import errno
 import fcntl
 import json
-import os
 import shutil
 import subprocess
 import sys
@@ -14,7 +12,6 @@ import pytest
 from PIL import Image
 
 from data_pipelines import make_benchmark, resize_image, resize_mask
-from experiments import locks
 from tests import trees
 
 
@@ -106,25 +103,6 @@ def test_locks(served, failure, pascal, tmp_path):
   with open(own / '.lock', 'w') as lock:
     fcntl.flock(lock, fcntl.LOCK_EX)
     assert 'another process prepares this set' in failure(served('prepare', *flags, cwd=tmp_path))
-
-
-def test_a_file_system_without_locks_is_warned_of(tmp_path, monkeypatch):
-  def answer(code):
-    def refuse(*_):
-      raise OSError(code, os.strerror(code))
-
-    monkeypatch.setattr(locks.fcntl, 'flock', refuse)
-
-  for code in (errno.ENOLCK, errno.EOPNOTSUPP):
-    answer(code)
-    with pytest.warns(UserWarning, match='has no locks'), locks.alone(tmp_path / 'set'):
-      pass
-  answer(errno.EIO)
-  with pytest.raises(OSError, match=os.strerror(errno.EIO)), locks.alone(tmp_path / 'set'):
-    pass
-  monkeypatch.setattr(locks, 'fcntl', None)
-  with locks.alone(tmp_path / 'set'):
-    pass
 
 
 def spoil(data, name, how):

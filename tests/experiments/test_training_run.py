@@ -1,5 +1,6 @@
-"""A run gone on with from a checkpoint of an earlier version; no transfers behind one's back."""
+"""A run gone on with from a checkpoint; nothing traced twice, or moved behind one's back."""
 
+import collections
 import contextlib
 import shutil
 import tarfile
@@ -13,10 +14,12 @@ from data_pipelines import eval_batches, make_benchmark, to_devices, train_batch
 from experiments.fitting import Limits, fit
 from experiments.runlog import RunLog
 from experiments.training_run import make_hooks, new_state, resumed_state
+from hsnet_jax import training
 from hsnet_jax.backbones import get_backbone
 from hsnet_jax.checkpoints import load_checkpoint, save_checkpoint
 from hsnet_jax.errors import InputError
 from hsnet_jax.sharding import batch_sharding, data_mesh, place, replicated
+from tests import made
 
 CONFIG = {
   'benchmark': 'shapes',
@@ -91,6 +94,18 @@ def test_what_a_run_is_not_gone_on_with_is_named(tmp_path, now, words):
   assert 'None' not in str(caught.value) and 'val_episodes' not in str(caught.value)
 
 
+def test_a_best_checkpoint_of_another_kind_is_none(tmp_path):
+  variables = jax.device_get(made.variables('tiny'))
+  config = {'backbone': 'tiny', 'figures': None}
+  state = new_state(CONFIG, variables['backbone'])
+  folder = tmp_path / 'checkpoints'
+  save_checkpoint(folder / 'last', variables, config=config, opt_state=state.opt_state, step=4)
+  for further in ({}, {'step': 3}, {'config': config | {'figures': {}}, 'step': 3}):
+    save_checkpoint(folder / 'best', variables, **{'config': {'backbone': 'tiny'}} | further)
+    state, progress = resumed_state(new_state(CONFIG, variables['backbone']), tmp_path, CONFIG)
+    assert state.step == 4 and progress.best_step is None and progress.miou == {}
+
+
 def pytest_generate_tests(metafunc):
   """With --wide pmap as well."""
   if 'parallel' in metafunc.fixturenames:
@@ -98,11 +113,22 @@ def pytest_generate_tests(metafunc):
     metafunc.parametrize('parallel', ['jit', 'pmap'] if wide else ['jit'])
 
 
-def test_nothing_is_moved_to_or_from_devices_but_by_name(tmp_path, parallel):
-  """Steps, figures, a checkpoint within the epoch, validation: all under JAX's strictest guard."""
+def test_nothing_is_traced_twice_or_moved_but_by_name(tmp_path, monkeypatch, parallel):
+  """Steps, figures, a checkpoint within the epoch, validation of a batch that is not full.
+
+  All under JAX's strictest guard, which on CPUs says nothing of reads; see `guarded`.
+  """
+  traced = collections.Counter()
+  for name in ('train_step', 'eval_step'):
+
+    def counted(*args, name=name, function=getattr(training, name), **kwargs):
+      traced[name] += 1
+      return function(*args, **kwargs)
+
+    monkeypatch.setattr(training, name, counted)
   benchmark, mesh = make_benchmark('shapes'), data_mesh(devices=jax.devices()[:2])
   given = {'fold': 1, 'shots': 1, 'image_size': 32, 'batch_size': 4, 'num_threads': 0}
-  val = eval_batches(benchmark, count=4, **given)
+  val = eval_batches(benchmark, count=6, **given)
   state = new_state(CONFIG, get_backbone('tiny').init(jax.random.key(0)))
   state = place(state, replicated(mesh))
   run = tmp_path / 'run'
@@ -112,22 +138,35 @@ def test_nothing_is_moved_to_or_from_devices_but_by_name(tmp_path, parallel):
   with (
     contextlib.closing(to_devices(source, sharding=batch_sharding(mesh))) as batches,
     contextlib.closing(RunLog(run)) as log,
-    guarded(),
+    guarded(monkeypatch),
   ):
     with pytest.raises(Exception, match='[Dd]isallow'):
       jnp.sin(np.ones(3))  # The guard is there.
+    with pytest.raises(AssertionError):
+      float(state.step)
     _, progress = fit(
       state, batches, hooks, limits=limits, log=log, num_classes=benchmark.num_classes
     )
   assert progress.step == 6 and len(progress.miou) == 2
   assert load_checkpoint(run / 'checkpoints' / 'last').step == 6
+  assert traced == {'train_step': 1, 'eval_step': 1}
 
 
 @contextlib.contextmanager
-def guarded():
-  """The guard for all threads: JAX's context manager is of one alone."""
-  jax.config.update('jax_transfer_guard', 'disallow')
-  try:
-    yield
-  finally:
-    jax.config.update('jax_transfer_guard', 'allow')
+def guarded(monkeypatch):
+  """The guard for all threads: JAX's context manager is of one alone.
+
+  And what the guard does not see where devices share the host's memory: numbers read one by one.
+  """
+
+  def refuse(self, *args):
+    raise AssertionError('a number is read by something else than jax.device_get')
+
+  with monkeypatch.context() as patch:
+    for name in ('__float__', '__int__', '__bool__', '__index__', '__format__', 'item', 'tolist'):
+      patch.setattr(type(jnp.zeros(())), name, refuse)
+    jax.config.update('jax_transfer_guard', 'disallow')
+    try:
+      yield
+    finally:
+      jax.config.update('jax_transfer_guard', 'allow')

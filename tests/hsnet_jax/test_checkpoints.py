@@ -7,6 +7,7 @@ import pathlib
 import shutil
 import subprocess
 import sys
+from unittest.mock import Mock
 
 import jax
 import jax.numpy as jnp
@@ -212,6 +213,20 @@ except ValueError as error:
   assert done.stderr == f'error: {tmp_path}/c: the checkpoint is damaged or was cut short\n'
 
 
+@pytest.mark.parametrize(
+  'where, error',
+  [
+    ((checkpoints.jnp, 'asarray'), RuntimeError('RESOURCE_EXHAUSTED')),
+    ((checkpoints.ocp.Checkpointer, 'restore'), OSError(errno.EIO, 'refused')),
+  ],
+)
+def test_what_cannot_be_read_is_not_called_damaged(tmp_path, monkeypatch, where, error):
+  save_checkpoint(tmp_path / 'c', made_variables(), config=CONFIG)
+  monkeypatch.setattr(*where, Mock(side_effect=error))
+  with pytest.raises(type(error), match=str(error.args[-1])):
+    load_checkpoint(tmp_path / 'c')
+
+
 # Saves step 1 whole and then step 2 under `trouble`, in a process of its own.
 SAVE_TWICE = """
 import sys
@@ -292,10 +307,7 @@ def test_a_full_disk_is_named_whatever_lies_there(tmp_path, monkeypatch, step, d
   save_checkpoint(tmp_path / 'c', made_variables(), config=CONFIG, step=step)
   if damaged:
     os.truncate(tmp_path / 'c' / 'config' / 'metadata', 5)
-
-  def full(*args, **kwargs):
-    raise OSError(errno.ENOSPC, 'No space left on device')
-
+  full = Mock(side_effect=OSError(errno.ENOSPC, 'No space left on device'))
   monkeypatch.setattr(checkpoints.ocp.Checkpointer, 'save', full)
   with pytest.raises(InputError, match=f'c: disk full while saving; {left}'):
     save_checkpoint(tmp_path / 'c', made_variables(), config=CONFIG, step=5)

@@ -1,6 +1,7 @@
 """One batch over one, two, four and eight devices, under jit and pmap, whole and in parts."""
 
 import functools
+import itertools
 
 import jax
 import jax.numpy as jnp
@@ -79,13 +80,17 @@ def fake_loss(w, batch):
   return np.logaddexp(0, sign * margin)[batch['valid']].mean()
 
 
-@pytest.mark.parametrize('accumulate', [1, 2])
-@pytest.mark.parametrize('kind', COMPILED)
-@pytest.mark.parametrize('count', [1, 2, 4, 8])
-def test_rows_weigh_the_same_wherever_they_are(monkeypatch, kind, count, accumulate):
+@pytest.mark.parametrize(
+  'kind, count, accumulate, more',
+  [
+    *itertools.product(COMPILED, [1, 2, 4, 8], [1, 2], [0]),
+    ('jit', 1, 4, 4),  # Four parts of five.
+  ],
+)
+def test_rows_weigh_the_same_wherever_they_are(monkeypatch, kind, count, accumulate, more):
   """The slope by finite differences: a wrong weight of devices, parts or padding would show."""
   monkeypatch.setattr(training, 'predict_episodes', fake_episodes)
-  batch = make_batch(valid=[1] * 5 + [0] * 4 + [1] * 3 + [0] * 4)
+  batch = make_batch(valid=[1] * 5 + [0] * 4 + [1] * (3 + more) + [0] * 4)
   tx = optax.sgd(1.0)
 
   def fresh():
