@@ -61,6 +61,12 @@ def joined(tree):
   return np.concatenate([np.ravel(x) for x in jax.tree.leaves(jax.device_get(tree))])
 
 
+def apart(vector):
+  """The tensors that `joined` joined."""
+  sizes = [x.size for x in jax.tree.leaves(made.variables('tiny')['params'])]
+  return np.split(vector, np.cumsum(sizes)[:-1])
+
+
 def validated(mesh):
   """A validation whose last batch is not full: what it counts, as JSON, and its pictures."""
   benchmark = make_benchmark('shapes')

@@ -1,10 +1,13 @@
 """Launch recipes and commands in the documents: what they say can be run."""
 
 import json
+import os
 import pathlib
 import re
+import signal
 import subprocess
 import sys
+import time
 
 import pytest
 import yaml
@@ -86,6 +89,43 @@ def unknown(text, known):
 def test_shell_recipes_are_bash(path):
   done = subprocess.run(['bash', '-n', str(path)], capture_output=True, text=True)
   assert done.returncode == 0 and not done.stderr, done.stderr
+
+
+@pytest.mark.parametrize(
+  'told, does, code, requeued',
+  [
+    (
+      True,
+      'trap "touch saved; exit 143" TERM; touch begun; while :; do sleep 0.1; done',
+      143,
+      True,
+    ),
+    (False, 'exit 2', 2, False),
+    (False, 'exit 139', 139, True),
+    (False, 'exit 0', 0, False),
+  ],
+)
+def test_a_slurm_job_ends_as_its_tasks_do(tmp_path, told, does, code, requeued):
+  """With stand-ins for SLURM and for Python; the signal comes to the task itself."""
+  for name, lines in {
+    'python': does,
+    'srun': 'shift\necho $$ > task\nexec "$@"',
+    'scontrol': 'echo "$@" > requeued',
+  }.items():
+    (tmp_path / name).write_text(f'#!/bin/bash\n{lines}\n')
+    (tmp_path / name).chmod(0o755)
+  path = f'{tmp_path}:{os.environ["PATH"]}'
+  env = {**os.environ, 'PATH': path, 'SLURM_JOB_ID': '7', 'SLURM_CPUS_PER_TASK': '4'}
+  job = subprocess.Popen(['bash', str(ROOT / 'docs/launch/slurm.sh')], cwd=tmp_path, env=env)
+  while told and not (tmp_path / 'begun').exists():
+    assert job.poll() is None
+    time.sleep(0.05)
+  if told:
+    os.kill(int((tmp_path / 'task').read_text()), signal.SIGTERM)
+  assert job.wait(timeout=60) == code
+  assert (tmp_path / 'saved').exists() == told
+  assert (tmp_path / 'requeued').exists() == requeued
+  assert not list((tmp_path / 'runs').iterdir())
 
 
 def test_there_is_a_recipe_for_each_place():

@@ -41,7 +41,9 @@ def test_home_is_meant_by_a_tilde(tmp_path, monkeypatch):
 
 @pytest.mark.parametrize('left', ['best', '.best.new'])
 def test_a_run_s_folder_stands_for_its_best_checkpoint(tmp_path, left):
-  save_checkpoint(tmp_path / 'run' / 'checkpoints' / 'best', {}, config={'backbone': 'tiny'})
+  save_checkpoint(
+    tmp_path / 'run' / 'checkpoints' / 'best', {'params': {'w': 1}}, config={'backbone': 'tiny'}
+  )
   os.rename(tmp_path / 'run' / 'checkpoints' / 'best', tmp_path / 'run' / 'checkpoints' / left)
   for path in (tmp_path / 'run', tmp_path / 'run' / 'checkpoints' / 'best'):
     assert read_config(find_checkpoint(path))['backbone'] == 'tiny'

@@ -1,9 +1,9 @@
 """A run gone on with from a checkpoint; nothing traced twice, or moved behind one's back."""
 
-import collections
 import contextlib
 import shutil
 import tarfile
+from unittest.mock import Mock
 
 import jax
 import jax.numpy as jnp
@@ -118,14 +118,9 @@ def test_nothing_is_traced_twice_or_moved_but_by_name(tmp_path, monkeypatch, par
 
   All under JAX's strictest guard, which on CPUs says nothing of reads; see `guarded`.
   """
-  traced = collections.Counter()
-  for name in ('train_step', 'eval_step'):
-
-    def counted(*args, name=name, function=getattr(training, name), **kwargs):
-      traced[name] += 1
-      return function(*args, **kwargs)
-
-    monkeypatch.setattr(training, name, counted)
+  traced = [Mock(wraps=step) for step in (training.train_step, training.eval_step)]
+  monkeypatch.setattr(training, 'train_step', traced[0])
+  monkeypatch.setattr(training, 'eval_step', traced[1])
   benchmark, mesh = make_benchmark('shapes'), data_mesh(devices=jax.devices()[:2])
   given = {'fold': 1, 'shots': 1, 'image_size': 32, 'batch_size': 4, 'num_threads': 0}
   val = eval_batches(benchmark, count=6, **given)
@@ -149,7 +144,7 @@ def test_nothing_is_traced_twice_or_moved_but_by_name(tmp_path, monkeypatch, par
     )
   assert progress.step == 6 and len(progress.miou) == 2
   assert load_checkpoint(run / 'checkpoints' / 'last').step == 6
-  assert traced == {'train_step': 1, 'eval_step': 1}
+  assert [step.call_count for step in traced] == [1, 1]
 
 
 @contextlib.contextmanager
