@@ -9,13 +9,14 @@ import numpy as np
 import optax
 import pytest
 
+from experiments.locks import alone
 from hsnet_jax.checkpoints import load_checkpoint, read_config, save_checkpoint
 
 
 def test_a_run_leaves_checkpoints_curves_and_pictures(trained):
   folder, said = trained
   # Evaluations of this run, by other tests, may have added their own folder.
-  assert {p.name for p in folder.iterdir()} - {'evaluation'} == {
+  assert {p.name for p in folder.iterdir()} - {'evaluation', '.lock'} == {
     'checkpoints',
     'metrics.jsonl',
     'tensorboard',
@@ -41,6 +42,15 @@ def test_a_run_is_not_replaced_unasked(script, failure, small, trained):
   before = (folder / 'metrics.jsonl').read_bytes()
   done = script('train', *small, '--max_steps=3', f'--run_dir={folder}', '--noresume')
   assert '--resume' in failure(done) and str(folder) in failure(done)
+  assert (folder / 'metrics.jsonl').read_bytes() == before
+
+
+def test_a_folder_is_of_one_run_at_a_time(served, failure, small, trained):
+  folder, _ = trained
+  before = (folder / 'metrics.jsonl').read_bytes()
+  with alone(folder, does='trains there', here=True):
+    done = served('train', *small, '--max_steps=4', f'--run_dir={folder}')
+  assert f'{folder}: another process trains there; wait for its end' in failure(done)
   assert (folder / 'metrics.jsonl').read_bytes() == before
 
 

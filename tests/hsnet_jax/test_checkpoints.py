@@ -42,8 +42,7 @@ def folder_names(folder):
   return sorted(entry.name for entry in folder.iterdir())
 
 
-def visible_names(folder):
-  """Without what writers that were still under way may leave after an error."""
+def visible_names(folder):  # Writers that were under way may leave others after an error.
   return [name for name in folder_names(folder) if not name.startswith('.')]
 
 
@@ -286,11 +285,10 @@ def save_twice(path, trouble, prefix=(), root=pathlib.Path(__file__).parents[2])
 def test_writes_that_fail_leave_the_earlier_checkpoint(tmp_path):
   """The system refuses to let a file grow, as a full disk or a quota does."""
   done = save_twice(tmp_path / 'last', 'limit')
-  assert done.returncode == 2, done.stderr
+  assert (done.returncode, done.stderr) == (2, '')
   assert done.stdout.strip() == (
     f'{tmp_path}/last: disk full while saving; the checkpoint of step 1 there is intact'
   )
-  assert done.stderr == ''
   assert load_checkpoint(tmp_path / 'last').step == 1
   assert visible_names(tmp_path) == ['last']
 
@@ -315,9 +313,8 @@ def test_a_full_disk_is_named_whatever_lies_there(tmp_path, monkeypatch, step, d
 
 def test_a_first_write_that_fails_leaves_nothing(tmp_path):
   done = save_twice(tmp_path / 'last', 'first')
-  assert done.returncode == 2, done.stderr
+  assert (done.returncode, done.stderr) == (2, '')
   assert 'disk full while saving' in done.stdout
-  assert done.stderr == ''
   assert visible_names(tmp_path) == []
   with pytest.raises(InputError, match='no such checkpoint'):
     load_checkpoint(tmp_path / 'last')
@@ -335,7 +332,7 @@ def test_a_disk_that_is_really_full(tmp_path):
     pytest.skip('no user namespaces here')
   after = f'{mount} && "$@"; code=$?; ls {disk}; cat {disk}/last/config/metadata; exit $code'
   done = save_twice(disk / 'last', 'full', prefix=(*unshare, after, 'sh'))
-  assert done.returncode == 2 and done.stderr == '', done.stderr
+  assert (done.returncode, done.stderr) == (2, '')
   message, listing, config = done.stdout.strip().splitlines()
   assert message.endswith('disk full while saving; the checkpoint of step 1 there is intact')
   assert listing == 'last' and json.loads(config)['step'] == 1
