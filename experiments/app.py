@@ -28,9 +28,6 @@ _MACHINE = {
   errno.EFBIG: 'the file is larger than allowed here',
   errno.EACCES: 'permission denied',
   errno.EPERM: 'permission denied',
-  errno.EIO: 'the disk fails',
-  errno.ESTALE: 'the network disk has lost it',
-  errno.EMFILE: 'too many files are open',
   errno.EROFS: 'the disk is read-only',
   errno.ENOTDIR: 'a part of the path is a file, not a folder',
   errno.EISDIR: 'this is a folder, not a file',
@@ -84,7 +81,7 @@ def machine_error(error: BaseException | None) -> str | None:
       where = f'{error.filename}: ' if error.filename else ''
       return f'{where}{_MACHINE[error.errno]}'
     # Storage libraries in C++ keep the system's words and lose its number.
-    for code in (errno.ENOSPC, errno.EDQUOT, errno.EFBIG):
+    for code in (errno.ENOSPC, errno.EDQUOT, errno.EFBIG, errno.EACCES):
       if os.strerror(code) in str(error):
         return _MACHINE[code]
     error = error.__cause__ or error.__context__

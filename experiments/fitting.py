@@ -278,6 +278,8 @@ def _validate(state, figures) -> None:
     evaluation = hooks.validate(state)
   except Stopped:
     _save_unfinished(state, figures, stop=True)
+  # Of a run that ends before its first 'last' is complete, one validation at most is in the log.
+  hooks.saver.wait()
   figures.write()
   result = evaluation.figures
   progress.miou[progress.step] = result['miou']

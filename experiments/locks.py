@@ -34,30 +34,23 @@ def take(file: TextIO) -> None:
 
 
 @contextlib.contextmanager
-def alone(folder: Path, *, does: str, here: bool = False) -> Iterator[None]:
-  """Keeps a second process out that would write to the same folder, by the file `.lock` in it.
+def alone(folder: Path, *, does: str, name: str = '.lock') -> Iterator[None]:
+  """Keeps a second process out that would write to the same folder.
 
   Args:
     folder: the folder; made where it is missing.
     does: what is done there, for messages, such as 'prepares this set'.
-    here: whether to refuse on this machine alone. A machine that is lost may leave a network disk's
-      lock behind for ever, and what another one is to go on with would never be gone on with.
+    name: of the file in it that is locked.
 
   Raises:
     InputError: another process is at it.
   """
   folder.mkdir(parents=True, exist_ok=True)
-  with open(folder / '.lock', 'a+', encoding='utf-8') as lock:
+  with open(folder / name, 'a', encoding='utf-8') as lock:
     try:
       take(lock)
     except BlockingIOError as error:
-      lock.seek(0)
-      if not here or lock.read() == _machine():
-        raise InputError(f'{folder}: another process {does}; wait for its end') from error
-      warnings.warn(
-        f'{folder}: locked by another machine; take care that no process there {does} still',
-        stacklevel=1,
-      )
+      raise InputError(f'{folder}: another process {does}; wait for its end') from error
     except OSError as error:
       if error.errno not in _NO_LOCKS:
         raise
@@ -66,16 +59,17 @@ def alone(folder: Path, *, does: str, here: bool = False) -> Iterator[None]:
         f' process {does}',
         stacklevel=1,
       )
-    else:
-      lock.truncate(0)
-      lock.write(_machine())
-      lock.flush()
     yield
 
 
-def _machine() -> str:
-  """What tells this machine, since it was started, from others."""
+def of_this_machine() -> str:
+  """The name of a lock's file that keeps out processes of this machine, since it started, alone.
+
+  For what another machine must be able to go on with: one that is lost may leave a network disk's
+  lock behind for ever.
+  """
   try:
-    return Path('/proc/sys/kernel/random/boot_id').read_text(encoding='utf-8')
+    machine = Path('/proc/sys/kernel/random/boot_id').read_text(encoding='utf-8')[:8]
   except OSError:
-    return platform.node()
+    machine = platform.node()
+  return f'.lock-{machine}'

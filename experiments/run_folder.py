@@ -8,6 +8,7 @@ import pathlib
 import re
 import shutil
 
+from hsnet_jax.checkpoints import read_config
 from hsnet_jax.errors import InputError
 
 # What a run and its evaluations write. Nothing else that lies in the folder is ever removed.
@@ -67,6 +68,14 @@ def check_run_folder(
   if overwrite and not _holds_run(folder) and any(_paths(folder, ('[!.]*',))):
     raise InputError(f'{folder}: not a run; --overwrite replaces runs alone')
   return folder, bool(resume)
+
+
+def step_of_last(folder: pathlib.Path) -> int | None:
+  """The step that the run in a folder can go on from; None where there is none."""
+  try:
+    return read_config(folder / 'checkpoints' / 'last')['step']
+  except InputError:
+    return None
 
 
 def clear_run(folder: pathlib.Path) -> None:

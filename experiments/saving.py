@@ -89,13 +89,15 @@ class Saver:
       older = older_checkpoints(self._folder)
       for path in older[: max(len(older) - self._keep + 1, 0)]:
         _remove(path)
+      for path in self._folder.glob('.step_*.old'):  # A process died in the middle of it.
+        shutil.rmtree(path)
 
     self._writing = self._thread.submit(write)
 
   def _retire_to(self, step: int) -> pathlib.Path | None:
     """Where the present 'last' goes; None where it is of this very step, or not to be kept."""
     if self._keep > 1:
-      with contextlib.suppress(InputError):  # There is none, or it is of no use.
+      with contextlib.suppress(InputError, OSError):  # There is none, or it is of no use.
         of_step = checkpoints.read_config(self._folder / 'last')['step']
         path = self._folder / f'step_{of_step:08}'
         if of_step != step:

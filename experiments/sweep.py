@@ -66,7 +66,7 @@ _METRIC = flags.DEFINE_enum(
   'metric',
   'val/miou',
   ['val/miou', 'val/fb_iou'],
-  'What is to be large, at its best validation.',
+  'What is to be large, at its best validation. checkpoints/best is by val/miou in any case.',
 )
 _CPUS = flags.DEFINE_float('cpus_per_trial', 1, 'Share of the CPUs.', lower_bound=0.1)
 _GPUS = flags.DEFINE_float(

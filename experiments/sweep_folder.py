@@ -167,14 +167,14 @@ def last_line(path: pathlib.Path) -> str:
 
 
 def lock(path: pathlib.Path) -> TextIO | None:
-  """Opens a file that one process at a time holds, and whoever it hands the file to.
+  """Opens a file that one process at a time holds.
 
   Args:
     path: the file; made where it is missing.
 
   Returns:
-    The file, held until all copies of it are closed, which the end of a process does; None where
-    another one holds it. On file systems without locks everyone does.
+    The file, held until it is closed, which the end of the process does; None where another one
+    holds it. On file systems without locks everyone does.
   """
   file = open(path, 'a', encoding='utf-8')
   try:

@@ -42,10 +42,10 @@ from data_pipelines.augment import AUGMENTATIONS
 from experiments import common, hosts
 from experiments.files import writable_folder
 from experiments.fitting import Limits, Progress, Stopped, fit
-from experiments.locks import alone
+from experiments.locks import alone, of_this_machine
 from experiments.models import check_image_size, count_parameters, describe_devices, digest
 from experiments.profiling import one_trace
-from experiments.run_folder import check_run_folder, clear_run
+from experiments.run_folder import check_run_folder, clear_run, step_of_last
 from experiments.runlog import RunLog, SilentLog
 from experiments.training_run import PARALLEL, make_hooks, new_state, resumed_state
 from hsnet_jax.errors import InputError
@@ -211,12 +211,15 @@ def _log(run_dir: pathlib.Path, progress: Progress, *, resume: bool) -> Iterator
     yield SilentLog()
     return
   writable_folder(run_dir, flag='--run_dir')
-  with alone(run_dir, does='trains there', here=True):
+  with alone(run_dir, does='trains there', name=of_this_machine()):
+    last = progress.step if resume else None
+    if step_of_last(run_dir) != last and not _OVERWRITE.value:
+      raise InputError(f'{run_dir}: another process has trained there meanwhile; try again')
     if not resume:
       clear_run(run_dir)
-    last_step, unfinished = progress.step if resume else None, bool(progress.epoch)
-    log = RunLog(run_dir, last_step=last_step, unfinished=unfinished)
-    with contextlib.closing(log):
+    with contextlib.closing(
+      RunLog(run_dir, last_step=last, unfinished=bool(progress.epoch))
+    ) as log:
       yield log
 
 

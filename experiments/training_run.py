@@ -113,27 +113,24 @@ def _check_same_run(
   path: pathlib.Path, stored: Mapping[str, Any], config: Mapping[str, Any]
 ) -> None:
   """Raises InputError, with the difference, where a checkpoint is of a run with other flags."""
-  other = [key for key in config if stored.get(key, config[key]) != config[key]]
-  if other == ['schedule_steps']:
-    raise InputError(
-      f'{path}: its cosine schedule ends at step {stored["schedule_steps"]}, not'
-      f' {config["schedule_steps"]}; --resume needs the same --epochs and --max_steps'
-    )
-  # What follows from other flags is named where none of them differs.
-  follow = {
+  other = {key for key in config if stored.get(key, config[key]) != config[key]}
+  if not other:
+    return
+  ends = [recorded.get('schedule_steps') for recorded in (stored, config)]
+  # What is recorded beside the flags, and may follow from them or from what comes before it here.
+  beside = {
     'lists': 'other images: some have come or gone since; put back what was there',
-    'backbone_weights': 'other backbone weights; give the same --backbone_weights',
-    'schedule_steps': '',
+    'backbone_weights': 'other backbone weights; give the same --backbone_weights, or'
+    ' --random_backbone',
+    'schedule_steps': 'a cosine schedule that ends at step {}, not {}; give the same --epochs and'
+    ' --max_steps'.format(*ends),
   }
-  if 'lists' in other:
-    follow['val_episodes'] = ''
-  flags = [f'--{key}={stored[key]}, not {config[key]}' for key in other if key not in follow]
+  implied = {*beside, 'val_episodes'} if 'lists' in other else {*beside}
+  flags = [f'--{key}={stored[key]}, not {config[key]}' for key in config if key in other - implied]
   if flags:
     differ = f'{", ".join(flags)}; give the same flags'
-  elif other:
-    differ = next(follow[key] for key in follow if key in other)
   else:
-    return
+    differ = next(beside[key] for key in beside if key in other)
   raise InputError(
     f'{path}: its run has {differ} to go on with it, --overwrite to replace it, or another'
     ' --run_dir'

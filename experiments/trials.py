@@ -12,6 +12,7 @@ from typing import Any
 
 from ray import tune
 
+from experiments.locks import of_this_machine
 from experiments.run_folder import read_validations
 from experiments.search_space import python_path
 from experiments.sweep_folder import LOG, STOP_FILE, last_line, lock
@@ -89,7 +90,7 @@ class TrainProcess(tune.Trainable):
     """Starts the process, once none before it is left; returns whether that came about."""
     self._run_dir.mkdir(parents=True, exist_ok=True)
     deadline = time.monotonic() + _LOCK_SECONDS
-    while (held := lock(self._run_dir / '.lock')) is None:
+    while (held := lock(self._run_dir / of_this_machine())) is None:
       if time.monotonic() > deadline:
         return False
       time.sleep(_POLL_SECONDS)

@@ -255,7 +255,7 @@ def _what_is_kept(path: pathlib.Path) -> str:
     return 'nothing was written'
   try:
     step = read_config(path)['step']
-  except InputError:
+  except (InputError, OSError):
     return 'what was there is as it was'
   return f'the checkpoint {"" if step is None else f"of step {step} "}there is intact'
 
@@ -283,7 +283,7 @@ def _damage_is_input_error(path: str | os.PathLike) -> Iterator[None]:
   except MemoryError:
     raise
   except Exception as error:  # a file cut short fails wherever its reader happens to be
-    if isinstance(error, OSError) and error.errno in _REFUSED:
+    if any(os.strerror(code) in str(error) for code in _REFUSED):
       raise  # that says nothing of the checkpoint
     raise DamagedCheckpoint(f'{path}: the checkpoint is damaged or was cut short') from error
 

@@ -19,9 +19,10 @@ mkdir -p runs
 code=0
 # SIGTERM comes to the shell of a task, which hands it on and waits for the end once more.
 srun --cpus-per-task="$SLURM_CPUS_PER_TASK" bash -c '
-told=
+told= pid=
 trap "told=1; kill -TERM \$pid" TERM
 "$@" & pid=$!
+[ -z "$told" ] || kill -TERM "$pid"
 wait "$pid"; code=$?
 while [ -n "$told" ]; do told=; wait "$pid"; code=$?; done
 [ "$code" -ne 2 ] || touch "$to_mend"

@@ -104,4 +104,4 @@ def test_a_full_disk_is_found_behind_other_errors():
   assert machine_error(ValueError('RESOURCE: [No space left on device]')) == 'the disk is full'
   assert machine_error(PermissionError(errno.EACCES, 'no', 'a.txt')) == 'a.txt: permission denied'
   assert machine_error(InputError('x')) is None
-  assert machine_error(OSError(errno.EDOM, 'broken')) is None
+  assert machine_error(OSError(errno.EIO, 'broken')) is None

@@ -3,6 +3,7 @@
 import itertools
 import json
 from types import SimpleNamespace
+from unittest.mock import Mock
 
 import numpy as np
 import pytest
@@ -187,6 +188,15 @@ def test_saves_after_epochs_that_are_not_validated(tmp_path, save_every, saved):
   run.mious = itertools.count()
   run.fit(step=12, epoch=run.records[12])
   assert without_times(run.lines) == lines
+
+
+def test_a_checkpoint_that_fails_is_known_of_before_the_next_validation_is_written(tmp_path):
+  """So what has no 'last' has one validation at most, and begins anew without being asked."""
+  run, full = Run(tmp_path), OSError('full')
+  run.wait = Mock(side_effect=[None, full])
+  with pytest.raises(OSError, match='full'):
+    run.fit()
+  assert [line['step'] for line in run.lines if 'val/miou' in line] == [4]
 
 
 @pytest.mark.parametrize('bad', [float('nan'), float('inf')])

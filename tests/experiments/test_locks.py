@@ -10,22 +10,15 @@ from experiments import locks
 from hsnet_jax.errors import InputError
 
 
-@pytest.mark.parametrize('machine', ['this', 'another'])
-def test_locks_of_this_machine_alone(tmp_path, monkeypatch, machine):
-  with locks.alone(tmp_path, does='trains there', here=True):
-    if machine == 'this':
-      with (
-        pytest.raises(InputError, match='another process trains there; wait'),
-        locks.alone(tmp_path, does='trains there', here=True),
-      ):
-        pass
-    else:
-      monkeypatch.setattr(locks, '_machine', lambda: 'another')
-      with (
-        pytest.warns(UserWarning, match='locked by another machine'),
-        locks.alone(tmp_path, does='trains there', here=True),
-      ):
-        pass
+def test_a_second_process_is_kept_out(tmp_path):
+  with locks.alone(tmp_path, does='trains there'):
+    refused = pytest.raises(InputError, match='another process trains there; wait for its end')
+    with refused, locks.alone(tmp_path, does='trains there'):
+      pass
+    with locks.alone(tmp_path, does='trains there', name=locks.of_this_machine()):
+      pass
+  with locks.alone(tmp_path, does='trains there'):
+    pass
 
 
 def test_a_file_system_without_locks_is_warned_of(tmp_path, monkeypatch):

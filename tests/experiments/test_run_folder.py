@@ -71,7 +71,7 @@ def test_a_run_whose_last_checkpoint_is_gone_does_not_begin_anew(tmp_path, valid
 
 
 def test_what_ended_before_it_wrote_anything_is_replaced(tmp_path):
-  write(tmp_path, '.lock')
+  write(tmp_path, '.lock-12345678')
   assert check(tmp_path, overwrite=True) == tmp_path
 
 

@@ -69,6 +69,12 @@ def test_a_step_that_is_saved_twice_is_kept_once(tmp_path):
   assert found(tmp_path) == {'last': 4, 'step_00000002': 2, 'step_00000004': 4}
 
 
+def test_what_a_death_left_of_an_older_one_is_removed(tmp_path):
+  (tmp_path / '.step_00000002.old' / 'variables').mkdir(parents=True)
+  save(Saver(tmp_path, CONFIG), 4)
+  assert found(tmp_path) == {'last': 4}
+
+
 def test_one_of_several_processes_writes(tmp_path):
   save(Saver(tmp_path, CONFIG, writes=False), 2, names=('best', 'last'))
   assert list(tmp_path.iterdir()) == []

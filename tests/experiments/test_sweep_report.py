@@ -132,13 +132,17 @@ def test_a_new_sweep_removes_what_the_old_one_wrote_and_no_more(trials, tmp_path
   assert left == ['mine.txt', 'sweep.json', 'trials', 'trials/notes']
 
 
-def test_a_lock_lasts_as_long_as_the_process_that_has_it(tmp_path):
-  held = lock(tmp_path / 'lock')
-  command = [sys.executable, '-c', 'input()']
-  child = subprocess.Popen(command, stdin=subprocess.PIPE, pass_fds=[held.fileno()])
-  held.close()
-  assert lock(tmp_path / 'lock') is None
-  child.communicate(b'\n')
+def test_a_lock_lasts_as_long_as_the_process_that_has_it(root, tmp_path):
+  holding = (
+    'import pathlib, sys; from experiments.sweep_folder import lock;'
+    ' held = lock(pathlib.Path(sys.argv[1])); print("held", flush=True); input()'
+  )
+  command = [sys.executable, '-c', holding, str(tmp_path / 'lock')]
+  pipes = {'stdin': subprocess.PIPE, 'stdout': subprocess.PIPE}
+  with subprocess.Popen(command, cwd=root, **pipes) as child:
+    assert child.stdout.readline() == b'held\n'
+    assert lock(tmp_path / 'lock') is None
+    child.kill()
   again = lock(tmp_path / 'lock')
   assert again is not None
   again.close()

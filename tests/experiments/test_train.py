@@ -9,14 +9,14 @@ import numpy as np
 import optax
 import pytest
 
-from experiments.locks import alone
+from experiments.locks import alone, of_this_machine
 from hsnet_jax.checkpoints import load_checkpoint, read_config, save_checkpoint
 
 
 def test_a_run_leaves_checkpoints_curves_and_pictures(trained):
   folder, said = trained
   # Evaluations of this run, by other tests, may have added their own folder.
-  assert {p.name for p in folder.iterdir()} - {'evaluation', '.lock'} == {
+  assert {p.name for p in folder.iterdir()} - {'evaluation', of_this_machine()} == {
     'checkpoints',
     'metrics.jsonl',
     'tensorboard',
@@ -48,10 +48,31 @@ def test_a_run_is_not_replaced_unasked(script, failure, small, trained):
 def test_a_folder_is_of_one_run_at_a_time(served, failure, small, trained):
   folder, _ = trained
   before = (folder / 'metrics.jsonl').read_bytes()
-  with alone(folder, does='trains there', here=True):
+  with alone(folder, does='trains there', name=of_this_machine()):
     done = served('train', *small, '--max_steps=4', f'--run_dir={folder}')
   assert f'{folder}: another process trains there; wait for its end' in failure(done)
   assert (folder / 'metrics.jsonl').read_bytes() == before
+
+
+# Another run comes and goes between what this one has found in the folder and its lock.
+MEANWHILE = """
+import os, shutil
+from experiments import hosts, train
+alone = train.alone
+def after_another_run(folder, **options):
+  shutil.copytree(os.environ['OTHER'], folder, dirs_exist_ok=True)
+  return alone(folder, **options)
+train.alone = after_another_run
+hosts.run(train.main)
+"""
+
+
+def test_a_run_that_came_meanwhile_is_not_lost(environment, failure, small, trained, tmp_path):
+  command = [sys.executable, '-c', MEANWHILE, *small, f'--run_dir={tmp_path / "run"}']
+  env = {**environment, 'OTHER': str(trained[0])}
+  done = subprocess.run(command, env=env, capture_output=True, text=True)
+  assert 'another process has trained there meanwhile' in failure(done)
+  assert load_checkpoint(tmp_path / 'run' / 'checkpoints' / 'last').step == 3
 
 
 def without_times(folder):
@@ -158,9 +179,13 @@ def test_a_loss_that_is_no_number_stops_the_run(served, failure, small, tmp_path
   assert 'no checkpoint was written' in line and not (run / 'checkpoints').exists()
 
 
-def test_a_full_disk_while_saving_leaves_no_half_checkpoint(script, failure, small, tmp_path):
+def test_a_full_disk_while_saving_leaves_no_half_checkpoint(
+  script, served, failure, small, tmp_path
+):
   run = tmp_path / 'run'
   # A limit on the size of files stands in for the disk: pictures fit, parameters do not.
   done = script('train', *small, '--max_steps=1', f'--run_dir={run}', max_file=2**20)
   assert 'disk full' in failure(done)
   assert not [p for p in (run / 'checkpoints').iterdir() if not p.name.startswith('.')]
+  done = served('train', *small, '--max_steps=1', f'--run_dir={run}')
+  assert done.returncode == 0, done.stderr

@@ -5,10 +5,12 @@ import os
 import signal
 import subprocess
 import sys
+from unittest.mock import Mock
 
 import pytest
 
 from experiments import trials
+from experiments.locks import alone, of_this_machine
 from experiments.trials import TrainProcess, trial_environment
 
 METRIC = 'val/miou'
@@ -87,6 +89,22 @@ def test_the_stop_file_ends_it(trial, tmp_path):
   process = trial._process
   result = trial.step()
   assert process.ended and result['outcome'] == 'interrupted' and result['done']
+
+
+def test_a_trial_waits_for_the_process_before_it(trial, tmp_path, monkeypatch):
+  monkeypatch.setattr(trials, '_LOCK_SECONDS', 0)
+  trial._process = None
+  with alone(tmp_path / '001', does='trains there', name=of_this_machine()):
+    result = trial.step()
+  assert result['outcome'] == 'failed' and result['done']
+  assert result['reason'] == f'{tmp_path / "001"}: another process trains there'
+
+
+def test_a_process_that_does_not_end_is_killed(trial):
+  trial._process = Mock()
+  trial._process.wait.side_effect = [subprocess.TimeoutExpired('train', 1), -9]
+  trial.cleanup()
+  assert [call[0] for call in trial._process.method_calls] == ['terminate', 'wait', 'kill', 'wait']
 
 
 def test_a_share_of_the_machine():

@@ -216,7 +216,7 @@ except ValueError as error:
   'where, error',
   [
     ((checkpoints.jnp, 'asarray'), RuntimeError('RESOURCE_EXHAUSTED')),
-    ((checkpoints.ocp.Checkpointer, 'restore'), OSError(errno.EIO, 'refused')),
+    ((checkpoints.ocp.Checkpointer, 'restore'), ValueError('PERMISSION_DENIED: Permission denied')),
   ],
 )
 def test_what_cannot_be_read_is_not_called_damaged(tmp_path, monkeypatch, where, error):
