@@ -52,13 +52,14 @@ def check_run_folder(
   if resume is None and not overwrite:
     resume = bool(_paths(folder, ('checkpoints/last', 'checkpoints/.last.new')))
     # What ended before its first 'last' has nothing to go on from, and begins again: it was
-    # validated once at most. Where there is more, somebody took 'last' away.
-    older = older_checkpoints(folder / 'checkpoints')
-    if not resume and (older or len(read_validations(folder)) > 1):
-      place = f'put {older[-1]} there to go on with it, or' if older else 'put it back, or give'
+    # validated once at most, and had no 'best' before. Where there is more, 'last' was taken away.
+    older, validated = older_checkpoints(folder / 'checkpoints'), len(read_validations(folder))
+    has_best = (folder / 'checkpoints' / 'best').exists()
+    if not resume and (older or validated > 1 or (has_best and not validated)):
+      place = f'put {older[-1]} there to go on with it' if older else 'put it back'
       raise InputError(
-        f'{folder / "checkpoints" / "last"}: the run has lost it; {place} --overwrite to replace'
-        ' the run'
+        f'{folder / "checkpoints" / "last"}: the run here has lost it; {place}, give --overwrite to'
+        ' replace the run, or another --run_dir'
       )
   elif _saved(folder) and not (resume or overwrite):
     raise InputError(

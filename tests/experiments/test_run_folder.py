@@ -50,13 +50,14 @@ def test_a_run_is_replaced_or_gone_on_with_when_asked_for(tmp_path):
 
 def test_a_run_goes_on_by_default_from_its_last_checkpoint(tmp_path):
   write(tmp_path, *WRITTEN, 'checkpoints/best/config')
+  (tmp_path / 'metrics.jsonl').write_text('{"step": 4, "val/miou": 1.0}\n')
   assert check_run_folder(tmp_path, resume=None, overwrite=False) == (tmp_path, False)
   write(tmp_path, 'checkpoints/.last.new/config')
   assert check_run_folder(tmp_path, resume=None, overwrite=False) == (tmp_path, True)
   assert check_run_folder(tmp_path, resume=None, overwrite=True) == (tmp_path, False)
 
 
-@pytest.mark.parametrize('validated, older', [(1, []), (2, []), (0, ['step_00000120'])])
+@pytest.mark.parametrize('validated, older', [(0, []), (1, []), (2, []), (0, ['step_00000120'])])
 def test_a_run_whose_last_checkpoint_is_gone_does_not_begin_anew(tmp_path, validated, older):
   write(tmp_path, 'checkpoints/best/config', *(f'checkpoints/{name}/config' for name in older))
   lines = [json.dumps({'step': step, 'val/miou': 1.0}) + '\n' for step in range(validated)]
@@ -65,9 +66,16 @@ def test_a_run_whose_last_checkpoint_is_gone_does_not_begin_anew(tmp_path, valid
     assert check_run_folder(tmp_path, resume=None, overwrite=False) == (tmp_path, False)
     return
   words = 'put .*step_00000120 there' if older else 'put it back'
-  with pytest.raises(InputError, match=f'checkpoints/last: the run has lost it; {words}'):
+  with pytest.raises(InputError, match=f'checkpoints/last: the run here has lost it; {words}'):
     check_run_folder(tmp_path, resume=None, overwrite=False)
   assert check(tmp_path, overwrite=True) == tmp_path
+
+
+def test_a_run_killed_in_its_first_save_begins_anew(tmp_path):
+  write(tmp_path, *WRITTEN, 'checkpoints/.last.new.orbax-checkpoint-tmp-1/config')
+  assert check_run_folder(tmp_path, resume=None, overwrite=False) == (tmp_path, False)
+  clear_run(tmp_path)
+  assert files(tmp_path) == set()
 
 
 def test_what_ended_before_it_wrote_anything_is_replaced(tmp_path):
