@@ -1,6 +1,7 @@
 """Scripts as real processes, and one short training run that the tests share."""
 
 import contextlib
+import fcntl
 import json
 import os
 import subprocess
@@ -96,11 +97,21 @@ def served(root, environment):
 
 @pytest.fixture(scope='session')
 def trained(script, tmp_path_factory):
-  """The folder of a run of three steps on shapes, and what the script printed."""
-  folder = tmp_path_factory.mktemp('runs') / 'trained'
-  done = script('train', *SMALL, '--max_steps=3', f'--run_dir={folder}')
-  assert done.returncode == 0, done.stderr
-  return folder, done.stdout
+  """The folder of a run of three steps on shapes, and what the script printed.
+
+  All workers of pytest share it: the first one trains, the others wait.
+  """
+  common = tmp_path_factory.getbasetemp()
+  if 'PYTEST_XDIST_WORKER' in os.environ:
+    common = common.parent
+  folder, said = common / 'trained', common / 'trained.txt'
+  with open(common / 'trained.lock', 'w') as lock:
+    fcntl.flock(lock, fcntl.LOCK_EX)
+    if not said.exists():
+      done = script('train', *SMALL, '--max_steps=3', f'--run_dir={folder}')
+      assert done.returncode == 0, done.stderr
+      said.write_text(done.stdout)
+  return folder, said.read_text()
 
 
 def failure(done):

@@ -59,7 +59,7 @@ def pytest_generate_tests(metafunc):
 
 
 def test_several_processes_train_as_one_does(together, alone, count):
-  found = together(count, 'train', *(['validate'] if count == 2 else []))
+  found = together(count, 'train')
   for name in ('sgd', 'adam'):
     gradients = [one_of_several.apart(x[f'{name} gradients']) for x in (found, alone)]
     assert relative(*gradients) <= 1e-5
@@ -67,8 +67,11 @@ def test_several_processes_train_as_one_does(together, alone, count):
   assert relative(*(one_of_several.apart(x['sgd params']) for x in (found, alone))) <= 1e-5
   errors = np.abs(np.divide(found['adam losses'], alone['adam losses']) - 1)
   assert (errors <= ADAM_LOSSES).all(), errors
-  if count > 2:
-    return
+
+
+@pytest.mark.wide
+def test_two_processes_validate_as_one_does(together):
+  found = together(2, 'validate')
   # On as many devices: rounding depends on how many rows one of them has.
   expected = one_of_several.validated(data_mesh(devices=jax.devices()[:2]))
   assert found['counted'] == expected['counted']

@@ -60,7 +60,7 @@ import os, shutil
 from experiments import hosts, train
 alone = train.alone
 def after_another_run(folder, **options):
-  shutil.copytree(os.environ['OTHER'], folder, dirs_exist_ok=True)
+  shutil.copytree(os.environ['OTHER'], folder / 'checkpoints')
   return alone(folder, **options)
 train.alone = after_another_run
 hosts.run(train.main)
@@ -69,7 +69,7 @@ hosts.run(train.main)
 
 def test_a_run_that_came_meanwhile_is_not_lost(environment, failure, small, trained, tmp_path):
   command = [sys.executable, '-c', MEANWHILE, *small, f'--run_dir={tmp_path / "run"}']
-  env = {**environment, 'OTHER': str(trained[0])}
+  env = {**environment, 'OTHER': str(trained[0] / 'checkpoints')}
   done = subprocess.run(command, env=env, capture_output=True, text=True)
   assert 'another process has trained there meanwhile' in failure(done)
   assert load_checkpoint(tmp_path / 'run' / 'checkpoints' / 'last').step == 3
@@ -172,20 +172,16 @@ def test_a_schedule_is_gone_on_with_at_its_own_length(served, failure, small, tr
 
 def test_a_loss_that_is_no_number_stops_the_run(served, failure, small, tmp_path):
   run = tmp_path / 'run'
-  bad = ('--learning_rate=1e30', '--max_steps=9', '--augment=all')
+  bad = ('--learning_rate=1e30', '--max_steps=9')
   done = served('train', *small, *bad, f'--run_dir={run}')
   line = failure(done)
   assert 'nan at step 2' in line or 'not finite' in line or 'inf at step 2' in line
   assert 'no checkpoint was written' in line and not (run / 'checkpoints').exists()
 
 
-def test_a_full_disk_while_saving_leaves_no_half_checkpoint(
-  script, served, failure, small, tmp_path
-):
+def test_a_full_disk_while_saving_leaves_no_half_checkpoint(script, failure, small, tmp_path):
   run = tmp_path / 'run'
   # A limit on the size of files stands in for the disk: pictures fit, parameters do not.
   done = script('train', *small, '--max_steps=1', f'--run_dir={run}', max_file=2**20)
   assert 'disk full' in failure(done)
   assert not [p for p in (run / 'checkpoints').iterdir() if not p.name.startswith('.')]
-  done = served('train', *small, '--max_steps=1', f'--run_dir={run}')
-  assert done.returncode == 0, done.stderr

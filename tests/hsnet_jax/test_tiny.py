@@ -67,7 +67,7 @@ def test_shipped_features_tell_unseen_outlines_apart(weights):
 
 def test_the_loss_falls_on_a_fixed_batch(lessons):
   params = tiny_steps.init(jax.random.key(0), num_classes=6)
-  optimizer = tiny_steps.make_optimizer(12)
+  optimizer = tiny_steps.make_optimizer(6)
   opt_state = optimizer.init(params)
 
   @jax.jit
@@ -77,7 +77,7 @@ def test_the_loss_falls_on_a_fixed_batch(lessons):
     return jax.tree.map(jnp.add, params, updates), opt_state, figures
 
   losses = []
-  for _ in range(12):
+  for _ in range(6):
     params, opt_state, figures = step(params, opt_state)
     losses.append(float(figures['loss']))
   assert np.isfinite(losses).all()
