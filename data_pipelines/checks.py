@@ -17,6 +17,7 @@ from pathlib import Path
 import numpy as np
 
 from data_pipelines.benchmarks import Benchmark, Source
+from data_pipelines.files import digest_of
 from data_pipelines.images import Encoded
 from data_pipelines.splits import Split
 from hsnet_jax.errors import InputError
@@ -140,7 +141,7 @@ def file_versions(
 def files_digest(versions: Mapping[str, Sequence[Sequence]]) -> str:
   """One digest of what `file_versions` gives, but for the paths: a folder may be moved."""
   held = [[name, [version[1:] for version in files]] for name, files in versions.items()]
-  return hashlib.sha256(json.dumps(held).encode()).hexdigest()
+  return digest_of(held)
 
 
 def _check_image(benchmark: Benchmark, name: str) -> Finding:

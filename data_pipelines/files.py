@@ -1,10 +1,17 @@
-"""Folders of images and masks: what is in them, found with few look-ups."""
+"""Folders of images and masks: what is in them, found with few look-ups and told from others."""
 
+import hashlib
+import json
 import os
 from collections.abc import Iterable
 from pathlib import Path
 
 from hsnet_jax.errors import InputError
+
+
+def digest_of(value: object) -> str:
+  """SHA-256 of a value as JSON."""
+  return hashlib.sha256(json.dumps(value).encode()).hexdigest()
 
 
 def lists_folder(splits_dir: str | os.PathLike, name: str) -> Path:

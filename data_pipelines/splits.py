@@ -6,15 +6,14 @@ as the pixel values of the masks do.
 
 import dataclasses
 import functools
-import hashlib
 import io
-import json
 import pickle
 import re
 import warnings
 from collections.abc import Mapping
 from pathlib import Path
 
+from data_pipelines.files import digest_of
 from hsnet_jax.errors import InputError
 
 # An image's name, two underscores, the class's number from 1: 2007_001185__11. A name never leads
@@ -61,7 +60,7 @@ class Split:
   @functools.cached_property
   def digest(self) -> str:
     """SHA-256 of the items: what tells the list from any other."""
-    return hashlib.sha256(json.dumps(self.items).encode()).hexdigest()
+    return digest_of(self.items)
 
   def class_size(self, class_id: int) -> int:
     """How many different images the class has."""

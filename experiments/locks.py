@@ -6,7 +6,6 @@ import platform
 import warnings
 from collections.abc import Iterator
 from pathlib import Path
-from typing import TextIO
 
 from hsnet_jax.errors import InputError
 
@@ -17,20 +16,6 @@ except ImportError:  # Windows has no such locks.
 
 # What file systems without locks answer, those of networks among them.
 _NO_LOCKS = (errno.ENOLCK, errno.ENOTSUP, errno.EOPNOTSUPP, errno.ENOSYS)
-
-
-def take(file: TextIO) -> None:
-  """Locks an open file, until all copies of it are closed; does nothing where there are no locks.
-
-  Args:
-    file: the file.
-
-  Raises:
-    BlockingIOError: another process holds it.
-    OSError: its file system has no locks, or something else is wrong.
-  """
-  if fcntl is not None:
-    fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
 
 
 @contextlib.contextmanager
@@ -48,7 +33,8 @@ def alone(folder: Path, *, does: str, name: str = '.lock') -> Iterator[None]:
   folder.mkdir(parents=True, exist_ok=True)
   with open(folder / name, 'a', encoding='utf-8') as lock:
     try:
-      take(lock)
+      if fcntl is not None:
+        fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
     except BlockingIOError as error:
       raise InputError(f'{folder}: another process {does}; wait for its end') from error
     except OSError as error:
@@ -60,6 +46,15 @@ def alone(folder: Path, *, does: str, name: str = '.lock') -> Iterator[None]:
         stacklevel=1,
       )
     yield
+
+
+def is_free(folder: Path, *, name: str = '.lock') -> bool:
+  """Whether no other process keeps this one out of a folder, by a file as for `alone`."""
+  try:
+    with alone(folder, does='is at work', name=name):
+      return True
+  except InputError:
+    return False
 
 
 def of_this_machine() -> str:

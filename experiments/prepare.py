@@ -30,7 +30,7 @@ from absl import flags
 
 from data_pipelines import BENCHMARKS, Benchmark, Split, make_benchmark
 from data_pipelines.builders import builder_class
-from data_pipelines.builders.base import PairBuilder, digest_of
+from data_pipelines.builders.base import PairBuilder
 from data_pipelines.builders.downloads import fetch
 from data_pipelines.checks import (
   Finding,
@@ -40,6 +40,7 @@ from data_pipelines.checks import (
   files_digest,
   listed_classes,
 )
+from data_pipelines.files import digest_of
 from data_pipelines.prepared import Prepared, list_key, read_record
 from data_pipelines.transforms import image_hw
 from experiments import app

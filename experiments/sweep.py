@@ -32,8 +32,9 @@ from absl import flags
 
 from experiments import app
 from experiments.files import writable_folder
+from experiments.locks import alone
 from experiments.search_space import Space, check_flags, read_space
-from experiments.sweep_folder import check_sweep_folder, lock, read_trials
+from experiments.sweep_folder import check_sweep_folder, read_trials
 from experiments.sweep_report import best_run, write_results
 from hsnet_jax.errors import InputError
 
@@ -101,10 +102,7 @@ def main() -> int:
   if _ADDRESS.value is not None:
     engine.check_address(_ADDRESS.value)
   writable_folder(folder, flag='--output_dir')
-  held = lock(folder / '.lock')
-  if held is None:
-    raise InputError(f'{folder}: another process runs this sweep; wait for its end')
-  with held:
+  with alone(folder, does='runs this sweep'):
     print(f'{_TRIALS.value} trials, outputs: {folder}', flush=True)
     received = engine.run_trials(
       folder, space, _options(engine), new=None if resume else description

@@ -15,10 +15,9 @@ import json
 import pathlib
 import shutil
 from collections.abc import Mapping
-from typing import Any, TextIO
+from typing import Any
 
 from experiments.files import write_text
-from experiments.locks import take
 from experiments.run_folder import read_validations
 from hsnet_jax.errors import InputError
 
@@ -164,24 +163,3 @@ def last_line(path: pathlib.Path) -> str:
   """The last line of a log that says anything; of a script that fails it is the reason."""
   text = path.read_text(encoding='utf-8', errors='replace') if path.is_file() else ''
   return next((line.strip() for line in reversed(text.splitlines()) if line.strip()), '')
-
-
-def lock(path: pathlib.Path) -> TextIO | None:
-  """Opens a file that one process at a time holds.
-
-  Args:
-    path: the file; made where it is missing.
-
-  Returns:
-    The file, held until it is closed, which the end of the process does; None where another one
-    holds it. On file systems without locks everyone does.
-  """
-  file = open(path, 'a', encoding='utf-8')
-  try:
-    take(file)
-  except BlockingIOError:
-    file.close()
-    return None
-  except OSError:
-    pass
-  return file

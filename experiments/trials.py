@@ -12,10 +12,10 @@ from typing import Any
 
 from ray import tune
 
-from experiments.locks import of_this_machine
+from experiments.locks import is_free, of_this_machine
 from experiments.run_folder import read_validations
 from experiments.search_space import python_path
-from experiments.sweep_folder import LOG, STOP_FILE, last_line, lock
+from experiments.sweep_folder import LOG, STOP_FILE, last_line
 
 _POLL_SECONDS = 0.2
 # A step, a batch of validation and one checkpoint end sooner, or the run is killed.
@@ -88,13 +88,11 @@ class TrainProcess(tune.Trainable):
 
   def _start(self) -> bool:
     """Starts the process, once none before it is left; returns whether that came about."""
-    self._run_dir.mkdir(parents=True, exist_ok=True)
     deadline = time.monotonic() + _LOCK_SECONDS
-    while (held := lock(self._run_dir / of_this_machine())) is None:
+    while not is_free(self._run_dir, name=of_this_machine()):  # The process takes it by itself.
       if time.monotonic() > deadline:
         return False
       time.sleep(_POLL_SECONDS)
-    held.close()  # The process takes it by itself.
     command = [sys.executable, '-c', _WITH_PARENT, str(os.getpid()), '-m', 'experiments.train']
     with open(self._run_dir / LOG, 'ab') as log:
       self._process = subprocess.Popen(

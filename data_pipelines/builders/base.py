@@ -19,9 +19,7 @@ it is whole, so what was stopped is never taken for it.
 import concurrent.futures
 import contextlib
 import functools
-import hashlib
 import io
-import json
 import os
 import shutil
 from collections import deque
@@ -36,6 +34,7 @@ from tensorflow_datasets.core.writer import ExampleWriter
 
 from data_pipelines.benchmarks import Benchmark, Source
 from data_pipelines.builders.downloads import Archive
+from data_pipelines.files import digest_of
 from data_pipelines.images import Encoded
 from data_pipelines.transforms import resize_image, resize_mask
 
@@ -180,11 +179,6 @@ class PairBuilder(tfds.core.ShardBasedBuilder, tfds.core.GeneratorBasedBuilder):
           yield ahead.popleft().result()
       while ahead:
         yield ahead.popleft().result()
-
-
-def digest_of(value: object) -> str:
-  """SHA-256 of a value as JSON."""
-  return hashlib.sha256(json.dumps(value).encode()).hexdigest()
 
 
 def label_dtype(benchmark: Benchmark) -> type[np.unsignedinteger]:

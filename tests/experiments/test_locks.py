@@ -3,6 +3,8 @@
 import errno
 import functools
 import os
+import subprocess
+import sys
 
 import pytest
 
@@ -19,6 +21,25 @@ def test_a_second_process_is_kept_out(tmp_path):
       pass
   with locks.alone(tmp_path, does='trains there'):
     pass
+
+
+HOLDING = """
+import pathlib, sys
+from experiments.locks import alone
+with alone(pathlib.Path(sys.argv[1]), does='holds it'):
+  print('held', flush=True)
+  input()
+"""
+
+
+def test_a_lock_lasts_as_long_as_the_process_that_has_it(root, tmp_path):
+  command = [sys.executable, '-c', HOLDING, str(tmp_path)]
+  pipes = {'stdin': subprocess.PIPE, 'stdout': subprocess.PIPE}
+  with subprocess.Popen(command, cwd=root, **pipes) as child:
+    assert child.stdout.readline() == b'held\n'
+    assert not locks.is_free(tmp_path)
+    child.kill()
+  assert locks.is_free(tmp_path)
 
 
 def test_a_file_system_without_locks_is_warned_of(tmp_path, monkeypatch):

@@ -2,8 +2,6 @@
 
 import csv
 import json
-import subprocess
-import sys
 
 import pytest
 from PIL import Image
@@ -15,7 +13,6 @@ from experiments.sweep_folder import (
   begin_sweep,
   check_sweep_folder,
   last_line,
-  lock,
   read_trials,
   trial_folder,
   write_trial,
@@ -130,22 +127,6 @@ def test_a_new_sweep_removes_what_the_old_one_wrote_and_no_more(trials, tmp_path
   begin_sweep(tmp_path, {'seed': 1})
   left = sorted(str(p.relative_to(tmp_path)) for p in tmp_path.rglob('*'))
   assert left == ['mine.txt', 'sweep.json', 'trials', 'trials/notes']
-
-
-def test_a_lock_lasts_as_long_as_the_process_that_has_it(root, tmp_path):
-  holding = (
-    'import pathlib, sys; from experiments.sweep_folder import lock;'
-    ' held = lock(pathlib.Path(sys.argv[1])); print("held", flush=True); input()'
-  )
-  command = [sys.executable, '-c', holding, str(tmp_path / 'lock')]
-  pipes = {'stdin': subprocess.PIPE, 'stdout': subprocess.PIPE}
-  with subprocess.Popen(command, cwd=root, **pipes) as child:
-    assert child.stdout.readline() == b'held\n'
-    assert lock(tmp_path / 'lock') is None
-    child.kill()
-  again = lock(tmp_path / 'lock')
-  assert again is not None
-  again.close()
 
 
 def test_the_last_line_of_a_log_is_the_reason(tmp_path):
