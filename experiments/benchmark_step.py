@@ -8,8 +8,9 @@ from collections.abc import Callable, Iterator
 import jax
 import numpy as np
 
-from hsnet_jax import conv4d, convolution
+from hsnet_jax import conv4d
 from hsnet_jax.backbones import get_backbone
+from hsnet_jax.kernels import conv2d
 from hsnet_jax.model import HSNet
 from hsnet_jax.training import create_train_state, train_step
 
@@ -35,14 +36,14 @@ def random_batch(batch_size: int, image_size: int) -> dict[str, np.ndarray]:
 @contextlib.contextmanager
 def plain_xla() -> Iterator[None]:
   """What is traced inside takes XLA's own convolutions alone."""
-  on_cpu, excess = convolution.on_cpu, conv4d._DENSE_EXCESS
-  convolution.on_cpu, conv4d._DENSE_EXCESS = lambda: False, 0
+  on_cpu, excess = conv2d.on_cpu, conv4d._DENSE_EXCESS
+  conv2d.on_cpu, conv4d._DENSE_EXCESS = lambda: False, 0
   # What was traced outside of here would be found again for the same shapes, and the reverse.
   jax.clear_caches()
   try:
     yield
   finally:
-    convolution.on_cpu, conv4d._DENSE_EXCESS = on_cpu, excess
+    conv2d.on_cpu, conv4d._DENSE_EXCESS = on_cpu, excess
     jax.clear_caches()
 
 

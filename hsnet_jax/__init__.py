@@ -6,7 +6,6 @@ Images are NHWC; 4D tensors `[B, Hq, Wq, Hs, Ws, C]`, query first; kernels HWIO.
 from hsnet_jax.averaging import average_params, averaged_params
 from hsnet_jax.backbones import BACKBONES, Backbone, get_backbone
 from hsnet_jax.conv4d import center_pivot_conv4d, full_conv4d, separable_conv4d
-from hsnet_jax.convolution import conv2d, depthwise_conv2d
 from hsnet_jax.correlation import cosine_correlation, hypercorrelation, mask_features
 from hsnet_jax.errors import InputError
 from hsnet_jax.inference import (
@@ -20,6 +19,7 @@ from hsnet_jax.inference import (
   segment,
   vote,
 )
+from hsnet_jax.kernels.conv2d import conv2d, depthwise_conv2d
 from hsnet_jax.losses import cross_entropy
 from hsnet_jax.metrics import Confusion, RocHistogram, confusion_counts, probability_histogram
 from hsnet_jax.model import HSNet

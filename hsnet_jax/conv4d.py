@@ -11,7 +11,7 @@ import numpy as np
 from jax.lax import PrecisionLike
 from jaxtyping import Array, Float
 
-from hsnet_jax.convolution import check_odd_sides, conv2d, conv2d_plain
+from hsnet_jax.kernels.conv2d import check_odd_sides, conv2d, conv2d_plain
 
 # How many times more multiply-adds the dense form of a strided convolution may take and still win:
 # a product runs nearer the peak, and so do its gradients. The convolution sees tens of thousands of

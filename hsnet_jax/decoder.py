@@ -4,8 +4,8 @@ import flax.linen as nn
 from jax.lax import PrecisionLike
 from jaxtyping import Array, Float
 
-from hsnet_jax.convolution import conv2d
 from hsnet_jax.encoder import uniform_by_fan_in
+from hsnet_jax.kernels.conv2d import conv2d
 from hsnet_jax.resize import resize_bilinear
 
 # Output channels of `conv0` to `conv3`; the last two are background and foreground.

@@ -7,7 +7,7 @@ from jax import lax
 from jax.lax import PrecisionLike
 from jaxtyping import Array, Float
 
-from hsnet_jax.convolution import conv2d
+from hsnet_jax.kernels.conv2d import conv2d
 
 Weights = dict  # nested dictionaries of arrays, named as the weights' source names them
 

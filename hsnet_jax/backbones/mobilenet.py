@@ -10,7 +10,7 @@ from jax.lax import PrecisionLike
 from jaxtyping import Array, Float
 
 from hsnet_jax.backbones.layers import Weights, fold_batch_norm, init_conv, init_norm
-from hsnet_jax.convolution import DIMENSIONS, conv2d, depthwise_conv2d
+from hsnet_jax.kernels.conv2d import DIMENSIONS, conv2d, depthwise_conv2d
 
 _EPSILON = 1e-3
 _WIDTHS = (48, 96, 96, 192, 192, 384, 384, 384, 384, 384, 384, 768, 768)

@@ -5,10 +5,10 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
-from hsnet_jax import convolution
 from hsnet_jax.backbones import BACKBONES, get_backbone, tiny
 from hsnet_jax.backbones.layers import conv_batch_norm, max_pool
 from hsnet_jax.errors import InputError
+from hsnet_jax.kernels import conv2d
 from hsnet_jax.model import HSNet
 from hsnet_jax.weights import load_backbone
 from tests import made

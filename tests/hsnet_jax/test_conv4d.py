@@ -13,8 +13,9 @@ from hypothesis import strategies as st
 from jax.sharding import Mesh
 from jax.sharding import PartitionSpec as P
 
-from hsnet_jax import conv4d, convolution
+from hsnet_jax import conv4d
 from hsnet_jax.conv4d import center_pivot_conv4d, full_conv4d, separable_conv4d
+from hsnet_jax.kernels import conv2d
 from tests.made import assert_close, normal, relative_error
 
 WRAPS = pytest.mark.parametrize('wrap', [lambda f, **_: f, jax.jit], ids=['plain', 'jit'])

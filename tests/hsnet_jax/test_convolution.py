@@ -9,8 +9,8 @@ import pytest
 from jax.sharding import Mesh
 from jax.sharding import PartitionSpec as P
 
-from hsnet_jax import convolution
-from hsnet_jax.convolution import conv2d, conv2d_plain, depthwise_conv2d
+from hsnet_jax.kernels import conv2d
+from hsnet_jax.kernels.conv2d import conv2d, conv2d_plain, depthwise_conv2d
 from tests.made import assert_close, conv_oracle, normal, relative_error
 
 PLATFORMS = pytest.mark.parametrize('on_cpu', [True, False], ids=['cpu', 'elsewhere'])
@@ -55,7 +55,7 @@ def test_conv2d_against_the_plain_form(monkeypatch, size, channels, out, stride,
 def test_a_cpu_gets_its_own_gradient():
   """Or else the test above compares the plain form with itself."""
   x, kernel = normal((1, 5, 5, 2), (3, 3, 2, 8))
-  if convolution.on_cpu():
+  if conv2d.on_cpu():
     assert 'custom_vjp' in str(jax.make_jaxpr(conv2d)(x, kernel))
 
 
@@ -75,7 +75,7 @@ def test_depthwise(monkeypatch, stride, padding, on_cpu):
   def plain(x, full):
     strides = (stride, stride)
     return jax.lax.conv_general_dilated(
-      x, full, strides, padding, dimension_numbers=convolution.DIMENSIONS, precision='highest'
+      x, full, strides, padding, dimension_numbers=conv2d.DIMENSIONS, precision='highest'
     )
 
   expected = value_and_gradients(plain, x, full)
