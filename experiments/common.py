@@ -11,7 +11,7 @@ from data_pipelines import BENCHMARKS, Benchmark, make_benchmark
 from experiments.models import PRECISIONS
 from hsnet_jax.backbones import get_backbone
 from hsnet_jax.errors import InputError
-from hsnet_jax.weights import load_backbone
+from hsnet_jax.weights.convert import load_backbone
 
 
 @dataclasses.dataclass(frozen=True)

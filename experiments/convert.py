@@ -28,9 +28,10 @@ from absl import flags
 from data_pipelines import BENCHMARKS
 from experiments import app
 from experiments.models import count_parameters
-from hsnet_jax import checkpoints, tensor_files, torch_names, weights
+from hsnet_jax import checkpoints
 from hsnet_jax.backbones import BACKBONES
 from hsnet_jax.errors import InputError
+from hsnet_jax.weights import convert, files, names
 
 _INPUT = flags.DEFINE_string(
   'input', None, "A published .pt, .pth or .safetensors, a Keras .h5, or a checkpoint's folder."
@@ -89,8 +90,8 @@ def main() -> None:
 
 
 def _convert_published(source: pathlib.Path, target: pathlib.Path) -> str:
-  tensors = tensor_files.read_tensors(source)
-  backbone = _BACKBONE.value or torch_names.detect_backbone(
+  tensors = files.read_tensors(source)
+  backbone = _BACKBONE.value or names.detect_backbone(
     {name: np.shape(value) for name, value in tensors.items()}
   )
   if backbone is None:
@@ -98,7 +99,7 @@ def _convert_published(source: pathlib.Path, target: pathlib.Path) -> str:
       f'{source}: not the tensors of an HSNet with a known backbone; --backbone=NAME lists what '
       'differs'
     )
-  variables = weights.from_torch(tensors, backbone=backbone, source=str(source))
+  variables = convert.from_torch(tensors, backbone=backbone, source=str(source))
   config = {
     'backbone': backbone,
     'benchmark': _BENCHMARK.value,
@@ -119,20 +120,20 @@ def _export(source: pathlib.Path, target: pathlib.Path) -> str:
     raise InputError(f'{target}: --export writes a .safetensors file, give it that ending')
   checkpoint = checkpoints.load_checkpoint(source, backbone=_BACKBONE.value)
   backbone = checkpoint.config['backbone']
-  tensors = weights.to_torch(checkpoint.variables, backbone=backbone)
-  tensor_files.write_tensors(target, tensors, metadata={'format': 'pt', 'backbone': backbone})
+  tensors = convert.to_torch(checkpoint.variables, backbone=backbone)
+  files.write_tensors(target, tensors, metadata={'format': 'pt', 'backbone': backbone})
   return f'{target}: {len(tensors)} tensors of HSNet with {backbone}'
 
 
 def _convert_keras(source: pathlib.Path, target: pathlib.Path) -> str:
   if target.suffix != '.npz':
     raise InputError(f"{target}: an .h5 file's weights go to an .npz file, give it that ending")
-  table = torch_names.keras_tensors(_KERAS_BACKBONE)
-  tensors = tensor_files.read_keras_h5(source)
+  table = names.keras_tensors(_KERAS_BACKBONE)
+  tensors = files.read_keras_h5(source)
   shapes = {name: np.shape(value) for name, value in tensors.items()}
   hint = f'; expected the weights of {_KERAS_BACKBONE}'
-  torch_names.check_names(shapes, table, source=str(source), hint=hint)
-  tensor_files.write_tensors(target, {name: tensors[name] for name in table})
+  names.check_names(shapes, table, source=str(source), hint=hint)
+  files.write_tensors(target, {name: tensors[name] for name in table})
   return f'{target}: {len(table)} tensors of {_KERAS_BACKBONE}'
 
 

@@ -16,8 +16,8 @@ from hsnet_jax import checkpoints
 from hsnet_jax.backbones import Backbone, get_backbone
 from hsnet_jax.errors import InputError
 from hsnet_jax.model import HSNet
-from hsnet_jax.torch_names import leaves
-from hsnet_jax.weights import to_torch
+from hsnet_jax.weights.convert import to_torch
+from hsnet_jax.weights.names import leaves
 
 # What networks compute in, by the names that flags and checkpoints have; None: as images are.
 PRECISIONS = {'float32': None, 'bfloat16': jnp.bfloat16}

@@ -47,7 +47,7 @@ from hsnet_jax.training import (
   normalize,
   train_step,
 )
-from hsnet_jax.weights import from_torch, load_backbone, to_torch
+from hsnet_jax.weights.convert import from_torch, load_backbone, to_torch
 
 # Read without an import when the package is built: a literal.
 __version__ = '0.1.0'

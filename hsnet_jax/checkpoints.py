@@ -27,7 +27,7 @@ import orbax.checkpoint as ocp
 from flax import serialization
 
 from hsnet_jax.errors import InputError
-from hsnet_jax.tensor_files import is_disk_full
+from hsnet_jax.weights.files import is_disk_full
 
 FORMAT_VERSION = 1
 

@@ -6,8 +6,8 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
-from hsnet_jax.torch_names import hsnet_tensors
-from hsnet_jax.weights import from_torch
+from hsnet_jax.weights.convert import from_torch
+from hsnet_jax.weights.names import hsnet_tensors
 from tests.golden_recipe import weight
 
 

@@ -8,9 +8,9 @@ import numpy as np
 import pytest
 
 from hsnet_jax.checkpoints import load_checkpoint, save_checkpoint
-from hsnet_jax.tensor_files import read_tensors, write_tensors
-from hsnet_jax.torch_names import hsnet_tensors, keras_tensors
-from hsnet_jax.weights import from_torch, load_backbone
+from hsnet_jax.weights.convert import from_torch, load_backbone
+from hsnet_jax.weights.files import read_tensors, write_tensors
+from hsnet_jax.weights.names import hsnet_tensors, keras_tensors
 from tests.golden_recipe import weight
 
 

@@ -10,7 +10,7 @@ from hsnet_jax.backbones.layers import conv_batch_norm, max_pool
 from hsnet_jax.errors import InputError
 from hsnet_jax.kernels import conv2d
 from hsnet_jax.model import HSNet
-from hsnet_jax.weights import load_backbone
+from hsnet_jax.weights.convert import load_backbone
 from tests import made
 from tests.made import assert_close, conv_oracle, normal, relative_error
 

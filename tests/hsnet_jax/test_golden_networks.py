@@ -12,7 +12,7 @@ import pytest
 
 from hsnet_jax.losses import cross_entropy
 from hsnet_jax.model import HSNet
-from hsnet_jax.weights import to_torch
+from hsnet_jax.weights.convert import to_torch
 from tests import made
 
 NETWORKS = ('vgg16', 'resnet50', 'resnet101')

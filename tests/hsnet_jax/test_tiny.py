@@ -11,7 +11,7 @@ from experiments import tiny_steps, train_tiny
 from hsnet_jax.backbones import get_backbone, tiny
 from hsnet_jax.prototype import prototypes
 from hsnet_jax.training import normalize
-from hsnet_jax.weights import load_backbone
+from hsnet_jax.weights.convert import load_backbone
 
 
 @pytest.fixture(scope='module')

@@ -9,11 +9,11 @@ import numpy as np
 import pytest
 import safetensors.numpy
 
-from hsnet_jax import tensor_files
 from hsnet_jax.backbones import get_backbone
 from hsnet_jax.errors import InputError
-from hsnet_jax.torch_names import is_unused, keras_tensors, leaves
-from hsnet_jax.weights import from_torch, load_backbone, save_backbone, to_torch
+from hsnet_jax.weights import files
+from hsnet_jax.weights.convert import from_torch, load_backbone, save_backbone, to_torch
+from hsnet_jax.weights.names import is_unused, keras_tensors, leaves
 from tests.golden_recipe import weight
 from tests.made import tensors as tensors_of
 
@@ -187,7 +187,7 @@ def test_a_pickle_is_never_executed(tmp_path, kind, ending):
   path, victim = tmp_path / f'file.{ending}', tmp_path / 'victim'
   harmful(kind, path, victim)
   with pytest.raises(InputError, match=f'file.{ending}'):
-    tensor_files.read_tensors(path)
+    files.read_tensors(path)
   assert not victim.exists()
   # It is a working trap: unpickling would have sprung it.
   if kind == 'pickle':
@@ -243,9 +243,9 @@ def test_a_torch_file_of_something_else(tmp_path):
   torch.save(torch.zeros(3), tmp_path / 'a.pth')
   torch.save({'epoch': 3, 'state_dict': {'x': torch.zeros(1)}}, tmp_path / 'b.pth')
   with pytest.raises(InputError, match='no state dict but a Tensor'):
-    tensor_files.read_tensors(tmp_path / 'a.pth')
+    files.read_tensors(tmp_path / 'a.pth')
   with pytest.raises(InputError, match='tensors alone, not epoch, state_dict'):
-    tensor_files.read_tensors(tmp_path / 'b.pth')
+    files.read_tensors(tmp_path / 'b.pth')
 
 
 def test_torch_missing_or_unsafe(tmp_path, monkeypatch):
@@ -267,8 +267,8 @@ def test_writing_is_whole_or_nothing(tmp_path, monkeypatch):
 
   path = tmp_path / 'x.safetensors'
   tensors = {'a': np.arange(6, dtype=np.float32).reshape(2, 3).T}
-  tensor_files.write_tensors(path, tensors)
-  np.testing.assert_array_equal(tensor_files.read_tensors(path)['a'], tensors['a'])
+  files.write_tensors(path, tensors)
+  np.testing.assert_array_equal(files.read_tensors(path)['a'], tensors['a'])
   before = path.read_bytes()
 
   class Full(io.FileIO):
@@ -279,11 +279,11 @@ def test_writing_is_whole_or_nothing(tmp_path, monkeypatch):
   monkeypatch.setattr(tensor_files, 'open', Full, raising=False)
   for name in ('x.safetensors', 'y.npz'):
     with pytest.raises(InputError, match=f'{name}: disk full while writing'):
-      tensor_files.write_tensors(tmp_path / name, tensors)
+      files.write_tensors(tmp_path / name, tensors)
   assert path.read_bytes() == before
   assert [file.name for file in tmp_path.iterdir()] == ['x.safetensors']
   with pytest.raises(InputError, match='.safetensors and .npz'):
-    tensor_files.write_tensors(tmp_path / 'x.pth', tensors)
+    files.write_tensors(tmp_path / 'x.pth', tensors)
 
 
 def test_no_more_than_classifiers_may_be_ignored():

@@ -9,8 +9,8 @@ import pytest
 from hsnet_jax.backbones import BACKBONES
 from hsnet_jax.errors import InputError
 from hsnet_jax.model import HSNet
-from hsnet_jax.torch_names import detect_backbone, hsnet_tensors, is_unused
-from hsnet_jax.weights import from_torch, to_torch
+from hsnet_jax.weights.convert import from_torch, to_torch
+from hsnet_jax.weights.names import detect_backbone, hsnet_tensors, is_unused
 from tests.golden_recipe import weight
 from tests.made import tensors as tensors_of
 

@@ -18,8 +18,8 @@ import numpy as np
 
 from hsnet_jax.backbones import get_backbone
 from hsnet_jax.errors import InputError
-from hsnet_jax.tensor_files import find_file, read_tensors, torch_array, write_tensors
-from hsnet_jax.torch_names import (
+from hsnet_jax.weights.files import find_file, read_tensors, torch_array, write_tensors
+from hsnet_jax.weights.names import (
   Tensor,
   backbone_tensors,
   check_names,
