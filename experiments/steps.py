@@ -10,14 +10,14 @@ from jaxtyping import Array, Float, UInt8
 
 from experiments.evaluation import Step
 from experiments.models import Model
-from hsnet_jax.inference import combine_shots, encode_support, match_shots
-from hsnet_jax.metrics import confusion_counts, probability_histogram
-from hsnet_jax.prototype import (
+from hsnet_jax.baselines.prototype import (
   ScoreHistogram,
   prototype_logits,
   score_episodes,
   score_histogram,
 )
+from hsnet_jax.inference import combine_shots, encode_support, match_shots
+from hsnet_jax.metrics import confusion_counts, probability_histogram
 from hsnet_jax.resize import resize_bilinear
 from hsnet_jax.training import eval_step, normalize
 

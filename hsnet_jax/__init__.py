@@ -5,6 +5,14 @@ Images are NHWC; 4D tensors `[B, Hq, Wq, Hs, Ws, C]`, query first; kernels HWIO.
 
 from hsnet_jax.averaging import average_params, averaged_params
 from hsnet_jax.backbones import BACKBONES, Backbone, get_backbone
+from hsnet_jax.baselines.prototype import (
+  ScoreHistogram,
+  prototype_logits,
+  prototype_scores,
+  prototypes,
+  score_episodes,
+  score_histogram,
+)
 from hsnet_jax.conv4d import center_pivot_conv4d, full_conv4d, separable_conv4d
 from hsnet_jax.correlation import cosine_correlation, hypercorrelation, mask_features
 from hsnet_jax.errors import InputError
@@ -24,14 +32,6 @@ from hsnet_jax.losses import cross_entropy
 from hsnet_jax.metrics import Confusion, RocHistogram, confusion_counts, probability_histogram
 from hsnet_jax.model import HSNet
 from hsnet_jax.optimizers import make_optimizer, make_schedule
-from hsnet_jax.prototype import (
-  ScoreHistogram,
-  prototype_logits,
-  prototype_scores,
-  prototypes,
-  score_episodes,
-  score_histogram,
-)
 from hsnet_jax.resize import (
   nearest_indices,
   resize_bilinear,

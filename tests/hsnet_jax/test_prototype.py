@@ -7,8 +7,8 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from hsnet_jax import prototype
 from hsnet_jax.backbones import get_backbone
+from hsnet_jax.baselines import prototype
 from hsnet_jax.model import HSNet
 from tests.made import bilinear_oracle
 
