@@ -12,7 +12,7 @@ from hsnet_jax import conv4d
 from hsnet_jax.backbones import get_backbone
 from hsnet_jax.kernels import conv2d
 from hsnet_jax.model import HSNet
-from hsnet_jax.training import create_train_state, train_step
+from hsnet_jax.training.steps import create_train_state, train_step
 
 
 def random_batch(batch_size: int, image_size: int) -> dict[str, np.ndarray]:

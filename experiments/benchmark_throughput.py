@@ -14,7 +14,7 @@ import jax.numpy as jnp
 from experiments.benchmark_step import plain_xla, random_batch
 from experiments.models import network
 from hsnet_jax.backbones import get_backbone
-from hsnet_jax.training import TrainState, create_train_state, train_step
+from hsnet_jax.training.steps import TrainState, create_train_state, train_step
 
 Result = TypeVar('Result')
 

@@ -13,7 +13,7 @@ import numpy as np
 from experiments.run_folder import older_checkpoints
 from hsnet_jax import checkpoints
 from hsnet_jax.errors import InputError
-from hsnet_jax.training import TrainState
+from hsnet_jax.training.steps import TrainState
 
 
 class Saver:

@@ -38,7 +38,6 @@ import numpy as np
 from absl import flags
 
 from data_pipelines import Benchmark, HeldOut, eval_batches, to_devices, train_batches
-from data_pipelines.augment import AUGMENTATIONS
 from experiments import common, hosts
 from experiments.files import writable_folder
 from experiments.fitting import Limits, Progress, Stopped, fit
@@ -49,7 +48,14 @@ from experiments.run_folder import check_run_folder, clear_run, step_of_last
 from experiments.runlog import RunLog, SilentLog
 from experiments.training_run import PARALLEL, make_hooks, new_state, resumed_state
 from hsnet_jax.errors import InputError
-from hsnet_jax.sharding import batch_sharding, check_batch_size, data_mesh, place, replicated
+from hsnet_jax.training.augment import AUGMENTATIONS
+from hsnet_jax.training.sharding import (
+  batch_sharding,
+  check_batch_size,
+  data_mesh,
+  place,
+  replicated,
+)
 
 flags.adopt_module_key_flags(common)
 flags.adopt_module_key_flags(hosts)

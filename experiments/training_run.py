@@ -12,7 +12,6 @@ import optax
 from jax.sharding import Mesh
 
 from data_pipelines import Batches, Benchmark
-from data_pipelines.augment import AUGMENTATIONS, augmented
 from experiments import hosts
 from experiments.evaluation import Evaluation, count_rows, evaluate
 from experiments.fitting import Hooks, Progress, Stopped
@@ -20,16 +19,18 @@ from experiments.models import check_variables, network
 from experiments.run_folder import older_checkpoints, read_validations
 from experiments.runlog import progress_bar
 from experiments.saving import Saver
-from hsnet_jax import checkpoints, training
+from hsnet_jax import checkpoints
 from hsnet_jax.errors import InputError
-from hsnet_jax.optimizers import make_optimizer, make_schedule
-from hsnet_jax.sharding import batch_sharding, jit_step, pmap_step, replicated
+from hsnet_jax.training import steps
+from hsnet_jax.training.augment import AUGMENTATIONS, augmented
+from hsnet_jax.training.optimizers import make_optimizer, make_schedule
+from hsnet_jax.training.sharding import batch_sharding, jit_step, pmap_step, replicated
 
 PARALLEL = {'jit': jit_step, 'pmap': pmap_step}
 _PICTURES = 10  # Two of each class where a fold has five.
 
 
-def new_state(config: Mapping[str, Any], weights: Mapping[str, Any]) -> training.TrainState:
+def new_state(config: Mapping[str, Any], weights: Mapping[str, Any]) -> steps.TrainState:
   """A state at step 0.
 
   Args:
@@ -37,9 +38,9 @@ def new_state(config: Mapping[str, Any], weights: Mapping[str, Any]) -> training
     weights: the backbone's.
 
   Returns:
-    The state, of one device; `hsnet_jax.sharding.place` puts it where it is trained.
+    The state, of one device; `hsnet_jax.training.sharding.place` puts it where it is trained.
   """
-  return training.create_train_state(
+  return steps.create_train_state(
     jax.random.key(config['seed']),
     model=network(config),
     backbone=weights,
@@ -63,8 +64,8 @@ def schedule_of(config: Mapping[str, Any]) -> optax.Schedule:
 
 
 def resumed_state(
-  state: training.TrainState, run_dir: pathlib.Path, config: Mapping[str, Any]
-) -> tuple[training.TrainState, Progress]:
+  state: steps.TrainState, run_dir: pathlib.Path, config: Mapping[str, Any]
+) -> tuple[steps.TrainState, Progress]:
   """The state of a run's last checkpoint, and how far it had come.
 
   Args:
@@ -165,7 +166,7 @@ def make_hooks(
   """
   # The initial values are drawn from the key itself.
   key = jax.random.fold_in(jax.random.key(config['seed']), 1)
-  step = functools.partial(training.train_step, accumulate=config['accumulate'])
+  step = functools.partial(steps.train_step, accumulate=config['accumulate'])
   step = augmented(key, step, options=AUGMENTATIONS[config['augment']])
   compiled, schedule = PARALLEL[parallel](step, mesh), jax.jit(schedule_of(config))
   return Hooks(
@@ -183,11 +184,11 @@ def _validation(benchmark, config, val, mesh, stopping) -> Callable[[Any], Evalu
   @functools.partial(jax.jit, static_argnames='model', out_shardings=replicated(mesh))
   def eval_step(variables, batch, *, model):
     # Of several processes each reads a part: what all of them must know comes from the devices.
-    return count_rows(batch) | training.eval_step(variables, batch, model=model)
+    return count_rows(batch) | steps.eval_step(variables, batch, model=model)
 
   classes = benchmark.test_classes(config['fold'])
 
-  def validate(state: training.TrainState):
+  def validate(state: steps.TrainState):
     variables = jax.device_put(state.eval_variables, replicated(mesh))
 
     def step(batch):

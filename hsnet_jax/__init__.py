@@ -3,7 +3,6 @@
 Images are NHWC; 4D tensors `[B, Hq, Wq, Hs, Ws, C]`, query first; kernels HWIO.
 """
 
-from hsnet_jax.averaging import average_params, averaged_params
 from hsnet_jax.backbones import BACKBONES, Backbone, get_backbone
 from hsnet_jax.baselines.prototype import (
   ScoreHistogram,
@@ -28,18 +27,19 @@ from hsnet_jax.inference import (
   vote,
 )
 from hsnet_jax.kernels.conv2d import conv2d, depthwise_conv2d
-from hsnet_jax.losses import cross_entropy
 from hsnet_jax.metrics import Confusion, RocHistogram, confusion_counts, probability_histogram
 from hsnet_jax.model import HSNet
-from hsnet_jax.optimizers import make_optimizer, make_schedule
 from hsnet_jax.resize import (
   nearest_indices,
   resize_bilinear,
   resize_bilinear_each,
   resize_nearest,
 )
-from hsnet_jax.sharding import batch_sharding, data_mesh, jit_step, pmap_step, replicated
-from hsnet_jax.training import (
+from hsnet_jax.training.averaging import average_params, averaged_params
+from hsnet_jax.training.losses import cross_entropy
+from hsnet_jax.training.optimizers import make_optimizer, make_schedule
+from hsnet_jax.training.sharding import batch_sharding, data_mesh, jit_step, pmap_step, replicated
+from hsnet_jax.training.steps import (
   TrainState,
   create_train_state,
   eval_step,

@@ -1,4 +1,4 @@
-"""data_pipelines/augment.py against NumPy and SciPy, on pictures of a few pixels."""
+"""hsnet_jax/training/augment.py against NumPy and SciPy, on pictures of a few pixels."""
 
 import dataclasses
 import functools
@@ -11,8 +11,8 @@ import pytest
 from jax.sharding import Mesh, NamedSharding, PartitionSpec
 from scipy import ndimage
 
-from data_pipelines.augment import AUGMENTATIONS, Augmentation, augment, augmented
 from hsnet_jax.errors import InputError
+from hsnet_jax.training.augment import AUGMENTATIONS, Augmentation, augment, augmented
 
 H, W = 12, 16
 MASKS = ('query_mask', 'query_ignore', 'support_masks')

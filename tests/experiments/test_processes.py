@@ -8,7 +8,7 @@ import jax
 import numpy as np
 import pytest
 
-from hsnet_jax.sharding import data_mesh
+from hsnet_jax.training.sharding import data_mesh
 from tests import one_of_several
 from tests.hsnet_jax.test_sharding import relative
 

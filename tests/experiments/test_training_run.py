@@ -14,11 +14,11 @@ from data_pipelines import eval_batches, make_benchmark, to_devices, train_batch
 from experiments.fitting import Limits, fit
 from experiments.runlog import RunLog
 from experiments.training_run import make_hooks, new_state, resumed_state
-from hsnet_jax import training
 from hsnet_jax.backbones import get_backbone
 from hsnet_jax.checkpoints import load_checkpoint, save_checkpoint
 from hsnet_jax.errors import InputError
-from hsnet_jax.sharding import batch_sharding, data_mesh, place, replicated
+from hsnet_jax.training import steps
+from hsnet_jax.training.sharding import batch_sharding, data_mesh, place, replicated
 from tests import made
 
 CONFIG = {
@@ -118,7 +118,7 @@ def test_nothing_is_traced_twice_or_moved_but_by_name(tmp_path, monkeypatch, par
 
   All under JAX's strictest guard, which on CPUs says nothing of reads; see `guarded`.
   """
-  traced = [Mock(wraps=step) for step in (training.train_step, training.eval_step)]
+  traced = [Mock(wraps=step) for step in (steps.train_step, steps.eval_step)]
   monkeypatch.setattr(training, 'train_step', traced[0])
   monkeypatch.setattr(training, 'eval_step', traced[1])
   benchmark, mesh = make_benchmark('shapes'), data_mesh(devices=jax.devices()[:2])

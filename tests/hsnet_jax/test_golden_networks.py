@@ -10,8 +10,8 @@ import numpy as np
 import optax
 import pytest
 
-from hsnet_jax.losses import cross_entropy
 from hsnet_jax.model import HSNet
+from hsnet_jax.training.losses import cross_entropy
 from hsnet_jax.weights.convert import to_torch
 from tests import made
 

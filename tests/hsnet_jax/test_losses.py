@@ -4,7 +4,7 @@ import optax
 import pytest
 from scipy.special import log_softmax
 
-from hsnet_jax.losses import cross_entropy
+from hsnet_jax.training.losses import cross_entropy
 
 
 @pytest.fixture(params=['plain', 'jit', 'vmap'])

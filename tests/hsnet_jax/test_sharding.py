@@ -9,10 +9,10 @@ import numpy as np
 import optax
 import pytest
 
-from hsnet_jax import sharding, training
 from hsnet_jax.errors import InputError
 from hsnet_jax.model import HSNet
-from hsnet_jax.training import TrainState, train_step
+from hsnet_jax.training import sharding, steps
+from hsnet_jax.training.steps import TrainState, train_step
 from tests import made
 
 MODEL, SIZE, ROWS = HSNet('tiny'), (32, 32), 16
@@ -183,6 +183,4 @@ def test_what_devices_do_not_divide_is_named():
   with pytest.raises(InputError, match='4 devices and 2 parts each; .* multiple of 8'):
     sharding.check_batch_size(12, mesh, accumulate=2)
   with pytest.raises(ValueError, match='3 parts do not divide a batch of 16'):
-    jax.eval_shape(
-      functools.partial(training._in_parts, lambda p, b: None, {}, count=3), make_batch()
-    )
+    jax.eval_shape(functools.partial(steps._in_parts, lambda p, b: None, {}, count=3), make_batch())

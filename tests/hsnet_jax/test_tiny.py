@@ -10,7 +10,7 @@ from data_pipelines.shapes_lessons import draw_lessons
 from experiments import tiny_steps, train_tiny
 from hsnet_jax.backbones import get_backbone, tiny
 from hsnet_jax.baselines.prototype import prototypes
-from hsnet_jax.training import normalize
+from hsnet_jax.training.steps import normalize
 from hsnet_jax.weights.convert import load_backbone
 
 

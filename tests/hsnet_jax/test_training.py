@@ -7,11 +7,12 @@ import numpy as np
 import optax
 import pytest
 
-from hsnet_jax import backbones, training
+from hsnet_jax import backbones
 from hsnet_jax.backbones import get_backbone
 from hsnet_jax.metrics import Confusion
 from hsnet_jax.model import HSNet
-from hsnet_jax.training import (
+from hsnet_jax.training import steps
+from hsnet_jax.training.steps import (
   TrainState,
   create_train_state,
   eval_step,

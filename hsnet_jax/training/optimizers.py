@@ -2,8 +2,8 @@
 
 import optax
 
-from hsnet_jax.averaging import average_params
 from hsnet_jax.errors import InputError
+from hsnet_jax.training.averaging import average_params
 
 
 def make_schedule(

@@ -21,13 +21,13 @@ from flax.traverse_util import flatten_dict, unflatten_dict
 from jax import lax
 from jaxtyping import Array, Float, Shaped
 
-from hsnet_jax.averaging import averaged_params
 from hsnet_jax.backbones import get_backbone
 from hsnet_jax.encoder import fan_in_bound
 from hsnet_jax.inference import combine_shots, mean_margin, predict_episodes
-from hsnet_jax.losses import cross_entropy
 from hsnet_jax.metrics import confusion_counts, probability_histogram
 from hsnet_jax.model import HSNet
+from hsnet_jax.training.averaging import averaged_params
+from hsnet_jax.training.losses import cross_entropy
 
 Batch = Mapping[str, Array]
 
