@@ -44,9 +44,9 @@ from experiments import benchmark_loader as loading
 from experiments.benchmark_loop import SAVES, loop_table, make_loop, measure_loop
 from experiments.benchmark_step import measure, plain_xla, random_batch, training_step
 from experiments.benchmark_throughput import peak, table, throughput
-from experiments.models import PRECISIONS, describe_devices
 from hsnet_jax.backbones import BACKBONES
 from hsnet_jax.errors import InputError
+from hsnet_jax.models import PRECISIONS, describe_devices
 
 _WHAT = flags.DEFINE_enum(
   'what', 'step', ['step', 'throughput', 'loop', 'loader'], 'What to measure.'

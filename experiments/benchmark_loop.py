@@ -18,10 +18,10 @@ import numpy as np
 from data_pipelines import to_devices
 from experiments.benchmark_step import random_batch
 from experiments.fitting import Hooks, Limits, fit
-from experiments.models import network
 from experiments.runlog import RunLog
 from experiments.saving import Saver
 from hsnet_jax.backbones import get_backbone
+from hsnet_jax.models import network
 from hsnet_jax.training.sharding import batch_sharding, data_mesh, jit_step, place, replicated
 from hsnet_jax.training.steps import create_train_state, train_step
 

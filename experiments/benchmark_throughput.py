@@ -12,8 +12,8 @@ import jax
 import jax.numpy as jnp
 
 from experiments.benchmark_step import plain_xla, random_batch
-from experiments.models import network
 from hsnet_jax.backbones import get_backbone
+from hsnet_jax.models import network
 from hsnet_jax.training.steps import TrainState, create_train_state, train_step
 
 Result = TypeVar('Result')
@@ -26,7 +26,7 @@ class Row:
   """What training with one precision and batch size came to.
 
   Attributes:
-    precision: of `experiments.models.PRECISIONS`.
+    precision: of `hsnet_jax.models.PRECISIONS`.
     batch_size: episodes a step.
     seconds: a step's, one number a round.
     operations: additions and multiplications of a step.
@@ -57,7 +57,7 @@ def throughput(
     image_size: side of the images.
     batch_sizes: episodes a step, in the order to take them; where one does not fit, a precision
       takes none as large any more.
-    precisions: of `experiments.models.PRECISIONS`.
+    precisions: of `hsnet_jax.models.PRECISIONS`.
     rounds: how often each is measured.
     seconds: how long a round takes at least.
 

@@ -41,11 +41,11 @@ from absl import flags
 
 from data_pipelines import make_benchmark
 from experiments import app
-from experiments.files import writable_folder
-from experiments.models import digest
 from experiments.pictures import save_image
 from hsnet_jax.checkpoints import load_checkpoint
 from hsnet_jax.errors import InputError
+from hsnet_jax.models import digest
+from hsnet_jax.whole_files import writable_folder
 
 _ROUNDS = flags.DEFINE_integer('rounds', 30, 'How often a run is killed.', lower_bound=1)
 _SEED = flags.DEFINE_integer('seed', 0, 'Of the moments.', lower_bound=0)

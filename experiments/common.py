@@ -8,9 +8,9 @@ import jax
 from absl import flags
 
 from data_pipelines import BENCHMARKS, Benchmark, make_benchmark
-from experiments.models import PRECISIONS
 from hsnet_jax.backbones import get_backbone
 from hsnet_jax.errors import InputError
+from hsnet_jax.models import PRECISIONS
 from hsnet_jax.weights.convert import load_backbone
 
 

@@ -27,10 +27,10 @@ from absl import flags
 
 from data_pipelines import BENCHMARKS
 from experiments import app
-from experiments.models import count_parameters
 from hsnet_jax import checkpoints
 from hsnet_jax.backbones import BACKBONES
 from hsnet_jax.errors import InputError
+from hsnet_jax.models import count_parameters
 from hsnet_jax.weights import convert, files, names
 
 _INPUT = flags.DEFINE_string(

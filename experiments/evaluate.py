@@ -29,12 +29,12 @@ from absl import flags
 from data_pipelines import eval_batches, train_batches
 from experiments import app, common, steps
 from experiments.evaluation import evaluate
-from experiments.files import writable_folder
-from experiments.models import Model, check_image_size, describe_devices, load_model, network
 from experiments.pictures import draw_grid, save_image
 from experiments.reports import text_table, write_results
 from experiments.runlog import progress_bar
 from hsnet_jax.errors import InputError
+from hsnet_jax.models import Model, check_image_size, describe_devices, load_model, network
+from hsnet_jax.whole_files import writable_folder
 
 flags.adopt_module_key_flags(common)
 _CHECKPOINT = flags.DEFINE_string('checkpoint', None, "A checkpoint's folder, or its run's.")

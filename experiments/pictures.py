@@ -12,7 +12,7 @@ import numpy as np
 from jaxtyping import Integer, UInt8
 from PIL import Image, ImageDraw, ImageFont
 
-from experiments.files import replacing
+from hsnet_jax.whole_files import replacing
 
 # Told apart by people of any colour vision (Okabe and Ito's palette).
 SUPPORT = (86, 180, 233)

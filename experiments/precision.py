@@ -21,10 +21,10 @@ from absl import flags
 
 from data_pipelines import eval_batches
 from experiments import app, common
-from experiments.models import PRECISIONS, check_image_size, describe_devices, load_model
 from experiments.runlog import progress_bar
 from hsnet_jax.inference import combine_shots, predict_episodes
 from hsnet_jax.metrics import Confusion, confusion_counts
+from hsnet_jax.models import PRECISIONS, check_image_size, describe_devices, load_model
 from hsnet_jax.training.steps import normalize
 
 flags.adopt_module_key_flags(common)

@@ -30,11 +30,11 @@ from absl import flags
 
 from data_pipelines import read_image, resize_image
 from experiments import app, steps
-from experiments.files import writable_folder
 from experiments.inputs import find_queries, read_supports, result_paths
-from experiments.models import check_image_size, describe_devices, load_model
 from experiments.pictures import overlay, save_image
 from experiments.runlog import progress_bar
+from hsnet_jax.models import check_image_size, describe_devices, load_model
+from hsnet_jax.whole_files import writable_folder
 
 _CHECKPOINT = flags.DEFINE_string('checkpoint', None, "A checkpoint's folder, or its run's.")
 _SUPPORT_IMAGES = flags.DEFINE_list('support_images', [], 'Support images, by commas.')

@@ -45,10 +45,10 @@ from data_pipelines.prepared import Prepared, list_key, read_record
 from data_pipelines.transforms import image_hw
 from experiments import app
 from experiments.class_table import class_table
-from experiments.files import writable_folder, write_text
 from experiments.locks import alone
 from experiments.runlog import progress_bar
 from hsnet_jax.errors import InputError
+from hsnet_jax.whole_files import writable_folder, write_text
 
 # Its own flags alone: what says how to train or to test would be taken here and do nothing.
 _BENCHMARK = flags.DEFINE_enum(

@@ -14,7 +14,7 @@ import pathlib
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from experiments.files import write_text
+from hsnet_jax.whole_files import write_text
 
 FIGURES = {
   'miou': 'mIoU',

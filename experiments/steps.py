@@ -9,7 +9,6 @@ import numpy as np
 from jaxtyping import Array, Float, UInt8
 
 from experiments.evaluation import Step
-from experiments.models import Model
 from hsnet_jax.baselines.prototype import (
   ScoreHistogram,
   prototype_logits,
@@ -18,6 +17,7 @@ from hsnet_jax.baselines.prototype import (
 )
 from hsnet_jax.inference import combine_shots, encode_support, match_shots
 from hsnet_jax.metrics import confusion_counts, probability_histogram
+from hsnet_jax.models import Model
 from hsnet_jax.resize import resize_bilinear
 from hsnet_jax.training.steps import eval_step, normalize
 

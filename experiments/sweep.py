@@ -31,12 +31,12 @@ if not __package__:  # Run by its path: the checkout's folder is where the packa
 from absl import flags
 
 from experiments import app
-from experiments.files import writable_folder
 from experiments.locks import alone
 from experiments.search_space import Space, check_flags, read_space
 from experiments.sweep_folder import check_sweep_folder, read_trials
 from experiments.sweep_report import best_run, write_results
 from hsnet_jax.errors import InputError
+from hsnet_jax.whole_files import writable_folder
 
 _SPACE = flags.DEFINE_string(
   'space', None, 'TOML file: [train] with fixed flags of experiments.train, [space] with searched.'

@@ -17,9 +17,9 @@ import shutil
 from collections.abc import Mapping
 from typing import Any
 
-from experiments.files import write_text
 from experiments.run_folder import read_validations
 from hsnet_jax.errors import InputError
+from hsnet_jax.whole_files import write_text
 
 RESULTS = ('results.csv', 'results.md', 'curves.png', 'parameters.png')
 LOG = 'log.txt'

@@ -5,9 +5,9 @@ import io
 import pathlib
 from collections.abc import Mapping, Sequence
 
-from experiments.files import replacing, write_text
 from experiments.search_space import Domain, flag_text, short_text
 from experiments.sweep_folder import Trial, trial_folder
+from hsnet_jax.whole_files import replacing, write_text
 
 _BEST, _OTHER = 'tab:red', 'tab:blue'
 _COLUMNS = 3  # Of the plots of flags.

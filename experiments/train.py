@@ -39,15 +39,14 @@ from absl import flags
 
 from data_pipelines import Benchmark, HeldOut, eval_batches, to_devices, train_batches
 from experiments import common, hosts
-from experiments.files import writable_folder
 from experiments.fitting import Limits, Progress, Stopped, fit
 from experiments.locks import alone, of_this_machine
-from experiments.models import check_image_size, count_parameters, describe_devices, digest
 from experiments.profiling import one_trace
 from experiments.run_folder import check_run_folder, clear_run, step_of_last
 from experiments.runlog import RunLog, SilentLog
 from experiments.training_run import PARALLEL, make_hooks, new_state, resumed_state
 from hsnet_jax.errors import InputError
+from hsnet_jax.models import check_image_size, count_parameters, describe_devices, digest
 from hsnet_jax.training.augment import AUGMENTATIONS
 from hsnet_jax.training.sharding import (
   batch_sharding,
@@ -56,6 +55,7 @@ from hsnet_jax.training.sharding import (
   place,
   replicated,
 )
+from hsnet_jax.whole_files import writable_folder
 
 flags.adopt_module_key_flags(common)
 flags.adopt_module_key_flags(hosts)

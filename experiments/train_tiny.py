@@ -27,10 +27,10 @@ from absl import flags
 
 from data_pipelines.shapes_lessons import Lessons, draw_lessons
 from experiments import app, tiny_steps
-from experiments.files import writable_folder
 from experiments.runlog import progress_bar
 from hsnet_jax.errors import InputError
 from hsnet_jax.weights.convert import save_backbone
+from hsnet_jax.whole_files import writable_folder
 
 _OUTPUT = flags.DEFINE_string('output', None, 'The .safetensors file to write.')
 _STEPS = flags.DEFINE_integer('steps', 3000, 'Optimizer steps.', lower_bound=1)

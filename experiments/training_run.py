@@ -15,12 +15,12 @@ from data_pipelines import Batches, Benchmark
 from experiments import hosts
 from experiments.evaluation import Evaluation, count_rows, evaluate
 from experiments.fitting import Hooks, Progress, Stopped
-from experiments.models import check_variables, network
 from experiments.run_folder import older_checkpoints, read_validations
 from experiments.runlog import progress_bar
 from experiments.saving import Saver
 from hsnet_jax import checkpoints
 from hsnet_jax.errors import InputError
+from hsnet_jax.models import check_variables, network
 from hsnet_jax.training import steps
 from hsnet_jax.training.augment import AUGMENTATIONS, augmented
 from hsnet_jax.training.optimizers import make_optimizer, make_schedule

@@ -3,17 +3,17 @@ import os
 
 import pytest
 
-from experiments import files
 from experiments.app import machine_error
-from experiments.models import find_checkpoint
+from hsnet_jax import whole_files
 from hsnet_jax.checkpoints import read_config, save_checkpoint
 from hsnet_jax.errors import InputError
+from hsnet_jax.models import find_checkpoint
 
 
 def test_a_failed_write_leaves_the_old_file_and_nothing_else(tmp_path):
   path = tmp_path / 'x.txt'
-  files.write_text(path, 'old')
-  with pytest.raises(RuntimeError), files.replacing(path) as part:
+  whole_files.write_text(path, 'old')
+  with pytest.raises(RuntimeError), whole_files.replacing(path) as part:
     part.write_text('half')
     raise RuntimeError
   assert path.read_text() == 'old'
@@ -22,11 +22,11 @@ def test_a_failed_write_leaves_the_old_file_and_nothing_else(tmp_path):
 
 def test_a_write_that_fails_names_the_file(tmp_path):
   path = tmp_path / 'x.txt'
-  with pytest.raises(OSError) as full, files.replacing(path) as part:
+  with pytest.raises(OSError) as full, whole_files.replacing(path) as part:
     part.symlink_to('/dev/full')
     part.write_text('x')
   assert machine_error(full.value) == f'{path}: the disk is full'
-  with pytest.raises(PermissionError) as refused, files.replacing(path) as part:
+  with pytest.raises(PermissionError) as refused, whole_files.replacing(path) as part:
     raise PermissionError(errno.EACCES, 'no', str(part))
   assert machine_error(refused.value) == f'{path}: permission denied'
   assert list(tmp_path.iterdir()) == []
@@ -34,7 +34,7 @@ def test_a_write_that_fails_names_the_file(tmp_path):
 
 def test_home_is_meant_by_a_tilde(tmp_path, monkeypatch):
   monkeypatch.setenv('HOME', str(tmp_path))
-  assert files.writable_folder('~/x', flag='--run_dir') == tmp_path / 'x'
+  assert whole_files.writable_folder('~/x', flag='--run_dir') == tmp_path / 'x'
   (tmp_path / 'x' / 'checkpoints' / 'best').mkdir(parents=True)
   assert find_checkpoint('~/x') == tmp_path / 'x' / 'checkpoints' / 'best'
 
@@ -52,8 +52,8 @@ def test_a_run_s_folder_stands_for_its_best_checkpoint(tmp_path, left):
 def test_a_file_in_the_way_of_a_folder_is_named(tmp_path):
   (tmp_path / 'x').write_text('')
   with pytest.raises(InputError, match='x.*cannot write there.*--run_dir'):
-    files.writable_folder(tmp_path / 'x', flag='--run_dir')
+    whole_files.writable_folder(tmp_path / 'x', flag='--run_dir')
 
 
 def test_a_checked_folder_is_left_empty(tmp_path):
-  assert list(files.writable_folder(tmp_path / 'a' / 'b', flag='--run_dir').iterdir()) == []
+  assert list(whole_files.writable_folder(tmp_path / 'a' / 'b', flag='--run_dir').iterdir()) == []

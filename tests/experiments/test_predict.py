@@ -7,9 +7,9 @@ from PIL import Image
 
 import hsnet_jax as hs
 from experiments import inputs, steps
-from experiments.models import Model, load_model
 from hsnet_jax.checkpoints import save_checkpoint
 from hsnet_jax.errors import InputError
+from hsnet_jax.models import Model, load_model
 from tests.made import variables
 
 RNG = np.random.default_rng(0)
