@@ -15,10 +15,11 @@ from data_pipelines.episodes import (
 )
 from data_pipelines.fss import Fss1000
 from data_pipelines.heldout import HeldOut
-from data_pipelines.images import mask_values, read_image, read_label, read_mask, read_pair
 from data_pipelines.loader import Batches, eval_batches, train_batches
 from data_pipelines.pascal import Pascal5i
 from data_pipelines.placement import Placed, to_devices
+from data_pipelines.reading.arrays import resize_image, resize_mask
+from data_pipelines.reading.images import mask_values, read_image, read_label, read_mask, read_pair
 from data_pipelines.splits import (
   Split,
   read_coco_list,
@@ -26,7 +27,6 @@ from data_pipelines.splits import (
   read_pascal_list,
   trainable,
 )
-from data_pipelines.transforms import resize_image, resize_mask
 
 __all__ = [
   'BENCHMARKS',

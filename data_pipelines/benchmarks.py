@@ -13,10 +13,10 @@ from pathlib import Path
 import numpy as np
 from jaxtyping import Integer, UInt8
 
-from data_pipelines import images
 from data_pipelines.episodes import Episode, published_episodes
+from data_pipelines.reading import images
+from data_pipelines.reading.arrays import BOUNDARY
 from data_pipelines.splits import Split
-from data_pipelines.transforms import BOUNDARY
 from hsnet_jax.errors import InputError
 
 # Where an encoded image or mask is: a file, or its bytes under a name for messages.

@@ -17,8 +17,8 @@ from pathlib import Path
 import numpy as np
 
 from data_pipelines.benchmarks import Benchmark, Source
-from data_pipelines.files import digest_of
-from data_pipelines.images import Encoded
+from data_pipelines.reading.files import digest_of
+from data_pipelines.reading.images import Encoded
 from data_pipelines.splits import Split
 from hsnet_jax.errors import InputError
 

@@ -5,8 +5,8 @@ import threading
 from collections.abc import Iterable, Mapping
 from pathlib import Path
 
-from data_pipelines import outlines
-from data_pipelines.images import Encoded, encode_png
+from data_pipelines.reading import outlines
+from data_pipelines.reading.images import Encoded, encode_png
 from hsnet_jax.errors import InputError
 
 # COCO counts 80 categories from 1 to 90; a class_id is the place in this list.

@@ -14,7 +14,6 @@ from typing import Any
 import numpy as np
 from PIL import Image
 
-from data_pipelines import images
 from data_pipelines.benchmarks import Benchmark, Source
 from data_pipelines.folder_coco import KEYS, CocoJson
 from data_pipelines.folder_labelme import LabelMe
@@ -26,6 +25,7 @@ from data_pipelines.folder_layouts import (
   read_json,
   visible,
 )
+from data_pipelines.reading import images
 from data_pipelines.splits import Split
 from hsnet_jax.errors import InputError
 

@@ -6,9 +6,9 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from data_pipelines import outlines
 from data_pipelines.folder_layouts import check_found, check_size, inner_name
-from data_pipelines.images import Encoded, encode_png
+from data_pipelines.reading import outlines
+from data_pipelines.reading.images import Encoded, encode_png
 from hsnet_jax.errors import InputError
 
 KEYS = {

@@ -12,8 +12,8 @@ from jaxtyping import Integer
 from PIL import Image, ImageDraw
 
 from data_pipelines.folder_layouts import check_size, inner_name, read_json
-from data_pipelines.images import Encoded, encode_png
-from data_pipelines.outlines import check_points, drawn_dtype
+from data_pipelines.reading.images import Encoded, encode_png
+from data_pipelines.reading.outlines import check_points, drawn_dtype
 from hsnet_jax.errors import InputError
 
 # The fewest points of each shape that has an inside.

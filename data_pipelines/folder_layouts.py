@@ -16,9 +16,9 @@ import numpy as np
 from jaxtyping import Integer
 from PIL import Image
 
-from data_pipelines import images
 from data_pipelines.benchmarks import Source
-from data_pipelines.transforms import BOUNDARY
+from data_pipelines.reading import images
+from data_pipelines.reading.arrays import BOUNDARY
 from hsnet_jax.errors import InputError
 
 PHOTOGRAPHS = frozenset(

@@ -4,8 +4,9 @@ import os
 from collections.abc import Iterable
 from pathlib import Path
 
-from data_pipelines import files, splits
+from data_pipelines import splits
 from data_pipelines.benchmarks import Benchmark
+from data_pipelines.reading import files
 from hsnet_jax.errors import InputError
 
 IMAGES = 'JPEGImages'

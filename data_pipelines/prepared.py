@@ -19,9 +19,9 @@ from data_pipelines.benchmarks import Benchmark
 from data_pipelines.builders import builder_class
 from data_pipelines.builders.base import SPLIT
 from data_pipelines.episodes import Episode
-from data_pipelines.images import Encoded, encode_png
+from data_pipelines.reading.arrays import image_hw
+from data_pipelines.reading.images import Encoded, encode_png
 from data_pipelines.splits import Split
-from data_pipelines.transforms import image_hw
 from hsnet_jax.errors import InputError
 
 _VERSION = re.compile(r'\d+\.\d+\.\d+')

@@ -13,7 +13,7 @@ import warnings
 from collections.abc import Mapping
 from pathlib import Path
 
-from data_pipelines.files import digest_of
+from data_pipelines.reading.files import digest_of
 from hsnet_jax.errors import InputError
 
 # An image's name, two underscores, the class's number from 1: 2007_001185__11. A name never leads

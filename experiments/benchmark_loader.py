@@ -13,9 +13,9 @@ import numpy as np
 import psutil
 
 from data_pipelines import Benchmark, Split
-from data_pipelines.images import Encoded, encode_png
 from data_pipelines.loader import Batches, eval_batches, train_batches
-from data_pipelines.transforms import image_hw
+from data_pipelines.reading.arrays import image_hw
+from data_pipelines.reading.images import Encoded, encode_png
 from experiments.plain_loader import Job, PlainLoader
 
 PLAIN = 'plain'

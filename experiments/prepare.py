@@ -40,9 +40,9 @@ from data_pipelines.checks import (
   files_digest,
   listed_classes,
 )
-from data_pipelines.files import digest_of
 from data_pipelines.prepared import Prepared, list_key, read_record
-from data_pipelines.transforms import image_hw
+from data_pipelines.reading.arrays import image_hw
+from data_pipelines.reading.files import digest_of
 from experiments import app
 from experiments.class_table import class_table
 from experiments.locks import alone

@@ -34,9 +34,9 @@ from tensorflow_datasets.core.writer import ExampleWriter
 
 from data_pipelines.benchmarks import Benchmark, Source
 from data_pipelines.builders.downloads import Archive
-from data_pipelines.files import digest_of
-from data_pipelines.images import Encoded
-from data_pipelines.transforms import resize_image, resize_mask
+from data_pipelines.reading.arrays import resize_image, resize_mask
+from data_pipelines.reading.files import digest_of
+from data_pipelines.reading.images import Encoded
 
 SPLIT = 'images'
 RECORDS_PER_SHARD = 256

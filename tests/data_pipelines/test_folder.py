@@ -11,7 +11,7 @@ from PIL import Image
 
 from data_pipelines import HeldOut, eval_batches, make_benchmark, train_batches
 from data_pipelines.folder import Folder
-from data_pipelines.images import Encoded
+from data_pipelines.reading.images import Encoded
 from hsnet_jax.errors import InputError
 from tests.own_pictures import (
   SIZE,

@@ -9,7 +9,7 @@ import pytest
 from PIL import Image
 
 from data_pipelines import Fss1000, eval_batches, make_benchmark, trainable, training_episode
-from data_pipelines.images import Encoded
+from data_pipelines.reading.images import Encoded
 from hsnet_jax.errors import InputError
 
 LISTS = {'trn': ('yak', 'bat'), 'val': ("thor's_hammer", 'ab_wheel', 'cpu'), 'test': ('bus',)}

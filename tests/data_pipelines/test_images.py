@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from data_pipelines.images import (
+from data_pipelines.reading.images import (
   encode_png,
   mask_values,
   read_image,

@@ -7,7 +7,7 @@ from hypothesis import strategies as st
 
 from data_pipelines import Pascal5i
 from data_pipelines.loader import eval_batches, train_batches
-from data_pipelines.transforms import class_mask
+from data_pipelines.reading.arrays import class_mask
 from hsnet_jax.errors import InputError
 
 OPTIONS = {'fold': 0, 'image_size': (6, 8), 'batch_size': 4, 'num_threads': 0}

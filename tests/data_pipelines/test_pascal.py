@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 
 from data_pipelines import Pascal5i, make_benchmark
-from data_pipelines.images import read_image, read_label
+from data_pipelines.reading.images import read_image, read_label
 from hsnet_jax.errors import InputError
 
 

@@ -13,7 +13,7 @@ from typing import Any
 import numpy as np
 from jaxtyping import Integer, UInt8
 
-from data_pipelines.transforms import BOUNDARY
+from data_pipelines.reading.arrays import BOUNDARY
 from hsnet_jax.errors import InputError
 
 # Six bits a character from '0' on; the sixth says that a number goes on.

@@ -23,7 +23,7 @@ import numpy as np
 from jaxtyping import Integer, UInt8
 from PIL import Image
 
-from data_pipelines.transforms import BOUNDARY
+from data_pipelines.reading.arrays import BOUNDARY
 from hsnet_jax.errors import InputError
 
 
