@@ -6,18 +6,18 @@ Example:
 """
 
 from data_pipelines.benchmarks import BENCHMARKS, Benchmark, make_benchmark
-from data_pipelines.coco import Coco20i
 from data_pipelines.episodes import (
   Episode,
   class_first_episodes,
   published_episodes,
   training_episode,
 )
-from data_pipelines.fss import Fss1000
 from data_pipelines.heldout import HeldOut
 from data_pipelines.loader import Batches, eval_batches, train_batches
-from data_pipelines.pascal import Pascal5i
 from data_pipelines.placement import Placed, to_devices
+from data_pipelines.published.coco import Coco20i
+from data_pipelines.published.fss import Fss1000
+from data_pipelines.published.pascal import Pascal5i
 from data_pipelines.reading.arrays import resize_image, resize_mask
 from data_pipelines.reading.images import mask_values, read_image, read_label, read_mask, read_pair
 from data_pipelines.splits import (
