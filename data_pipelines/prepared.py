@@ -231,7 +231,7 @@ def open_prepared(name: str, folder: str | os.PathLike, lists: Benchmark | None)
     InputError: see `Prepared`.
   """
   if lists is None:
-    from data_pipelines.folder import Folder
+    from data_pipelines.own_pictures.folder import Folder
 
     record = read_record(set_folder(name, folder), name)
     lists = Folder.from_description(record['description'])

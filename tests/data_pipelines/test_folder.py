@@ -10,7 +10,7 @@ import pytest
 from PIL import Image
 
 from data_pipelines import HeldOut, eval_batches, make_benchmark, train_batches
-from data_pipelines.folder import Folder
+from data_pipelines.own_pictures.folder import Folder
 from data_pipelines.reading.images import Encoded
 from hsnet_jax.errors import InputError
 from tests.own_pictures import (

@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from data_pipelines.folder import Folder
+from data_pipelines.own_pictures.folder import Folder
 from hsnet_jax.errors import InputError
 from tests.own_pictures import (
   CORNERS,

@@ -6,7 +6,7 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from data_pipelines.folder_layouts import check_found, check_size, inner_name
+from data_pipelines.own_pictures.layouts import check_found, check_size, inner_name
 from data_pipelines.reading import outlines
 from data_pipelines.reading.images import Encoded, encode_png
 from hsnet_jax.errors import InputError

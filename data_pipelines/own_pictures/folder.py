@@ -15,9 +15,9 @@ import numpy as np
 from PIL import Image
 
 from data_pipelines.benchmarks import Benchmark, Source
-from data_pipelines.folder_coco import KEYS, CocoJson
-from data_pipelines.folder_labelme import LabelMe
-from data_pipelines.folder_layouts import (
+from data_pipelines.own_pictures.coco_json import KEYS, CocoJson
+from data_pipelines.own_pictures.labelme import LabelMe
+from data_pipelines.own_pictures.layouts import (
   OPEN,
   ClassFolders,
   Layout,

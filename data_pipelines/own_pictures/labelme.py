@@ -11,7 +11,7 @@ import numpy as np
 from jaxtyping import Integer
 from PIL import Image, ImageDraw
 
-from data_pipelines.folder_layouts import check_size, inner_name, read_json
+from data_pipelines.own_pictures.layouts import check_size, inner_name, read_json
 from data_pipelines.reading.images import Encoded, encode_png
 from data_pipelines.reading.outlines import check_points, drawn_dtype
 from hsnet_jax.errors import InputError

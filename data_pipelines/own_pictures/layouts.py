@@ -1,6 +1,6 @@
 """The ways in which people lay out their own pictures, and what an own layout must say of itself.
 
-Layouts know which classes there are and where their pictures are; `data_pipelines.folder` makes
+Layouts know which classes there are and where their pictures are; `data_pipelines.own_pictures.folder` makes
 folds of them. This module has the plainest one, a folder for each class, and what the others share.
 """
 
