@@ -1,6 +1,6 @@
 """The training step of the `tiny` backbone: loss at every feature map, norm, optimizer.
 
-Images are uint8 [B, H, W, 3]; see `data_pipelines.shapes_lessons` for the other arrays.
+Images are uint8 [B, H, W, 3]; see `data_pipelines.shapes.lessons` for the other arrays.
 """
 
 from collections.abc import Sequence
@@ -13,7 +13,7 @@ import optax
 from jax import lax
 from jaxtyping import Array, Float, Key, UInt8
 
-from data_pipelines.shapes_lessons import MAX_OBJECTS, SILHOUETTE, Lessons
+from data_pipelines.shapes.lessons import MAX_OBJECTS, SILHOUETTE, Lessons
 from hsnet_jax.backbones import tiny
 from hsnet_jax.kernels.conv2d import conv2d
 from hsnet_jax.training.steps import normalize

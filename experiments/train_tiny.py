@@ -4,7 +4,7 @@
     python -m experiments.train_tiny --output=tiny.safetensors
 
 It sees drawn outlines of 250 random classes, none of which resembles the 20 of `shapes`
-(`data_pipelines.shapes_others`). Every feature map learns, position by position, three things that
+(`data_pipelines.shapes.others`). Every feature map learns, position by position, three things that
 outlines are told by: where objects are, what class the object here has, and how its outline looks
 upright. Colours are mixed at random in every step, so that they mean nothing.
 
@@ -25,7 +25,7 @@ import numpy as np
 import optax
 from absl import flags
 
-from data_pipelines.shapes_lessons import Lessons, draw_lessons
+from data_pipelines.shapes.lessons import Lessons, draw_lessons
 from experiments import app, tiny_steps
 from experiments.runlog import progress_bar
 from hsnet_jax.errors import InputError

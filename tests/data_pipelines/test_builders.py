@@ -25,7 +25,7 @@ from data_pipelines.builders import BUILDERS, base, builder_class
 from data_pipelines.builders.downloads import Archive, fetch
 from data_pipelines.reading.arrays import resize_image, resize_mask
 from data_pipelines.reading.images import Encoded
-from data_pipelines.shapes import Shapes
+from data_pipelines.shapes.benchmark import Shapes
 from hsnet_jax.errors import InputError
 from tests import trees
 

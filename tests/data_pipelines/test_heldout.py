@@ -2,7 +2,7 @@ import pytest
 
 from data_pipelines import Pascal5i, eval_batches
 from data_pipelines.heldout import HeldOut
-from data_pipelines.shapes import Shapes
+from data_pipelines.shapes.benchmark import Shapes
 from hsnet_jax.errors import InputError
 
 

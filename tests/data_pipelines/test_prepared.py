@@ -13,7 +13,7 @@ from data_pipelines import HeldOut, eval_batches, make_benchmark, train_batches
 from data_pipelines.builders import base, builder_class
 from data_pipelines.checks import all_lists
 from data_pipelines.prepared import Prepared, list_key
-from data_pipelines.shapes import Shapes
+from data_pipelines.shapes.benchmark import Shapes
 from hsnet_jax.errors import InputError
 from tests import trees
 

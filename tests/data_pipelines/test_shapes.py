@@ -7,12 +7,9 @@ import threading
 import numpy as np
 import pytest
 
-from data_pipelines import shapes_others as others
-from data_pipelines import shapes_outlines as outlines
-from data_pipelines import shapes_raster as raster
-from data_pipelines import shapes_render as render
-from data_pipelines.shapes import Shapes
-from data_pipelines.shapes_lessons import draw_lesson, draw_lessons
+from data_pipelines.shapes import others, outlines, raster, render
+from data_pipelines.shapes.benchmark import Shapes
+from data_pipelines.shapes.lessons import draw_lesson, draw_lessons
 from hsnet_jax.errors import InputError
 
 # What six pictures and their labels hash to: on every machine, with every release of NumPy.

@@ -5,8 +5,8 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
-from data_pipelines.shapes import Shapes
-from data_pipelines.shapes_lessons import draw_lessons
+from data_pipelines.shapes.benchmark import Shapes
+from data_pipelines.shapes.lessons import draw_lessons
 from experiments import tiny_steps, train_tiny
 from hsnet_jax.backbones import get_backbone, tiny
 from hsnet_jax.baselines.prototype import prototypes

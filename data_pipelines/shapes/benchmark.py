@@ -19,10 +19,10 @@ from collections import OrderedDict
 
 import numpy as np
 
-from data_pipelines import shapes_render as render
 from data_pipelines.benchmarks import Benchmark
 from data_pipelines.reading.images import Encoded, encode_png
-from data_pipelines.shapes_outlines import CLASSES, uniform
+from data_pipelines.shapes import render
+from data_pipelines.shapes.outlines import CLASSES, uniform
 from data_pipelines.splits import Split
 from hsnet_jax.errors import InputError
 

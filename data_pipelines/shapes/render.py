@@ -10,10 +10,10 @@ from typing import NamedTuple
 
 import numpy as np
 
-from data_pipelines import shapes_outlines as outlines
 from data_pipelines.reading.arrays import BOUNDARY
-from data_pipelines.shapes_outlines import Outline
-from data_pipelines.shapes_raster import FULL, ZOOM, Piece, heading, place, rasterise, within
+from data_pipelines.shapes import outlines
+from data_pipelines.shapes.outlines import Outline
+from data_pipelines.shapes.raster import FULL, ZOOM, Piece, heading, place, rasterise, within
 
 
 def value_noise(rng: np.random.RandomState, height: int, width: int, cell: int) -> np.ndarray:

@@ -9,8 +9,8 @@ from typing import NamedTuple
 
 import numpy as np
 
-from data_pipelines import shapes_outlines as outlines
-from data_pipelines.shapes_outlines import Outline
+from data_pipelines.shapes import outlines
+from data_pipelines.shapes.outlines import Outline
 
 SAMPLES = 4  # A pixel is SAMPLES x SAMPLES points: its coverage is 0..FULL.
 FULL = SAMPLES * SAMPLES

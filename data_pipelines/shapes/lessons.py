@@ -11,10 +11,8 @@ from typing import NamedTuple
 
 import numpy as np
 
-from data_pipelines import shapes_others as others
-from data_pipelines import shapes_raster as raster
-from data_pipelines import shapes_render as render
-from data_pipelines.shapes import stage
+from data_pipelines.shapes import others, raster, render
+from data_pipelines.shapes.benchmark import stage
 
 MAX_OBJECTS = 5
 SILHOUETTE = 12  # Side of the small upright picture of an object's outline.

@@ -11,9 +11,8 @@ from collections.abc import Callable
 
 import numpy as np
 
-from data_pipelines import shapes_outlines as outlines
-from data_pipelines import shapes_raster as raster
-from data_pipelines.shapes_outlines import Outline, uniform
+from data_pipelines.shapes import outlines, raster
+from data_pipelines.shapes.outlines import Outline, uniform
 
 Maker = Callable[[np.random.RandomState], Outline]
 
