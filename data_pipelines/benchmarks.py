@@ -27,7 +27,7 @@ class Benchmark(abc.ABC):
   """Images with labels, and folds that keep the classes of testing out of training.
 
   Lists and images are apart: the lists alone make the episodes, and a prepared set
-  (`data_pipelines.prepared`) takes the place of the folder that images are read from.
+  (`data_pipelines.prepared.reader`) takes the place of the folder that images are read from.
 
   Attributes:
     name: the name in the table, which a checkpoint records.
@@ -208,7 +208,7 @@ def make_benchmark(
       raise InputError('--data_dir and --prepared_dir exclude each other: give one of them')
     own_lists = row.data and not row.lists
     lists = None if own_lists else make_benchmark(name, splits_dir=splits_dir, lists_only=True)
-    return importlib.import_module('data_pipelines.prepared').open_prepared(
+    return importlib.import_module('data_pipelines.prepared.reader').open_prepared(
       name, prepared_dir, lists
     )
   cls = getattr(importlib.import_module(f'data_pipelines.{row.module}'), row.cls)

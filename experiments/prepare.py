@@ -30,9 +30,7 @@ from absl import flags
 
 from data_pipelines import BENCHMARKS, Benchmark, Split, make_benchmark
 from data_pipelines.builders import builder_class
-from data_pipelines.builders.base import PairBuilder
-from data_pipelines.builders.downloads import fetch
-from data_pipelines.checks import (
+from data_pipelines.prepared.checks import (
   Finding,
   all_lists,
   check_images,
@@ -40,7 +38,9 @@ from data_pipelines.checks import (
   files_digest,
   listed_classes,
 )
-from data_pipelines.prepared import Prepared, list_key, read_record
+from data_pipelines.prepared.downloads import fetch
+from data_pipelines.prepared.reader import Prepared, list_key, read_record
+from data_pipelines.prepared.writer import PairBuilder
 from data_pipelines.reading.arrays import image_hw
 from data_pipelines.reading.files import digest_of
 from experiments import app

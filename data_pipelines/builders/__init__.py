@@ -1,7 +1,7 @@
 """TFDS builders of the benchmarks: ArrayRecord written and read without TensorFlow.
 
 `experiments.prepare` makes sets with them, after it has checked the images; what it tells a builder
-of the lists is what `data_pipelines.prepared` needs to open a set.
+of the lists is what `data_pipelines.prepared.reader` needs to open a set.
 """
 
 import importlib

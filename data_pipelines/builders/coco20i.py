@@ -1,7 +1,7 @@
 """COCO-20i as a prepared set."""
 
-from data_pipelines.builders.base import PairBuilder
-from data_pipelines.builders.downloads import Archive
+from data_pipelines.prepared.downloads import Archive
+from data_pipelines.prepared.writer import PairBuilder
 
 _HOST = 'http://images.cocodataset.org'
 

@@ -1,6 +1,6 @@
 """A folder of one's own as a prepared set."""
 
-from data_pipelines.builders.base import PairBuilder
+from data_pipelines.prepared.writer import PairBuilder
 
 
 class Folder(PairBuilder):

@@ -1,6 +1,6 @@
 """FSS-1000 as a prepared set."""
 
-from data_pipelines.builders.base import PairBuilder
+from data_pipelines.prepared.writer import PairBuilder
 
 
 class Fss1000(PairBuilder):

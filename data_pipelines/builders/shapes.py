@@ -1,6 +1,6 @@
 """The drawn benchmark `shapes` as a prepared set."""
 
-from data_pipelines.builders.base import PairBuilder
+from data_pipelines.prepared.writer import PairBuilder
 
 
 class Shapes(PairBuilder):

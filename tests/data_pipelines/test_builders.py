@@ -21,8 +21,9 @@ from tensorflow_datasets.core import shuffle
 from tensorflow_datasets.core.download.checksums import UrlInfo
 
 from data_pipelines import make_benchmark
-from data_pipelines.builders import BUILDERS, base, builder_class
-from data_pipelines.builders.downloads import Archive, fetch
+from data_pipelines.builders import BUILDERS, builder_class
+from data_pipelines.prepared import writer
+from data_pipelines.prepared.downloads import Archive, fetch
 from data_pipelines.reading.arrays import resize_image, resize_mask
 from data_pipelines.reading.images import Encoded
 from data_pipelines.shapes.benchmark import Shapes
@@ -160,7 +161,7 @@ def test_a_shard_is_on_the_disk_before_it_has_its_name(tmp_path, monkeypatch):
       calls.append(('replace', '.part'))
     replace(part, finished)
 
-  monkeypatch.setattr(base.os, 'replace', replacing)
+  monkeypatch.setattr(writer.os, 'replace', replacing)
   builder = builder_class('folder')(make('folder', tmp_path), data_dir=tmp_path / 'prepared')
   builder.write()
   assert calls[:3] == [('sync', '.part'), ('replace', '.part'), ('sync', '.unfinished')]
@@ -181,7 +182,7 @@ def test_a_file_system_without_links(tmp_path, monkeypatch):
   def refuse(*_):
     raise OSError('links are not supported')
 
-  monkeypatch.setattr(base.os, 'link', refuse)
+  monkeypatch.setattr(writer.os, 'link', refuse)
   builder = builder_class('folder')(make('folder', tmp_path), data_dir=tmp_path / 'prepared')
   builder.write()
   skip = tfds.decode.SkipDecoding()

@@ -3,7 +3,7 @@
 import json
 
 from data_pipelines import make_benchmark
-from data_pipelines.checks import check_images, file_versions, files_digest
+from data_pipelines.prepared.checks import check_images, file_versions, files_digest
 from data_pipelines.shapes.benchmark import Shapes
 from tests import trees
 from tests.own_pictures import coco_content, save_coco

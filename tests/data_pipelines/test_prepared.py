@@ -1,4 +1,4 @@
-"""data_pipelines/prepared.py: the same benchmark, read from a set."""
+"""data_pipelines/prepared/reader.py: the same benchmark, read from a set."""
 
 import json
 import pickle
@@ -10,9 +10,10 @@ import numpy as np
 import pytest
 
 from data_pipelines import HeldOut, eval_batches, make_benchmark, train_batches
-from data_pipelines.builders import base, builder_class
-from data_pipelines.checks import all_lists
-from data_pipelines.prepared import Prepared, list_key
+from data_pipelines.builders import builder_class
+from data_pipelines.prepared import writer
+from data_pipelines.prepared.checks import all_lists
+from data_pipelines.prepared.reader import Prepared, list_key
 from data_pipelines.shapes.benchmark import Shapes
 from hsnet_jax.errors import InputError
 from tests import trees

@@ -33,7 +33,7 @@ from tensorflow_datasets.core.download.checksums import load_url_infos
 from tensorflow_datasets.core.writer import ExampleWriter
 
 from data_pipelines.benchmarks import Benchmark, Source
-from data_pipelines.builders.downloads import Archive
+from data_pipelines.prepared.downloads import Archive
 from data_pipelines.reading.arrays import resize_image, resize_mask
 from data_pipelines.reading.files import digest_of
 from data_pipelines.reading.images import Encoded
@@ -52,7 +52,7 @@ class PairBuilder(tfds.core.ShardBasedBuilder, tfds.core.GeneratorBasedBuilder):
     data_dir: the folder of prepared sets; this one is in it under its name and version.
     names: the images to write, in order; all that are listed where None.
     image_size: (height, width) to store pixels at; None to store the encoded bytes.
-    record: what the set's metadata holds besides; see `data_pipelines.prepared`.
+    record: what the set's metadata holds besides; see `data_pipelines.prepared.reader`.
     versions: something for each image that changes when its files do. A shard is taken over from
       a stopped attempt only where these are the same.
     on_image: called as each image is done.

@@ -17,8 +17,8 @@ import tensorflow_datasets as tfds
 
 from data_pipelines.benchmarks import Benchmark
 from data_pipelines.builders import builder_class
-from data_pipelines.builders.base import SPLIT
 from data_pipelines.episodes import Episode
+from data_pipelines.prepared.writer import SPLIT
 from data_pipelines.reading.arrays import image_hw
 from data_pipelines.reading.images import Encoded, encode_png
 from data_pipelines.splits import Split
