@@ -13,8 +13,8 @@ from data_pipelines.episodes import (
   training_episode,
 )
 from data_pipelines.heldout import HeldOut
-from data_pipelines.loader import Batches, eval_batches, train_batches
-from data_pipelines.placement import Placed, to_devices
+from data_pipelines.loading.loader import Batches, eval_batches, train_batches
+from data_pipelines.loading.placement import Placed, to_devices
 from data_pipelines.published.coco import Coco20i
 from data_pipelines.published.fss import Fss1000
 from data_pipelines.published.pascal import Pascal5i

@@ -13,7 +13,7 @@ import numpy as np
 import psutil
 
 from data_pipelines import Benchmark, Split
-from data_pipelines.loader import Batches, eval_batches, train_batches
+from data_pipelines.loading.loader import Batches, eval_batches, train_batches
 from data_pipelines.reading.arrays import image_hw
 from data_pipelines.reading.images import Encoded, encode_png
 from experiments.plain_loader import Job, PlainLoader

@@ -6,7 +6,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from data_pipelines import Pascal5i
-from data_pipelines.loader import eval_batches, train_batches
+from data_pipelines.loading.loader import eval_batches, train_batches
 from data_pipelines.reading.arrays import class_mask
 from hsnet_jax.errors import InputError
 

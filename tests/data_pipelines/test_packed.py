@@ -5,7 +5,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from data_pipelines.episodes import training_episode
-from data_pipelines.packed import PackedSplit
+from data_pipelines.loading.packed import PackedSplit
 from data_pipelines.splits import Split, trainable
 
 # Names of several lengths and alphabets; an image may be of several classes, and listed twice.

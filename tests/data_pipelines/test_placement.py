@@ -7,8 +7,8 @@ import pytest
 from jax.sharding import AxisType, NamedSharding
 from jax.sharding import PartitionSpec as P
 
-from data_pipelines.loader import train_batches
-from data_pipelines.placement import to_devices
+from data_pipelines.loading.loader import train_batches
+from data_pipelines.loading.placement import to_devices
 from hsnet_jax.errors import InputError
 
 

@@ -12,7 +12,7 @@ import numpy as np
 import pytest
 
 from data_pipelines import Pascal5i
-from data_pipelines.loader import eval_batches, train_batches
+from data_pipelines.loading.loader import eval_batches, train_batches
 from hsnet_jax.errors import InputError
 
 OPTIONS = {'image_size': 12, 'batch_size': 7}

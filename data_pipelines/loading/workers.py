@@ -14,7 +14,7 @@ import grain
 import numpy as np
 from absl import flags
 
-from data_pipelines import rows
+from data_pipelines.loading import rows
 from hsnet_jax.errors import InputError
 
 # Batches that wait for being fetched, a worker; as many have been fetched and wait to be taken.

@@ -41,11 +41,11 @@ import numpy as np
 
 from data_pipelines.benchmarks import Benchmark
 from data_pipelines.episodes import Episode
-from data_pipelines.packed import PackedSplit
+from data_pipelines.loading.packed import PackedSplit
+from data_pipelines.loading.rows import RowBatches
+from data_pipelines.loading.workers import Batches
 from data_pipelines.reading.arrays import class_mask, episode_arrays, image_hw
-from data_pipelines.rows import RowBatches
 from data_pipelines.splits import trainable
-from data_pipelines.workers import Batches
 from hsnet_jax.errors import InputError
 
 
