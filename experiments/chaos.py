@@ -40,7 +40,7 @@ import numpy as np
 from absl import flags
 
 from data_pipelines import make_benchmark
-from experiments import app
+from experiments.command import app
 from experiments.pictures import save_image
 from hsnet_jax.checkpoints import load_checkpoint
 from hsnet_jax.errors import InputError

@@ -26,7 +26,7 @@ import numpy as np
 from absl import flags
 
 from data_pipelines import BENCHMARKS
-from experiments import app
+from experiments.command import app
 from hsnet_jax import checkpoints
 from hsnet_jax.backbones import BACKBONES
 from hsnet_jax.errors import InputError

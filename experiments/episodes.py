@@ -24,7 +24,7 @@ if not __package__:  # Run by its path: the checkout's folder is where the packa
 from absl import flags
 
 from data_pipelines import BENCHMARKS, make_benchmark
-from experiments import app
+from experiments.command import app
 from hsnet_jax.errors import InputError
 
 _BENCHMARK = flags.DEFINE_enum('benchmark', None, sorted(BENCHMARKS), 'Which benchmark.')

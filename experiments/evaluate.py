@@ -27,7 +27,9 @@ if not __package__:  # Run by its path: the checkout's folder is where the packa
 from absl import flags
 
 from data_pipelines import eval_batches, train_batches
-from experiments import app, common, steps
+from experiments import steps
+from experiments.command import app
+from experiments.command import flags as common
 from experiments.evaluation import evaluate
 from experiments.pictures import draw_grid, save_image
 from experiments.reports import text_table, write_results

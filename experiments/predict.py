@@ -29,8 +29,9 @@ import numpy as np
 from absl import flags
 
 from data_pipelines import read_image, resize_image
-from experiments import app, steps
-from experiments.inputs import find_queries, read_supports, result_paths
+from experiments import steps
+from experiments.command import app
+from experiments.command.inputs import find_queries, read_supports, result_paths
 from experiments.pictures import overlay, save_image
 from experiments.runlog import progress_bar
 from hsnet_jax.models import check_image_size, describe_devices, load_model

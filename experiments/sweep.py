@@ -30,7 +30,7 @@ if not __package__:  # Run by its path: the checkout's folder is where the packa
 
 from absl import flags
 
-from experiments import app
+from experiments.command import app
 from experiments.locks import alone
 from experiments.search_space import Space, check_flags, read_space
 from experiments.sweep_folder import check_sweep_folder, read_trials

@@ -38,7 +38,8 @@ import numpy as np
 from absl import flags
 
 from data_pipelines import Benchmark, HeldOut, eval_batches, to_devices, train_batches
-from experiments import common, hosts
+from experiments.command import flags as common
+from experiments.command import hosts
 from experiments.fitting import Limits, Progress, Stopped, fit
 from experiments.locks import alone, of_this_machine
 from experiments.profiling import one_trace

@@ -26,7 +26,8 @@ import optax
 from absl import flags
 
 from data_pipelines.shapes.lessons import Lessons, draw_lessons
-from experiments import app, tiny_steps
+from experiments import tiny_steps
+from experiments.command import app
 from experiments.runlog import progress_bar
 from hsnet_jax.errors import InputError
 from hsnet_jax.weights.convert import save_backbone

@@ -12,7 +12,7 @@ import optax
 from jax.sharding import Mesh
 
 from data_pipelines import Batches, Benchmark
-from experiments import hosts
+from experiments.command import hosts
 from experiments.evaluation import Evaluation, count_rows, evaluate
 from experiments.fitting import Hooks, Progress, Stopped
 from experiments.run_folder import older_checkpoints, read_validations
@@ -158,7 +158,7 @@ def make_hooks(
     run_dir: the run's folder.
     mesh: the devices.
     parallel: how rows are divided over them, a key of `PARALLEL`.
-    stopping: whether the run is to stop; see `experiments.hosts.stopped_by_sigterm`.
+    stopping: whether the run is to stop; see `experiments.command.hosts.stopped_by_sigterm`.
     keep: how many of the newest checkpoints there are to be.
 
   Returns:

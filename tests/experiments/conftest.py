@@ -30,7 +30,7 @@ def small():
 SERVE = """
 import contextlib, importlib, io, json, os, sys
 from absl.testing import flagsaver
-from experiments import app
+from experiments.command import app
 main = importlib.import_module(f'experiments.{sys.argv[1]}').main
 answers = sys.stdout
 for line in sys.stdin:

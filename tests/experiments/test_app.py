@@ -7,7 +7,7 @@ import sys
 
 import pytest
 
-from experiments.app import machine_error
+from experiments.command.app import machine_error
 from hsnet_jax.errors import InputError
 
 SCRIPT = '''"""Says hello.
@@ -19,7 +19,7 @@ import sys, threading, types
 sys.modules['hsnet_jax'] = types.ModuleType('hsnet_jax')
 sys.modules['hsnet_jax'].__path__ = [sys.path[1] + '/hsnet_jax']
 from absl import flags
-from experiments import app
+from experiments.command import app
 from hsnet_jax.errors import InputError
 NAME = flags.DEFINE_string('name', 'you', 'Whom to greet.')
 COUNT = flags.DEFINE_integer('count', 1, 'How often.', lower_bound=1)

@@ -3,7 +3,7 @@ import os
 
 import pytest
 
-from experiments.app import machine_error
+from experiments.command.app import machine_error
 from hsnet_jax import whole_files
 from hsnet_jax.checkpoints import read_config, save_checkpoint
 from hsnet_jax.errors import InputError

@@ -22,7 +22,7 @@ ADDING = """
 import os, sys, time
 import jax, numpy as np
 from jax.experimental import multihost_utils
-from experiments import hosts
+from experiments.command import hosts
 from hsnet_jax.errors import InputError
 
 def main():

@@ -6,7 +6,8 @@ import pytest
 from PIL import Image
 
 import hsnet_jax as hs
-from experiments import inputs, steps
+from experiments import steps
+from experiments.command import inputs
 from hsnet_jax.checkpoints import save_checkpoint
 from hsnet_jax.errors import InputError
 from hsnet_jax.models import Model, load_model

@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from experiments.app import machine_error
+from experiments.command.app import machine_error
 from experiments.runlog import RunLog
 
 

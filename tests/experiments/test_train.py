@@ -57,7 +57,8 @@ def test_a_folder_is_of_one_run_at_a_time(served, failure, small, trained):
 # Another run comes and goes between what this one has found in the folder and its lock.
 MEANWHILE = """
 import os, shutil
-from experiments import hosts, train
+from experiments import train
+from experiments.command import hosts
 alone = train.alone
 def after_another_run(folder, **options):
   shutil.copytree(os.environ['OTHER'], folder / 'checkpoints')

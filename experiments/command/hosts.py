@@ -20,7 +20,7 @@ import numpy as np
 from absl import flags
 from jax.experimental import multihost_utils
 
-from experiments import app
+from experiments.command import app
 from hsnet_jax.errors import InputError
 
 COORDINATOR = flags.DEFINE_string(
