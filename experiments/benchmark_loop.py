@@ -17,9 +17,9 @@ import numpy as np
 
 from data_pipelines import to_devices
 from experiments.benchmark_step import random_batch
-from experiments.fitting import Hooks, Limits, fit
-from experiments.runlog import RunLog
-from experiments.saving import Saver
+from experiments.training.log import RunLog
+from experiments.training.loop import Hooks, Limits, fit
+from experiments.training.saver import Saver
 from hsnet_jax.backbones import get_backbone
 from hsnet_jax.models import network
 from hsnet_jax.training.sharding import batch_sharding, data_mesh, jit_step, place, replicated
@@ -50,7 +50,7 @@ class Loop:
     return (time.perf_counter() - start) / self.steps
 
   def loop(self, *, save_every: int | None) -> np.ndarray:
-    """Seconds of each step from the second to the last, in the loop of `experiments.fitting`."""
+    """Seconds of each step from the second to the last, in the loop of `experiments.training.loop`."""
     calls = []
 
     def step(state, placed):

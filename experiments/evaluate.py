@@ -33,7 +33,7 @@ from experiments.command import flags as common
 from experiments.evaluation import evaluate
 from experiments.pictures import draw_grid, save_image
 from experiments.reports import text_table, write_results
-from experiments.runlog import progress_bar
+from experiments.training.log import progress_bar
 from hsnet_jax.errors import InputError
 from hsnet_jax.models import Model, check_image_size, describe_devices, load_model, network
 from hsnet_jax.whole_files import writable_folder

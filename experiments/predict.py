@@ -33,7 +33,7 @@ from experiments import steps
 from experiments.command import app
 from experiments.command.inputs import find_queries, read_supports, result_paths
 from experiments.pictures import overlay, save_image
-from experiments.runlog import progress_bar
+from experiments.training.log import progress_bar
 from hsnet_jax.models import check_image_size, describe_devices, load_model
 from hsnet_jax.whole_files import writable_folder
 

@@ -46,7 +46,7 @@ from data_pipelines.reading.files import digest_of
 from experiments.class_table import class_table
 from experiments.command import app
 from experiments.locks import alone
-from experiments.runlog import progress_bar
+from experiments.training.log import progress_bar
 from hsnet_jax.errors import InputError
 from hsnet_jax.whole_files import writable_folder, write_text
 

@@ -17,7 +17,7 @@ import shutil
 from collections.abc import Mapping
 from typing import Any
 
-from experiments.run_folder import read_validations
+from experiments.training.folder import read_validations
 from hsnet_jax.errors import InputError
 from hsnet_jax.whole_files import write_text
 

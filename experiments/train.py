@@ -40,12 +40,12 @@ from absl import flags
 from data_pipelines import Benchmark, HeldOut, eval_batches, to_devices, train_batches
 from experiments.command import flags as common
 from experiments.command import hosts
-from experiments.fitting import Limits, Progress, Stopped, fit
 from experiments.locks import alone, of_this_machine
-from experiments.profiling import one_trace
-from experiments.run_folder import check_run_folder, clear_run, step_of_last
-from experiments.runlog import RunLog, SilentLog
-from experiments.training_run import PARALLEL, make_hooks, new_state, resumed_state
+from experiments.training.folder import check_run_folder, clear_run, step_of_last
+from experiments.training.log import RunLog, SilentLog
+from experiments.training.loop import Limits, Progress, Stopped, fit
+from experiments.training.profiling import one_trace
+from experiments.training.session import PARALLEL, make_hooks, new_state, resumed_state
 from hsnet_jax.errors import InputError
 from hsnet_jax.models import check_image_size, count_parameters, describe_devices, digest
 from hsnet_jax.training.augment import AUGMENTATIONS

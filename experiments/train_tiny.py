@@ -28,7 +28,7 @@ from absl import flags
 from data_pipelines.shapes.lessons import Lessons, draw_lessons
 from experiments import tiny_steps
 from experiments.command import app
-from experiments.runlog import progress_bar
+from experiments.training.log import progress_bar
 from hsnet_jax.errors import InputError
 from hsnet_jax.weights.convert import save_backbone
 from hsnet_jax.whole_files import writable_folder

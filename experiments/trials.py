@@ -13,9 +13,9 @@ from typing import Any
 from ray import tune
 
 from experiments.locks import is_free, of_this_machine
-from experiments.run_folder import read_validations
 from experiments.search_space import python_path
 from experiments.sweep_folder import LOG, STOP_FILE, last_line
+from experiments.training.folder import read_validations
 
 _POLL_SECONDS = 0.2
 # A step, a batch of validation and one checkpoint end sooner, or the run is killed.

@@ -15,7 +15,7 @@ import numpy as np
 
 from data_pipelines import eval_batches
 from data_pipelines.benchmarks import make_benchmark
-from experiments.training_run import make_hooks
+from experiments.training.session import make_hooks
 from hsnet_jax.training.sharding import batch_sharding, data_mesh, jit_step, place, replicated
 from hsnet_jax.training.steps import TrainState, train_step
 from tests import made

@@ -8,9 +8,9 @@ from unittest.mock import Mock
 import numpy as np
 import pytest
 
-from experiments import fitting
-from experiments.fitting import Hooks, Limits, NonFiniteLoss, Progress, fit
-from experiments.runlog import RunLog
+from experiments.training import loop
+from experiments.training.log import RunLog
+from experiments.training.loop import Hooks, Limits, NonFiniteLoss, Progress, fit
 
 
 class Run:
@@ -47,7 +47,7 @@ class Run:
   def validate(self, state):
     if state.step == self.stop_validation_at:
       self.stop_at = state.step
-      raise fitting.Stopped
+      raise loop.Stopped
     figures = {'miou': float(next(self.mious)), 'fb_iou': 1.0, 'auc': float('nan')}
     return SimpleNamespace(figures=figures, panels=[], seconds=0.0)
 
@@ -161,7 +161,7 @@ def test_a_stopped_run_goes_on_as_if_it_had_not_been(tmp_path, at, where):
   whole.fit()
   run = Run(tmp_path, losses=LOSSES)
   setattr(run, where, at)
-  with pytest.raises(fitting.Stopped, match=f'step {at}, which is saved'):
+  with pytest.raises(loop.Stopped, match=f'step {at}, which is saved'):
     run.fit()
   assert run.saves[-1] == ('last', at)
   run.stop_at = run.stop_validation_at = None

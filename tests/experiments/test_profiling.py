@@ -7,7 +7,7 @@ import jax
 import jax.numpy as jnp
 import pytest
 
-from experiments.profiling import one_trace
+from experiments.training.profiling import one_trace
 
 
 @pytest.mark.parametrize('calls, last', [(12, 8), (5, 5), (3, None)])

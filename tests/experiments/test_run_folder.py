@@ -2,7 +2,7 @@ import json
 
 import pytest
 
-from experiments.run_folder import check_run_folder, clear_run, read_validations
+from experiments.training.folder import check_run_folder, clear_run, read_validations
 from hsnet_jax.errors import InputError
 
 

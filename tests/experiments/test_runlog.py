@@ -5,7 +5,7 @@ import pytest
 from PIL import Image
 
 from experiments.command.app import machine_error
-from experiments.runlog import RunLog
+from experiments.training.log import RunLog
 
 
 def test_a_line_that_was_cut_short_stays_alone(tmp_path):

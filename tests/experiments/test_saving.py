@@ -5,7 +5,7 @@ from types import SimpleNamespace
 import numpy as np
 import pytest
 
-from experiments.saving import Saver
+from experiments.training.saver import Saver
 from hsnet_jax.checkpoints import load_checkpoint, read_config
 from hsnet_jax.errors import InputError
 

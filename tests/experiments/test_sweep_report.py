@@ -6,7 +6,6 @@ import json
 import pytest
 from PIL import Image
 
-from experiments.run_folder import read_validations
 from experiments.search_space import Domain
 from experiments.sweep_folder import (
   Trial,
@@ -18,6 +17,7 @@ from experiments.sweep_folder import (
   write_trial,
 )
 from experiments.sweep_report import best_run, ranked, table_rows, text_table, write_results
+from experiments.training.folder import read_validations
 from hsnet_jax.errors import InputError
 
 DOMAINS = {

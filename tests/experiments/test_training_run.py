@@ -11,9 +11,9 @@ import numpy as np
 import pytest
 
 from data_pipelines import eval_batches, make_benchmark, to_devices, train_batches
-from experiments.fitting import Limits, fit
-from experiments.runlog import RunLog
-from experiments.training_run import make_hooks, new_state, resumed_state
+from experiments.training.log import RunLog
+from experiments.training.loop import Limits, fit
+from experiments.training.session import make_hooks, new_state, resumed_state
 from hsnet_jax.backbones import get_backbone
 from hsnet_jax.checkpoints import load_checkpoint, save_checkpoint
 from hsnet_jax.errors import InputError

@@ -12,8 +12,8 @@ import numpy as np
 
 from experiments.evaluation import Evaluation
 from experiments.pictures import draw_grid
-from experiments.runlog import RunLog, progress_bar
-from experiments.saving import Saver
+from experiments.training.log import RunLog, progress_bar
+from experiments.training.saver import Saver
 from hsnet_jax.errors import InputError
 from hsnet_jax.metrics import Confusion
 
@@ -63,7 +63,7 @@ class Hooks:
     step: the compiled training step, `(state, batch) -> (state, metrics)`.
     validate: `state -> Evaluation` on the validation episodes; raises `Stopped` where the run is
       to stop meanwhile.
-    saver: what writes checkpoints, an `experiments.saving.Saver`.
+    saver: what writes checkpoints, an `experiments.training.saver.Saver`.
     learning_rate: by step.
     stopping: whether the run is to stop; asked after each step.
   """

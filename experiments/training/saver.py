@@ -10,7 +10,7 @@ from typing import Any
 import jax
 import numpy as np
 
-from experiments.run_folder import older_checkpoints
+from experiments.training.folder import older_checkpoints
 from hsnet_jax import checkpoints
 from hsnet_jax.errors import InputError
 from hsnet_jax.training.steps import TrainState

@@ -14,10 +14,10 @@ from jax.sharding import Mesh
 from data_pipelines import Batches, Benchmark
 from experiments.command import hosts
 from experiments.evaluation import Evaluation, count_rows, evaluate
-from experiments.fitting import Hooks, Progress, Stopped
-from experiments.run_folder import older_checkpoints, read_validations
-from experiments.runlog import progress_bar
-from experiments.saving import Saver
+from experiments.training.folder import older_checkpoints, read_validations
+from experiments.training.log import progress_bar
+from experiments.training.loop import Hooks, Progress, Stopped
+from experiments.training.saver import Saver
 from hsnet_jax import checkpoints
 from hsnet_jax.errors import InputError
 from hsnet_jax.models import check_variables, network
@@ -149,7 +149,7 @@ def make_hooks(
   stopping: Callable[[], bool] = lambda: False,
   keep: int = 1,
 ) -> Hooks:
-  """Step, validation and saving, for `experiments.fitting.fit`.
+  """Step, validation and saving, for `experiments.training.loop.fit`.
 
   Args:
     benchmark: what is trained on.
