@@ -27,10 +27,10 @@ if not __package__:  # Run by its path: the checkout's folder is where the packa
 from absl import flags
 
 from data_pipelines import eval_batches, train_batches
-from experiments import steps
 from experiments.command import app
 from experiments.command import flags as common
-from experiments.evaluation import evaluate
+from experiments.evaluation import methods
+from experiments.evaluation.evaluate import evaluate
 from experiments.pictures import draw_grid, save_image
 from experiments.reports import text_table, write_results
 from experiments.training.log import progress_bar
@@ -130,14 +130,14 @@ def main() -> None:
 def _step(model: Model, benchmark, examples, about: dict):
   """The compiled predictor; `about` gets a prototype's threshold, found on training episodes."""
   if examples is None:
-    return steps.hsnet_step(model)
+    return methods.hsnet_step(model)
   with contextlib.closing(iter(examples)) as batches:
-    found = steps.find_threshold(
+    found = methods.find_threshold(
       model, batches, episodes=_THRESHOLD_EPISODES.value, num_classes=benchmark.num_classes
     )
   about['threshold'] = found['threshold']
   print('threshold {threshold:.4f}, mIoU {miou:.2f} on training episodes'.format(**found))
-  return steps.prototype_step(model, about['threshold'])
+  return methods.prototype_step(model, about['threshold'])
 
 
 def _model() -> Model:

@@ -29,9 +29,9 @@ import numpy as np
 from absl import flags
 
 from data_pipelines import read_image, resize_image
-from experiments import steps
 from experiments.command import app
 from experiments.command.inputs import find_queries, read_supports, result_paths
+from experiments.evaluation import methods
 from experiments.pictures import overlay, save_image
 from experiments.training.log import progress_bar
 from hsnet_jax.models import check_image_size, describe_devices, load_model
@@ -76,7 +76,7 @@ def main() -> None:
   folder = writable_folder(_OUTPUT_DIR.value, flag='--output_dir')
   print('device:', describe_devices())
   print(f'model: backbone {model.backbone.name}, {model.path}, {len(supports[0])}-shot', flush=True)
-  predict = steps.predictor(model, *supports)
+  predict = methods.predictor(model, *supports)
   with progress_bar(len(queries), unit='image') as bar:
     for path in queries:
       image = read_image(path)

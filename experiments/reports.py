@@ -2,7 +2,7 @@
 
 A column of a table is what one model reaches on some episodes: a dict of figures in percent,
 `miou`, `fb_iou`, `class_iou` {class name: IoU}, `class_episodes` {class name: how many},
-`accuracy`, `sensitivity`, `specificity`, `auc`, as `experiments.evaluation` makes it.
+`accuracy`, `sensitivity`, `specificity`, `auc`, as `experiments.evaluation.evaluate` makes it.
 """
 
 import csv

@@ -10,7 +10,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
-from experiments.evaluation import Evaluation
+from experiments.evaluation.evaluate import Evaluation
 from experiments.pictures import draw_grid
 from experiments.training.log import RunLog, progress_bar
 from experiments.training.saver import Saver

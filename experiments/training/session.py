@@ -13,7 +13,7 @@ from jax.sharding import Mesh
 
 from data_pipelines import Batches, Benchmark
 from experiments.command import hosts
-from experiments.evaluation import Evaluation, count_rows, evaluate
+from experiments.evaluation.evaluate import Evaluation, count_rows, evaluate
 from experiments.training.folder import older_checkpoints, read_validations
 from experiments.training.log import progress_bar
 from experiments.training.loop import Hooks, Progress, Stopped

@@ -5,7 +5,7 @@ from types import SimpleNamespace
 import numpy as np
 import pytest
 
-from experiments.evaluation import count_rows, evaluate
+from experiments.evaluation.evaluate import count_rows, evaluate
 from hsnet_jax.metrics import RocHistogram
 
 BENCHMARK = SimpleNamespace(num_classes=4, class_names=('a', 'b', 'c', 'd'))

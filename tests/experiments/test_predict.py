@@ -6,8 +6,8 @@ import pytest
 from PIL import Image
 
 import hsnet_jax as hs
-from experiments import steps
 from experiments.command import inputs
+from experiments.evaluation import methods
 from hsnet_jax.checkpoints import save_checkpoint
 from hsnet_jax.errors import InputError
 from hsnet_jax.models import Model, load_model
@@ -97,7 +97,7 @@ def test_a_mask_is_what_the_library_segments(shots):
   images = rng.integers(0, 256, (shots, 64, 96, 3), np.uint8)
   masks = np.zeros((shots, 64, 96), np.uint8)
   masks[:, 20:50, 30:70] = 1
-  prediction = steps.predictor(Model(module, made), images, masks)(query, size)
+  prediction = methods.predictor(Model(module, made), images, masks)(query, size)
 
   @jax.jit
   def segment(made, query, images, masks):

@@ -8,7 +8,7 @@ import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Array, Float, UInt8
 
-from experiments.evaluation import Step
+from experiments.evaluation.evaluate import Step
 from hsnet_jax.baselines.prototype import (
   ScoreHistogram,
   prototype_logits,
@@ -25,7 +25,7 @@ Size = tuple[int, int]
 
 
 def hsnet_step(model: Model) -> Step:
-  """The network as `experiments.evaluation.evaluate` wants it, compiled once.
+  """The network as `experiments.evaluation.evaluate.evaluate` wants it, compiled once.
 
   Args:
     model: a trained model.
