@@ -41,7 +41,7 @@ from absl import flags
 
 from data_pipelines import make_benchmark
 from experiments.command import app
-from experiments.pictures import save_image
+from experiments.reporting.pictures import save_image
 from hsnet_jax.checkpoints import load_checkpoint
 from hsnet_jax.errors import InputError
 from hsnet_jax.models import digest

@@ -19,7 +19,7 @@ if not __package__:  # Run by its path: the checkout's folder is where the packa
 from absl import flags
 
 from experiments.command import app
-from experiments.reports import text_table
+from experiments.reporting.tables import text_table
 
 _RUN_DIR = flags.DEFINE_string('run_dir', 'runs/demo', 'Where everything goes; replaced.')
 _FOLD = flags.DEFINE_integer('fold', 0, 'Fold whose classes are never seen in training.')

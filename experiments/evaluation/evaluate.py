@@ -11,7 +11,7 @@ import numpy as np
 from PIL import Image
 
 from data_pipelines import Benchmark
-from experiments.pictures import Panel
+from experiments.reporting.pictures import Panel
 from hsnet_jax.metrics import Confusion, RocHistogram, episode_iou
 
 # batch -> counts [B, 4], histogram [B, 2, bins], prediction [B, H, W]. Where several processes read
@@ -24,7 +24,7 @@ class Evaluation:
   """What came out.
 
   Attributes:
-    columns: {head: figures}, as `experiments.reports` lays them out; the last is of all episodes.
+    columns: {head: figures}, as `experiments.reporting.tables` lays them out; the last is of all episodes.
     panels: pictures of some episodes.
     episodes: how many were counted.
     empty_supports: in how many a support mask had no foreground (after resizing).

@@ -16,7 +16,7 @@ from tensorboardX.event_file_writer import EventsWriter
 from tensorboardX.proto.event_pb2 import Event, SessionLog
 from tqdm import tqdm
 
-from experiments.pictures import save_image
+from experiments.reporting.pictures import save_image
 from hsnet_jax.whole_files import naming, write_text
 
 

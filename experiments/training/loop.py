@@ -11,7 +11,7 @@ import jax.numpy as jnp
 import numpy as np
 
 from experiments.evaluation.evaluate import Evaluation
-from experiments.pictures import draw_grid
+from experiments.reporting.pictures import draw_grid
 from experiments.training.log import RunLog, progress_bar
 from experiments.training.saver import Saver
 from hsnet_jax.errors import InputError

@@ -2,7 +2,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from experiments import pictures
+from experiments.reporting import pictures
 
 RNG = np.random.default_rng(0)
 

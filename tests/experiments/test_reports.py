@@ -4,7 +4,7 @@ import json
 
 import pytest
 
-from experiments import reports
+from experiments.reporting import tables
 
 NAN = float('nan')
 ONE = {
@@ -22,7 +22,7 @@ TWO = {**ONE, 'miou': 41.0, 'class_episodes': {'dog': 70, 'horse': 3}}
 
 
 def test_text_table_lines_up_and_counts_episodes_where_columns_agree():
-  lines = reports.text_table({'first 10': ONE, 'all 73': TWO}).splitlines()
+  lines = tables.text_table({'first 10': ONE, 'all 73': TWO}).splitlines()
   assert lines[0].split() == ['percent', 'first', '10', 'all', '73']
   assert lines[1].split() == ['mIoU', '40.00', '41.00']
   assert lines[2].split() == ['dog', '50.00', '50.00']
@@ -32,20 +32,20 @@ def test_text_table_lines_up_and_counts_episodes_where_columns_agree():
 
 
 def test_markdown_has_a_cell_for_every_column():
-  lines = reports.markdown_table({'a': ONE, 'b': TWO}).splitlines()
+  lines = tables.markdown_table({'a': ONE, 'b': TWO}).splitlines()
   assert {line.count('|') for line in lines} == {4}
   assert lines[1] == '| --- | ---: | ---: |'
 
 
 def test_csv_keeps_every_digit():
-  rows = list(csv.DictReader(io.StringIO(reports.csv_table({'a': ONE}))))
+  rows = list(csv.DictReader(io.StringIO(tables.csv_table({'a': ONE}))))
   values = {(r['figure'], r['class']): r['value'] for r in rows}
   assert float(values['sensitivity', '']) == 55.5555
   assert float(values['iou', 'horse']) == 30.0
 
 
 def test_written_json_is_strict_json(tmp_path):
-  reports.write_results(tmp_path / 'new', columns={'all 10': ONE}, about={'fold': 2})
+  tables.write_results(tmp_path / 'new', columns={'all 10': ONE}, about={'fold': 2})
 
   def refuse(word):
     pytest.fail(f'{word} is no JSON')
