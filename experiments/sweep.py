@@ -32,9 +32,9 @@ from absl import flags
 
 from experiments.command import app
 from experiments.locks import alone
-from experiments.search_space import Space, check_flags, read_space
-from experiments.sweep_folder import check_sweep_folder, read_trials
-from experiments.sweep_report import best_run, write_results
+from experiments.sweeps.folder import check_sweep_folder, read_trials
+from experiments.sweeps.report import best_run, write_results
+from experiments.sweeps.space import Space, check_flags, read_space
 from hsnet_jax.errors import InputError
 from hsnet_jax.whole_files import writable_folder
 
@@ -118,7 +118,7 @@ def _import_engine() -> Any:
   """The room that needs Ray and Optuna, which are optional, as is what draws the plots."""
   try:
     importlib.import_module('matplotlib.figure')
-    return importlib.import_module('experiments.sweep_engine')
+    return importlib.import_module('experiments.sweeps.engine')
   except ImportError as error:
     # Of Ray alone, without its part for sweeps, the message names nothing.
     raise InputError(f"a sweep needs more packages: pip install '.[sweep]' ({error})") from error

@@ -9,7 +9,7 @@ import sys
 import numpy as np
 import pytest
 
-from experiments.search_space import Domain, check_flags, draw, flag_text, read_space
+from experiments.sweeps.space import Domain, check_flags, draw, flag_text, read_space
 from hsnet_jax.errors import InputError
 
 GOOD = """

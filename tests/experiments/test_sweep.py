@@ -10,8 +10,8 @@ import sys
 
 import pytest
 
-from experiments.search_space import read_space
-from experiments.sweep_folder import begin_sweep
+from experiments.sweeps.folder import begin_sweep
+from experiments.sweeps.space import read_space
 
 SPACE = """
 [train]

@@ -6,8 +6,8 @@ from types import SimpleNamespace
 
 import pytest
 
-from experiments import sweep_engine
-from experiments.sweep_folder import STOP_FILE, begin_sweep, read_trials
+from experiments.sweeps import engine
+from experiments.sweeps.folder import STOP_FILE, begin_sweep, read_trials
 
 METRIC = 'val/miou'
 
@@ -24,7 +24,7 @@ METRIC = 'val/miou'
 )
 def test_how_a_trial_ends_is_said_and_recorded(tmp_path, capsys, ending, status, said):
   begin_sweep(tmp_path, {'seed': 0})
-  teller = sweep_engine._Teller(tmp_path, METRIC, {})
+  teller = engine._Teller(tmp_path, METRIC, {})
   trial = SimpleNamespace(config={'number': 7, 'params': {'clip': 0.5}}, last_result=ending)
   teller.on_trial_start(0, [], trial)
   for step, outcome in ((10, {}), (10, {'outcome': 'ended'})):
@@ -44,7 +44,7 @@ def test_how_a_trial_ends_is_said_and_recorded(tmp_path, capsys, ending, status,
 
 def test_the_first_signal_stops_trials_and_the_second_the_sweep(tmp_path, capsys):
   with pytest.raises(KeyboardInterrupt):
-    with sweep_engine._stopped_by_signals(tmp_path) as received:
+    with engine._stopped_by_signals(tmp_path) as received:
       os.kill(os.getpid(), signal.SIGTERM)
       assert received == [signal.SIGTERM] and (tmp_path / STOP_FILE).exists()
       os.kill(os.getpid(), signal.SIGINT)
@@ -60,10 +60,10 @@ def test_a_share_that_no_machine_has_is_refused(monkeypatch, cpus, gpus, words):
     {'Alive': True, 'Resources': {'CPU': 8.0, 'GPU': 1.0}},
     {'Alive': False, 'Resources': {'CPU': 99}},
   ]
-  monkeypatch.setattr(sweep_engine.ray, 'nodes', lambda: nodes)
+  monkeypatch.setattr(engine.ray, 'nodes', lambda: nodes)
   options = SimpleNamespace(cpus=cpus, gpus=gpus)
   if words is None:
-    sweep_engine._check_share(options)
+    engine._check_share(options)
   else:
-    with pytest.raises(sweep_engine.InputError, match=words):
-      sweep_engine._check_share(options)
+    with pytest.raises(engine.InputError, match=words):
+      engine._check_share(options)

@@ -6,8 +6,7 @@ import json
 import pytest
 from PIL import Image
 
-from experiments.search_space import Domain
-from experiments.sweep_folder import (
+from experiments.sweeps.folder import (
   Trial,
   begin_sweep,
   check_sweep_folder,
@@ -16,7 +15,8 @@ from experiments.sweep_folder import (
   trial_folder,
   write_trial,
 )
-from experiments.sweep_report import best_run, ranked, table_rows, text_table, write_results
+from experiments.sweeps.report import best_run, ranked, table_rows, text_table, write_results
+from experiments.sweeps.space import Domain
 from experiments.training.folder import read_validations
 from hsnet_jax.errors import InputError
 

@@ -7,9 +7,9 @@ import pytest
 from ray.tune.schedulers import TrialScheduler
 from ray.tune.search import Searcher
 
-from experiments.search_space import Domain, Space, draw
-from experiments.sweep_folder import Trial, read_trials
-from experiments.sweep_search import Options, TrialSearch, best_so_far, make_scheduler
+from experiments.sweeps.folder import Trial, read_trials
+from experiments.sweeps.search import Options, TrialSearch, best_so_far, make_scheduler
+from experiments.sweeps.space import Domain, Space, draw
 
 SPACE = Space(
   pathlib.Path('space.toml'),

@@ -9,9 +9,9 @@ from unittest.mock import Mock
 
 import pytest
 
-from experiments import trials
 from experiments.locks import alone, of_this_machine
-from experiments.trials import TrainProcess, trial_environment
+from experiments.sweeps import trials
+from experiments.sweeps.trials import TrainProcess, trial_environment
 
 METRIC = 'val/miou'
 

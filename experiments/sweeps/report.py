@@ -5,8 +5,8 @@ import io
 import pathlib
 from collections.abc import Mapping, Sequence
 
-from experiments.search_space import Domain, flag_text, short_text
-from experiments.sweep_folder import Trial, trial_folder
+from experiments.sweeps.folder import Trial, trial_folder
+from experiments.sweeps.space import Domain, flag_text, short_text
 from hsnet_jax.whole_files import replacing, write_text
 
 _BEST, _OTHER = 'tab:red', 'tab:blue'

@@ -19,8 +19,7 @@ import optuna
 import ray
 from ray import tune
 
-from experiments.search_space import Space, python_path, short_text
-from experiments.sweep_folder import (
+from experiments.sweeps.folder import (
   RAY_FOLDER,
   STOP_FILE,
   Trial,
@@ -28,8 +27,9 @@ from experiments.sweep_folder import (
   read_trials,
   write_trial,
 )
-from experiments.sweep_search import Options, TrialSearch, make_scheduler
-from experiments.trials import TrainProcess
+from experiments.sweeps.search import Options, TrialSearch, make_scheduler
+from experiments.sweeps.space import Space, python_path, short_text
+from experiments.sweeps.trials import TrainProcess
 from hsnet_jax.errors import InputError
 
 # Quiet, and without what Ray does unasked. Read when it starts.

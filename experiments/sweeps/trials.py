@@ -13,8 +13,8 @@ from typing import Any
 from ray import tune
 
 from experiments.locks import is_free, of_this_machine
-from experiments.search_space import python_path
-from experiments.sweep_folder import LOG, STOP_FILE, last_line
+from experiments.sweeps.folder import LOG, STOP_FILE, last_line
+from experiments.sweeps.space import python_path
 from experiments.training.folder import read_validations
 
 _POLL_SECONDS = 0.2

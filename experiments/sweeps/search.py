@@ -16,8 +16,8 @@ from ray.tune.schedulers import ASHAScheduler, FIFOScheduler, TrialScheduler
 from ray.tune.search import Searcher
 from ray.tune.search.optuna import OptunaSearch
 
-from experiments.search_space import Domain, Space, draw, flag_text
-from experiments.sweep_folder import STOP_FILE, Trial, trial_folder, write_trial
+from experiments.sweeps.folder import STOP_FILE, Trial, trial_folder, write_trial
+from experiments.sweeps.space import Domain, Space, draw, flag_text
 
 # ASHA wants to know how long the longest trial is; all end by themselves.
 _MAX_VALIDATIONS = 10**6
@@ -96,7 +96,7 @@ class TrialSearch(OptunaSearch):
     self._folder, self._fixed, self._left = folder, dict(space.fixed), list(left)
 
   def suggest(self, trial_id: str) -> dict[str, Any] | str:
-    """The configuration of the next trial (see `experiments.trials`)."""
+    """The configuration of the next trial (see `experiments.sweeps.trials`)."""
     if not self._left or (self._folder / STOP_FILE).exists():
       return Searcher.FINISHED
     params = super().suggest(trial_id)
