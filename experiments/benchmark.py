@@ -39,11 +39,11 @@ if not __package__:  # Run by its path: the checkout's folder is where the packa
 from absl import flags
 
 from data_pipelines import Benchmark, make_benchmark
-from experiments import benchmark_loader as loading
-from experiments.benchmark_loop import SAVES, loop_table, make_loop, measure_loop
-from experiments.benchmark_step import measure, plain_xla, random_batch, training_step
-from experiments.benchmark_throughput import peak, table, throughput
 from experiments.command import app
+from experiments.timing import loader as loading
+from experiments.timing.loop import SAVES, loop_table, make_loop, measure_loop
+from experiments.timing.step import measure, plain_xla, random_batch, training_step
+from experiments.timing.throughput import peak, table, throughput
 from hsnet_jax.backbones import BACKBONES
 from hsnet_jax.errors import InputError
 from hsnet_jax.models import PRECISIONS, describe_devices

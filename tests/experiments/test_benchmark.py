@@ -11,7 +11,7 @@ import pytest
 
 import hsnet_jax as hs
 from data_pipelines import eval_batches, make_benchmark
-from experiments import benchmark_loader, benchmark_step, plain_loader
+from experiments.timing import loader, plain_loader, step
 from tests import trees
 
 MEAN, STD = (0.485, 0.456, 0.406), (0.229, 0.224, 0.225)
@@ -36,7 +36,7 @@ def test_plain_means_plain_though_the_library_was_traced_before():
     return str(jax.make_jaxpr(lambda x: layer(x))(images))
 
   library = traced()
-  with benchmark_step.plain_xla():
+  with step.plain_xla():
     plain = traced()
   assert '_conv2d_cpu' in library and library == traced()
   assert '_conv2d_cpu' not in plain and 'conv_general_dilated' in plain
@@ -55,7 +55,7 @@ def assert_same_episodes(plain, ours):
 
 def test_both_loaders_give_the_same_episodes_over_and_over(pascal):
   *_, benchmark = pascal
-  jobs = benchmark_loader.plain_jobs(benchmark, count=13, **OPTIONS)
+  jobs = loader.plain_jobs(benchmark, count=13, **OPTIONS)
   assert [len(job) for job in jobs] == [4, 4, 4]
   ours = list(eval_batches(benchmark, count=12, image_size=(40, 33), num_threads=0, **OPTIONS))
   with contextlib.closing(plain_loader.PlainLoader(jobs, (40, 33), 1)) as plain:
@@ -77,13 +77,13 @@ def test_the_table_compares_round_by_round():
       self.closed = True
 
   started = []
-  found = [benchmark_loader.Contender(n, w, Counter) for n, w in (('plain', 2), ('ours', 4))]
-  rates = benchmark_loader.measure(found, rounds=3, batches=7)
+  found = [loader.Contender(n, w, Counter) for n, w in (('plain', 2), ('ours', 4))]
+  rates = loader.measure(found, rounds=3, batches=7)
   assert [len(r) for r in rates] == [3, 3] and min(map(min, rates)) > 0
   # What lay ready was taken before each round: five a worker.
   assert [c.taken for c in started] == [3 * (10 + 7), 3 * (20 + 7)]
   assert all(c.closed for c in started)
-  lines = benchmark_loader.table(found, [[1.0, 2.0, 4.0], [2.0, 8.0, 8.0]], 10)
+  lines = loader.table(found, [[1.0, 2.0, 4.0], [2.0, 8.0, 8.0]], 10)
   assert lines[2:] == [
     '| plain | 2 | 20.0 | 10.0 | 40.0 | 1.00 |',
     '| ours | 4 | 80.0 | 20.0 | 80.0 | 2.00 |',

@@ -1,11 +1,11 @@
-"""What experiments/benchmark_loop.py makes of the times of steps; the steps are made up."""
+"""What experiments/timing/loop.py makes of the times of steps; the steps are made up."""
 
 import itertools
 
 import numpy as np
 import pytest
 
-from experiments.benchmark_loop import FORMS, SAVES, loop_table, measure_loop
+from experiments.timing.loop import FORMS, SAVES, loop_table, measure_loop
 
 
 class Steps:

@@ -3,8 +3,8 @@
 import jax
 import pytest
 
-from experiments import benchmark_throughput
-from experiments.benchmark_throughput import Row, count_operations, table, throughput
+from experiments.timing import throughput
+from experiments.timing.throughput import Row, count_operations, table, throughput
 
 GIB = 2**30
 

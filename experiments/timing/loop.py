@@ -16,7 +16,7 @@ import jax
 import numpy as np
 
 from data_pipelines import to_devices
-from experiments.benchmark_step import random_batch
+from experiments.timing.step import random_batch
 from experiments.training.log import RunLog
 from experiments.training.loop import Hooks, Limits, fit
 from experiments.training.saver import Saver

@@ -16,7 +16,7 @@ from data_pipelines import Benchmark, Split
 from data_pipelines.loading.loader import Batches, eval_batches, train_batches
 from data_pipelines.reading.arrays import image_hw
 from data_pipelines.reading.images import Encoded, encode_png
-from experiments.plain_loader import Job, PlainLoader
+from experiments.timing.plain_loader import Job, PlainLoader
 
 PLAIN = 'plain'
 

@@ -11,7 +11,7 @@ from typing import Any, TypeVar
 import jax
 import jax.numpy as jnp
 
-from experiments.benchmark_step import plain_xla, random_batch
+from experiments.timing.step import plain_xla, random_batch
 from hsnet_jax.backbones import get_backbone
 from hsnet_jax.models import network
 from hsnet_jax.training.steps import TrainState, create_train_state, train_step
