@@ -26,8 +26,8 @@ import optax
 from absl import flags
 
 from data_pipelines.shapes.lessons import Lessons, draw_lessons
-from experiments import tiny_steps
 from experiments.command import app
+from experiments.tiny_backbone import steps
 from experiments.training.log import progress_bar
 from hsnet_jax.errors import InputError
 from hsnet_jax.weights.convert import save_backbone
@@ -70,10 +70,10 @@ def main() -> None:
   plain = draw_lessons(_PLAIN_IMAGES.value, plain=True, **drawing)
   full = draw_lessons(_IMAGES.value, plain=False, **drawing)
   params = _train(plain, full)
-  moments = tiny_steps.mean_moments(
+  moments = steps.mean_moments(
     params['backbone'], [full.image[i : i + 64] for i in range(0, min(len(full.image), 1024), 64)]
   )
-  weights = tiny_steps.with_moments(params['backbone'], moments)
+  weights = steps.with_moments(params['backbone'], moments)
   save_backbone(output, jax.tree.map(np.asarray, weights), name='tiny')
   print(f'weights: {output}')
 
@@ -82,13 +82,13 @@ def _train(plain: Lessons, full: Lessons):
   """All steps; returns the parameters."""
   key = jax.random.key(_SEED.value)
   rng = np.random.RandomState(_SEED.value)
-  params = tiny_steps.init(key, num_classes=_CLASSES.value)
-  optimizer = tiny_steps.make_optimizer(_STEPS.value)
+  params = steps.init(key, num_classes=_CLASSES.value)
+  optimizer = steps.make_optimizer(_STEPS.value)
   opt_state = optimizer.init(params)
 
   @jax.jit
   def step(params, opt_state, key, batch):
-    grads, figures = jax.grad(tiny_steps.loss, has_aux=True)(params, key, batch)
+    grads, figures = jax.grad(steps.loss, has_aux=True)(params, key, batch)
     updates, opt_state = optimizer.update(grads, opt_state, params)
     return optax.apply_updates(params, updates), opt_state, figures
 

@@ -7,7 +7,8 @@ import pytest
 
 from data_pipelines.shapes.benchmark import Shapes
 from data_pipelines.shapes.lessons import draw_lessons
-from experiments import tiny_steps, train_tiny
+from experiments import train_tiny
+from experiments.tiny_backbone import steps
 from hsnet_jax.backbones import get_backbone, tiny
 from hsnet_jax.baselines.prototype import prototypes
 from hsnet_jax.training.steps import normalize
@@ -66,13 +67,13 @@ def test_shipped_features_tell_unseen_outlines_apart(weights):
 
 
 def test_the_loss_falls_on_a_fixed_batch(lessons):
-  params = tiny_steps.init(jax.random.key(0), num_classes=6)
-  optimizer = tiny_steps.make_optimizer(6)
+  params = steps.init(jax.random.key(0), num_classes=6)
+  optimizer = steps.make_optimizer(6)
   opt_state = optimizer.init(params)
 
   @jax.jit
   def step(params, opt_state):
-    grads, figures = jax.grad(tiny_steps.loss, has_aux=True)(params, jax.random.key(1), lessons)
+    grads, figures = jax.grad(steps.loss, has_aux=True)(params, jax.random.key(1), lessons)
     updates, opt_state = optimizer.update(grads, opt_state, params)
     return jax.tree.map(jnp.add, params, updates), opt_state, figures
 
@@ -87,11 +88,11 @@ def test_the_loss_falls_on_a_fixed_batch(lessons):
 
 def test_stored_statistics_give_what_the_batchs_own_gave(lessons):
   weights = tiny.init(jax.random.key(0))
-  moments = tiny_steps.mean_moments(weights, [lessons.image])
-  stored = tiny_steps.with_moments(weights, moments)
+  moments = steps.mean_moments(weights, [lessons.image])
+  stored = steps.with_moments(weights, moments)
   assert not weights['bn1']['mean'].any()  # The given tree stays as it was.
   x = normalize(jnp.asarray(lessons.image), 'tiny')
-  expected = tiny.apply(weights, x, conv_norm=tiny_steps.batch_norm())
+  expected = tiny.apply(weights, x, conv_norm=steps.batch_norm())
   for a, b in zip(tiny.apply(stored, x), expected, strict=True):
     np.testing.assert_allclose(a, b, atol=2e-4 * float(jnp.abs(b).max()))
 
@@ -101,15 +102,15 @@ def test_strided_convolutions_of_training_are_the_backbones():
   for size, stride in ((7, 4), (3, 2)):
     kernel = jax.random.normal(jax.random.key(1), (size, size, 3, 5))
     np.testing.assert_allclose(
-      tiny_steps._convolve(x, kernel, stride),
-      tiny_steps.conv2d(x, kernel, stride=stride),
+      steps._convolve(x, kernel, stride),
+      steps.conv2d(x, kernel, stride=stride),
       atol=1e-4,
     )
 
 
 @pytest.mark.parametrize('shape', [(3, 3, 8, 16), (1, 1, 4, 32)])
 def test_orthogonalised_updates_have_even_singular_values(shape):
-  update = tiny_steps.orthogonalise(jax.random.normal(jax.random.key(0), shape))
+  update = steps.orthogonalise(jax.random.normal(jax.random.key(0), shape))
   tall, wide = sorted((np.prod(shape[:3]), shape[3]), reverse=True)
   values = np.linalg.svd(np.asarray(update).reshape(-1, shape[3]), compute_uv=False)
   values = values / np.sqrt(tall / wide)
