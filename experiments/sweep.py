@@ -31,7 +31,7 @@ if not __package__:  # Run by its path: the checkout's folder is where the packa
 from absl import flags
 
 from experiments.command import app
-from experiments.locks import alone
+from experiments.storage.locks import alone
 from experiments.sweeps.folder import check_sweep_folder, read_trials
 from experiments.sweeps.report import best_run, write_results
 from experiments.sweeps.space import Space, check_flags, read_space

@@ -40,7 +40,7 @@ from absl import flags
 from data_pipelines import Benchmark, HeldOut, eval_batches, to_devices, train_batches
 from experiments.command import flags as common
 from experiments.command import hosts
-from experiments.locks import alone, of_this_machine
+from experiments.storage.locks import alone, of_this_machine
 from experiments.training.folder import check_run_folder, clear_run, step_of_last
 from experiments.training.log import RunLog, SilentLog
 from experiments.training.loop import Limits, Progress, Stopped, fit

@@ -12,7 +12,7 @@ from typing import Any
 
 from ray import tune
 
-from experiments.locks import is_free, of_this_machine
+from experiments.storage.locks import is_free, of_this_machine
 from experiments.sweeps.folder import LOG, STOP_FILE, last_line
 from experiments.sweeps.space import python_path
 from experiments.training.folder import read_validations

@@ -8,7 +8,7 @@ import sys
 
 import pytest
 
-from experiments import locks
+from experiments.storage import locks
 from hsnet_jax.errors import InputError
 
 
@@ -25,7 +25,7 @@ def test_a_second_process_is_kept_out(tmp_path):
 
 HOLDING = """
 import pathlib, sys
-from experiments.locks import alone
+from experiments.storage.locks import alone
 with alone(pathlib.Path(sys.argv[1]), does='holds it'):
   print('held', flush=True)
   input()

@@ -9,7 +9,7 @@ import numpy as np
 import optax
 import pytest
 
-from experiments.locks import alone, of_this_machine
+from experiments.storage.locks import alone, of_this_machine
 from hsnet_jax.checkpoints import load_checkpoint, read_config, save_checkpoint
 
 

@@ -9,7 +9,7 @@ from unittest.mock import Mock
 
 import pytest
 
-from experiments.locks import alone, of_this_machine
+from experiments.storage.locks import alone, of_this_machine
 from experiments.sweeps import trials
 from experiments.sweeps.trials import TrainProcess, trial_environment
 
