@@ -1,4 +1,4 @@
-"""The loaders that experiments/benchmark.py compares; the figures are nobody's test."""
+"""The loaders that experiments/speed.py compares; the figures are nobody's test."""
 
 import contextlib
 import itertools

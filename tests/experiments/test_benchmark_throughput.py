@@ -1,4 +1,4 @@
-"""What experiments/benchmark.py says of training throughput; the seconds are nobody's test."""
+"""What experiments/speed.py says of training throughput; the seconds are nobody's test."""
 
 import jax
 import pytest

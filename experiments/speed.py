@@ -3,17 +3,17 @@
 Examples, from the checkout's folder:
 
   The training step as the library runs it on this machine, against the plain formulation:
-    python -m experiments.benchmark --backbone=mobilenet_v1_075 --image_size=200 --batch_size=20
+    python -m experiments.speed --backbone=mobilenet_v1_075 --image_size=200 --batch_size=20
 
   Training on a GPU, float32 and bfloat16, batch 1 to the largest that fits:
-    XLA_PYTHON_CLIENT_MEM_FRACTION=0.95 python -m experiments.benchmark --what=throughput \\
+    XLA_PYTHON_CLIENT_MEM_FRACTION=0.95 python -m experiments.speed --what=throughput \\
       --backbone=resnet50 --image_size=400
 
   What the training loop adds to its steps, and what a checkpoint does:
-    python -m experiments.benchmark --what=loop --rounds=5
+    python -m experiments.speed --what=loop --rounds=5
 
   The loader, from the folder of PASCAL-5i and from a prepared set, against a plain one:
-    python -m experiments.benchmark --what=loader --data_dir=VOC2012 --splits_dir=splits \\
+    python -m experiments.speed --what=loader --data_dir=VOC2012 --splits_dir=splits \\
       --prepared_dir=prepared
 
 step prints seconds a step, median and spread over the rounds, and the ratio round by round;
