@@ -5,7 +5,8 @@ Example:
   for batch in eval_batches(benchmark, fold=2, count=300): ...
 """
 
-from data_pipelines.benchmarks import BENCHMARKS, Benchmark, make_benchmark
+from data_pipelines.benchmark import Benchmark
+from data_pipelines.catalog import BENCHMARKS, make_benchmark
 from data_pipelines.episodes import (
   Episode,
   class_first_episodes,

@@ -11,7 +11,7 @@ from collections.abc import Iterable, Sequence
 
 import numpy as np
 
-from data_pipelines.benchmarks import Benchmark, Source
+from data_pipelines.benchmark import Benchmark, Source
 from data_pipelines.splits import Split, trainable
 from hsnet_jax.errors import InputError
 

@@ -29,7 +29,7 @@ from pathlib import Path
 from absl import flags
 
 from data_pipelines import BENCHMARKS, Benchmark, Split, make_benchmark
-from data_pipelines.builders import builder_class
+from data_pipelines.prepared.builders import builder_class
 from data_pipelines.prepared.checks import (
   Finding,
   all_lists,

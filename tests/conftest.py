@@ -36,7 +36,7 @@ ROOMS = ('experiments', 'hsnet_jax', 'data_pipelines', 'tests')
 
 def pytest_collection_modifyitems(config, items):
   """Leaves out what is marked wide, unless asked for; puts the rooms in order."""
-  items.sort(key=lambda item: ROOMS.index(item.path.parent.name))
+  items.sort(key=lambda item: ROOMS.index((*item.path.relative_to(ROOT).parts[:-1], 'tests')[1]))
   if not config.getoption('wide'):
     wide = [item for item in items if item.get_closest_marker('wide')]
     config.hook.pytest_deselected(items=wide)

@@ -1,0 +1,1 @@
+"""Episodes to batches on devices: rows, packed lists, workers, the Grain loader."""

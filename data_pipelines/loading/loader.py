@@ -39,7 +39,7 @@ from collections.abc import Mapping, Sequence
 import grain
 import numpy as np
 
-from data_pipelines.benchmarks import Benchmark
+from data_pipelines.benchmark import Benchmark
 from data_pipelines.episodes import Episode
 from data_pipelines.loading.packed import PackedSplit
 from data_pipelines.loading.rows import RowBatches

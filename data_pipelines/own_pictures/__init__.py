@@ -1,0 +1,1 @@
+"""A user's own pictures as a benchmark, in each of the layouts that people have."""

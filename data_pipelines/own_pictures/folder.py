@@ -14,7 +14,7 @@ from typing import Any
 import numpy as np
 from PIL import Image
 
-from data_pipelines.benchmarks import Benchmark, Source
+from data_pipelines.benchmark import Benchmark, Source
 from data_pipelines.own_pictures.coco_json import KEYS, CocoJson
 from data_pipelines.own_pictures.labelme import LabelMe
 from data_pipelines.own_pictures.layouts import (

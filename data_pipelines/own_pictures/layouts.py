@@ -1,7 +1,8 @@
 """The ways in which people lay out their own pictures, and what an own layout must say of itself.
 
-Layouts know which classes there are and where their pictures are; `data_pipelines.own_pictures.folder` makes
-folds of them. This module has the plainest one, a folder for each class, and what the others share.
+Layouts know which classes there are and where their pictures are;
+`data_pipelines.own_pictures.folder` makes folds of them. This module has the plainest one, a folder
+for each class, and what the others share.
 """
 
 import io
@@ -16,7 +17,7 @@ import numpy as np
 from jaxtyping import Integer
 from PIL import Image
 
-from data_pipelines.benchmarks import Source
+from data_pipelines.benchmark import Source
 from data_pipelines.reading import images
 from data_pipelines.reading.arrays import BOUNDARY
 from hsnet_jax.errors import InputError

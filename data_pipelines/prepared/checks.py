@@ -16,7 +16,7 @@ from pathlib import Path
 
 import numpy as np
 
-from data_pipelines.benchmarks import Benchmark, Source
+from data_pipelines.benchmark import Benchmark, Source
 from data_pipelines.reading.files import digest_of
 from data_pipelines.reading.images import Encoded
 from data_pipelines.splits import Split

@@ -15,9 +15,9 @@ from pathlib import Path
 import numpy as np
 import tensorflow_datasets as tfds
 
-from data_pipelines.benchmarks import Benchmark
-from data_pipelines.builders import builder_class
+from data_pipelines.benchmark import Benchmark
 from data_pipelines.episodes import Episode
+from data_pipelines.prepared.builders import builder_class
 from data_pipelines.prepared.writer import SPLIT
 from data_pipelines.reading.arrays import image_hw
 from data_pipelines.reading.images import Encoded, encode_png

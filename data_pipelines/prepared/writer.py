@@ -32,7 +32,7 @@ from array_record.python import array_record_module
 from tensorflow_datasets.core.download.checksums import load_url_infos
 from tensorflow_datasets.core.writer import ExampleWriter
 
-from data_pipelines.benchmarks import Benchmark, Source
+from data_pipelines.benchmark import Benchmark, Source
 from data_pipelines.prepared.downloads import Archive
 from data_pipelines.reading.arrays import resize_image, resize_mask
 from data_pipelines.reading.files import digest_of

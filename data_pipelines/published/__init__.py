@@ -1,0 +1,1 @@
+"""The published benchmarks: PASCAL-5i, COCO-20i and FSS-1000, one file each, and their lists."""

@@ -6,7 +6,7 @@ from collections.abc import Iterable
 from pathlib import Path
 
 from data_pipelines import splits
-from data_pipelines.benchmarks import Benchmark, Source
+from data_pipelines.benchmark import Benchmark, Source
 from data_pipelines.episodes import Episode, class_first_episodes
 from data_pipelines.published.coco_masks import DrawnMasks
 from data_pipelines.reading import files

@@ -9,7 +9,7 @@ import numpy as np
 from jaxtyping import Integer, UInt8
 from PIL import Image
 
-from data_pipelines.benchmarks import Benchmark, Source
+from data_pipelines.benchmark import Benchmark, Source
 from data_pipelines.episodes import Episode, published_episodes
 from data_pipelines.reading import files, images
 from data_pipelines.splits import Split, read_fss_list

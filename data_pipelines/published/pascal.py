@@ -5,7 +5,7 @@ from collections.abc import Iterable
 from pathlib import Path
 
 from data_pipelines import splits
-from data_pipelines.benchmarks import Benchmark
+from data_pipelines.benchmark import Benchmark
 from data_pipelines.reading import files
 from hsnet_jax.errors import InputError
 

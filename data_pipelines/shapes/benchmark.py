@@ -19,7 +19,7 @@ from collections import OrderedDict
 
 import numpy as np
 
-from data_pipelines.benchmarks import Benchmark
+from data_pipelines.benchmark import Benchmark
 from data_pipelines.reading.images import Encoded, encode_png
 from data_pipelines.shapes import render
 from data_pipelines.shapes.outlines import CLASSES, uniform

@@ -1,0 +1,1 @@
+"""Evaluating a method on episodes: the methods, the tally, the gallery."""

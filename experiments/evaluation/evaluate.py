@@ -24,7 +24,7 @@ class Evaluation:
   """What came out.
 
   Attributes:
-    columns: {head: figures}, as `experiments.reporting.tables` lays them out; the last is of all episodes.
+    columns: {head: figures}, as `reporting.tables` lays them out; the last is of all episodes.
     panels: pictures of some episodes.
     episodes: how many were counted.
     empty_supports: in how many a support mask had no foreground (after resizing).

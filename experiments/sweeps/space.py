@@ -27,7 +27,7 @@ import numpy as np
 from hsnet_jax.errors import InputError
 
 KINDS = ('log_uniform', 'uniform', 'integer', 'choice')
-ROOT = pathlib.Path(__file__).resolve().parents[1]
+ROOT = pathlib.Path(__file__).resolve().parents[2]
 
 # A trial is one process, whose folder the sweep chooses and goes on with.
 _OWN = ('run_dir', 'resume', 'overwrite', 'coordinator', 'num_processes', 'process_id')

@@ -162,7 +162,7 @@ class MadeImages(Benchmark):
 
 def write_made_set(benchmark: MadeImages, folder: str) -> None:
   """Prepares a set of made images, which `Prepared` then opens."""
-  from data_pipelines.builders import builder_class
+  from data_pipelines.prepared.builders import builder_class
   from data_pipelines.prepared.checks import all_lists
   from data_pipelines.prepared.reader import list_key
 

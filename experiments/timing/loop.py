@@ -50,7 +50,7 @@ class Loop:
     return (time.perf_counter() - start) / self.steps
 
   def loop(self, *, save_every: int | None) -> np.ndarray:
-    """Seconds of each step from the second to the last, in the loop of `experiments.training.loop`."""
+    """Seconds of each step from the second to the last, in the training loop."""
     calls = []
 
     def step(state, placed):

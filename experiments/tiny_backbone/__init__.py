@@ -1,0 +1,1 @@
+"""How the `tiny` backbone that comes with the project was trained."""

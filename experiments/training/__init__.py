@@ -1,0 +1,1 @@
+"""The parts of a training run: its configuration, session, loop, folder and log."""

@@ -1,9 +1,9 @@
 """Augmentation of a batch of episodes where it is trained on: one pure function, to be jitted.
 
-A batch is what `data_pipelines.loading.loader` describes, and comes back in the same shapes and dtypes. The
-query and each support get draws of their own, which depend on the key, on the episode's `index` and
-on the picture's number in it (0 the query, then the supports): not on the batch's other rows, on
-how many shots there are, or on the device that holds the row.
+A batch is what `hsnet_jax.training.steps` describes, and comes back in the same shapes and dtypes.
+The query and each support get draws of their own, which depend on the key, on the episode's `index`
+and on the picture's number in it (0 the query, then the supports): not on the batch's other rows,
+on how many shots there are, or on the device that holds the row.
 
 Flip, scale, shift and rotation are one affine resampling of a picture together with its masks:
 bilinear for the image, nearest for the masks. Where it shows what lies outside of the photograph,

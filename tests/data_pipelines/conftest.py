@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from data_pipelines.benchmarks import Benchmark
+from data_pipelines.benchmark import Benchmark
 from data_pipelines.splits import Split
 
 PALETTE = [0, 0, 0] + [(37 * i) % 256 for i in range(3 * 255)]

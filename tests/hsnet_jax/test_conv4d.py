@@ -15,7 +15,7 @@ from jax.sharding import PartitionSpec as P
 
 from hsnet_jax import conv4d
 from hsnet_jax.conv4d import center_pivot_conv4d, full_conv4d, separable_conv4d
-from hsnet_jax.kernels import conv2d
+from hsnet_jax.kernels import conv2d as conv2d_module
 from tests.made import assert_close, normal, relative_error
 
 WRAPS = pytest.mark.parametrize('wrap', [lambda f, **_: f, jax.jit], ids=['plain', 'jit'])
@@ -48,7 +48,7 @@ def pivot_kernel(query_kernel, support_kernel):
 @PLATFORMS
 @pytest.mark.parametrize('case', range(5))
 def test_center_pivot_golden(golden, monkeypatch, case, on_cpu, wrap):
-  monkeypatch.setattr(convolution, 'on_cpu', lambda: on_cpu)
+  monkeypatch.setattr(conv2d_module, 'on_cpu', lambda: on_cpu)
   names = ('query_weight', 'query_bias', 'support_weight', 'support_bias', 'stride', 'x', 'y')
   with np.load(golden / 'center_pivot_conv4d.npz') as data:
     wq, bq, ws, bs, stride, x, expected = (data[f'case{case}/{name}'] for name in names)
@@ -109,7 +109,7 @@ def test_the_three_are_exchanged_with_their_kernels(form):
 @PLATFORMS
 @pytest.mark.parametrize('axis', range(4))
 def test_even_kernels_are_refused(monkeypatch, axis, on_cpu):
-  monkeypatch.setattr(convolution, 'on_cpu', lambda: on_cpu)
+  monkeypatch.setattr(conv2d_module, 'on_cpu', lambda: on_cpu)
   x, sides = jnp.ones((1, 2, 2, 3, 3, 2)), [3, 3, 3, 3]
   sides[axis] = 2
   halves = [jnp.ones((*half, 2, 2)) for half in (sides[:2], sides[2:])]
@@ -145,7 +145,7 @@ def test_forms_agree_in_value_and_gradients(monkeypatch, size, k, stride):
 
   results = []
   for on_cpu, excess in itertools.product((True, False), (conv4d._DENSE_EXCESS, 0)):
-    monkeypatch.setattr(convolution, 'on_cpu', lambda value=on_cpu: value)
+    monkeypatch.setattr(conv2d_module, 'on_cpu', lambda value=on_cpu: value)
     monkeypatch.setattr(conv4d, '_DENSE_EXCESS', excess)
     results.append(run(center_pivot_conv4d))
   for result in results[1:]:

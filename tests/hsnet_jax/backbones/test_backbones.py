@@ -8,7 +8,7 @@ import pytest
 from hsnet_jax.backbones import BACKBONES, get_backbone, tiny
 from hsnet_jax.backbones.layers import conv_batch_norm, max_pool
 from hsnet_jax.errors import InputError
-from hsnet_jax.kernels import conv2d
+from hsnet_jax.kernels import conv2d as kernels
 from hsnet_jax.model import HSNet
 from hsnet_jax.weights.convert import load_backbone
 from tests import made
@@ -116,7 +116,7 @@ def tiny_oracle(weights, images):
 
 @pytest.mark.parametrize('on_cpu', [True, False], ids=['cpu', 'elsewhere'])
 def test_tiny_against_its_definition(monkeypatch, on_cpu):
-  monkeypatch.setattr(convolution, 'on_cpu', lambda: on_cpu)
+  monkeypatch.setattr(kernels, 'on_cpu', lambda: on_cpu)
   weights = made.variables('tiny')['backbone']
   (images,) = normal((2, 40, 32, 3))
   # A function of its own each time: a cached trace would keep the other platform's form.
@@ -130,7 +130,7 @@ def test_mobilenet_is_one_network_on_every_platform(monkeypatch):
   (images,) = normal((1, 50, 36, 3))
   results = []
   for on_cpu in (True, False):
-    monkeypatch.setattr(convolution, 'on_cpu', lambda value=on_cpu: value)
+    monkeypatch.setattr(kernels, 'on_cpu', lambda value=on_cpu: value)
     run = jax.jit(lambda w, x: get_backbone('mobilenet_v1_075').apply(w, x))
     results.append(run(weights, images))
   assert_close(*results)
@@ -150,7 +150,7 @@ def test_mobilenet_golden(golden, shared):
 @pytest.mark.parametrize('name', ['vgg16', 'resnet50', 'mobilenet_v1_075', 'tiny'])
 def test_precision_is_the_callers(monkeypatch, name):
   """The highest unless another is asked for, of the model too, and then of every product."""
-  monkeypatch.setattr(convolution, 'on_cpu', lambda: False)
+  monkeypatch.setattr(kernels, 'on_cpu', lambda: False)
   weights = jax.eval_shape(get_backbone(name).init, jax.random.key(0))
   images = jax.ShapeDtypeStruct((1, 32, 32, 3), jnp.float32)
   for options, expected in (({}, True), ({'precision': 'default'}, False)):

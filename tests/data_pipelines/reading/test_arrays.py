@@ -6,7 +6,7 @@ from hypothesis import example, given, settings
 from hypothesis import strategies as st
 from PIL import Image
 
-from data_pipelines.reading import arrays
+from data_pipelines.reading import arrays as reading
 from data_pipelines.reading.images import Encoded, encode_png, read_pair
 from hsnet_jax.errors import InputError
 
@@ -23,21 +23,21 @@ from hsnet_jax.errors import InputError
 def test_resize_mask_matches_the_published_pixels(golden, source, target):
   with np.load(golden / 'resize.npz') as data:
     mask, expected = data[source][0, 0], data[target][0, 0]
-  np.testing.assert_array_equal(arrays.resize_mask(mask, expected.shape), expected)
+  np.testing.assert_array_equal(reading.resize_mask(mask, expected.shape), expected)
 
 
 @pytest.mark.parametrize('size', [(40, 30), (17, 60), (50, 70)])
 def test_resize_image_is_pillows_bilinear(size):
   image = np.random.default_rng(0).integers(0, 256, (50, 70, 3), dtype=np.uint8)
   expected = Image.fromarray(image).resize(size[::-1], Image.Resampling.BILINEAR)
-  resized = arrays.resize_image(image, size)
+  resized = reading.resize_image(image, size)
   assert resized.dtype == np.uint8 and resized.shape == (*size, 3)
   np.testing.assert_array_equal(resized, np.asarray(expected))
 
 
 def test_class_mask_counts_the_boundary_as_background_and_as_ignored():
   label = np.array([[0, 3, 255], [4, 255, 3]], np.uint8)
-  mask, ignore = arrays.class_mask(label, 2)
+  mask, ignore = reading.class_mask(label, 2)
   np.testing.assert_array_equal(mask, [[0, 1, 0], [0, 0, 1]])
   np.testing.assert_array_equal(ignore, [[0, 0, 1], [0, 1, 0]])
   assert mask.dtype == ignore.dtype == np.uint8
@@ -47,18 +47,18 @@ def test_episode_arrays_find_the_boundary_after_the_resize():
   rng = np.random.default_rng(0)
   images = [rng.integers(0, 256, (*size, 3), dtype=np.uint8) for size in ((33, 45), (21, 60))]
   labels = [rng.choice([0, 7, 8, 255], image.shape[:2]).astype(np.uint8) for image in images]
-  arrays = arrays.episode_arrays(
+  arrays = reading.episode_arrays(
     (images[0], labels[0]),
     [(images[1], labels[1]), (images[0], labels[0])],
     class_id=6,
     size=(24, 32),
   )
-  resized = [arrays.resize_mask(label, (24, 32)) for label in labels]
+  resized = [reading.resize_mask(label, (24, 32)) for label in labels]
   np.testing.assert_array_equal(arrays['query_mask'], resized[0] == 7)
   np.testing.assert_array_equal(arrays['query_ignore'], resized[0] == 255)
   np.testing.assert_array_equal(arrays['support_masks'], [resized[1] == 7, resized[0] == 7])
   np.testing.assert_array_equal(arrays['support_images'][1], arrays['query_image'])
-  assert {name: (a.shape, a.dtype.name) for name, a in arrays.items()} == {
+  assert {name: (a.shape, a.dtype.name) for name, a in reading.items()} == {
     'query_image': ((24, 32, 3), 'uint8'),
     'query_mask': ((24, 32), 'uint8'),
     'query_ignore': ((24, 32), 'uint8'),
@@ -69,13 +69,13 @@ def test_episode_arrays_find_the_boundary_after_the_resize():
 
 @pytest.mark.parametrize('given, expected', [(200, (200, 200)), ((3, 4), (3, 4)), ([5, 6], (5, 6))])
 def test_image_size_is_a_side_or_two(given, expected):
-  assert arrays.image_hw(given) == expected
+  assert reading.image_hw(given) == expected
 
 
 @pytest.mark.parametrize('bad', [0, -1, (3,), (3, 4, 5), (0, 4)])
 def test_other_image_sizes_are_refused(bad):
   with pytest.raises(InputError, match='image size'):
-    arrays.image_hw(bad)
+    reading.image_hw(bad)
 
 
 def nearest_by_the_letter(label, size):
@@ -112,7 +112,7 @@ def test_preprocessing_is_pillows_and_numpys_at_any_size(height, width, size, se
   jpeg = io.BytesIO()
   Image.fromarray(pixels[..., :3]).save(jpeg, 'JPEG')
   pair = read_pair(Encoded(jpeg.getvalue(), 'a.jpg'), encode_png(label, name='a.png'))
-  arrays = arrays.episode_arrays(pair, [pair], class_id=6, size=size)
+  arrays = reading.episode_arrays(pair, [pair], class_id=6, size=size)
 
   photograph = Image.open(jpeg).convert('RGB')
   expected = np.array(photograph.resize(size[::-1], Image.Resampling.BILINEAR))

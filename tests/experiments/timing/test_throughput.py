@@ -3,7 +3,7 @@
 import jax
 import pytest
 
-from experiments.timing import throughput
+from experiments.timing import throughput as timing
 from experiments.timing.throughput import Row, count_operations, table, throughput
 
 GIB = 2**30
@@ -28,8 +28,8 @@ class MadeStep:
 
 @pytest.fixture
 def measured(monkeypatch):
-  monkeypatch.setattr(benchmark_throughput, '_Step', MadeStep)
-  monkeypatch.setattr(benchmark_throughput, 'count_operations', lambda b, i, count: 1e12 * count)
+  monkeypatch.setattr(timing, '_Step', MadeStep)
+  monkeypatch.setattr(timing, 'count_operations', lambda b, i, count: 1e12 * count)
 
   def run(*sizes):
     options = {'precisions': ['float32', 'bfloat16'], 'rounds': 3, 'seconds': 2.0}

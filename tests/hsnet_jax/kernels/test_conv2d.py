@@ -9,7 +9,7 @@ import pytest
 from jax.sharding import Mesh
 from jax.sharding import PartitionSpec as P
 
-from hsnet_jax.kernels import conv2d
+from hsnet_jax.kernels import conv2d as kernels
 from hsnet_jax.kernels.conv2d import conv2d, conv2d_plain, depthwise_conv2d
 from tests.made import assert_close, conv_oracle, normal, relative_error
 
@@ -44,7 +44,7 @@ def value_and_gradients(f, x, kernel, seed=1):
 @PLATFORMS
 @pytest.mark.parametrize(('size', 'channels', 'out', 'stride'), CASES)
 def test_conv2d_against_the_plain_form(monkeypatch, size, channels, out, stride, on_cpu):
-  monkeypatch.setattr(convolution, 'on_cpu', lambda: on_cpu)
+  monkeypatch.setattr(kernels, 'on_cpu', lambda: on_cpu)
   x, kernel = normal((2, 7, 6, channels), (*size, channels, out))
   ours = value_and_gradients(functools.partial(conv2d, stride=stride), x, kernel)
   plain = value_and_gradients(functools.partial(conv2d_plain, stride=stride), x, kernel)
@@ -64,7 +64,7 @@ def test_a_cpu_gets_its_own_gradient():
   ('stride', 'padding'), [(1, ((1, 1), (1, 1))), (2, ((0, 1), (1, 1))), (2, ((0, 1), (0, 1)))]
 )
 def test_depthwise(monkeypatch, stride, padding, on_cpu):
-  monkeypatch.setattr(convolution, 'on_cpu', lambda: on_cpu)
+  monkeypatch.setattr(kernels, 'on_cpu', lambda: on_cpu)
   x, kernel = normal((2, 7, 6, 5), (3, 3, 5, 1))
   # The full kernel that a depthwise one stands for: nothing from channel to channel.
   full = kernel * jnp.eye(5)[None, None]
@@ -139,7 +139,7 @@ def test_float32_is_asked_for():
 @pytest.mark.parametrize('size', [(2, 2), (3, 2), (4, 1)])
 def test_even_kernels_are_refused(monkeypatch, size, on_cpu):
   """Half of one is no padding: the result would have one row too many."""
-  monkeypatch.setattr(convolution, 'on_cpu', lambda: on_cpu)
+  monkeypatch.setattr(kernels, 'on_cpu', lambda: on_cpu)
   x, kernel = jnp.ones((1, 5, 5, 2)), jnp.ones((*size, 2, 8))
   for f in (conv2d, conv2d_plain):
     with pytest.raises(ValueError, match=f'kernel is {size[0]} x {size[1]}; its sides must be odd'):

@@ -119,8 +119,8 @@ def test_nothing_is_traced_twice_or_moved_but_by_name(tmp_path, monkeypatch, par
   All under JAX's strictest guard, which on CPUs says nothing of reads; see `guarded`.
   """
   traced = [Mock(wraps=step) for step in (steps.train_step, steps.eval_step)]
-  monkeypatch.setattr(training, 'train_step', traced[0])
-  monkeypatch.setattr(training, 'eval_step', traced[1])
+  monkeypatch.setattr(steps, 'train_step', traced[0])
+  monkeypatch.setattr(steps, 'eval_step', traced[1])
   benchmark, mesh = make_benchmark('shapes'), data_mesh(devices=jax.devices()[:2])
   given = {'fold': 1, 'shots': 1, 'image_size': 32, 'batch_size': 4, 'num_threads': 0}
   val = eval_batches(benchmark, count=6, **given)

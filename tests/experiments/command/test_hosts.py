@@ -13,7 +13,7 @@ import numpy as np
 import pytest
 
 from hsnet_jax.checkpoints import load_checkpoint, read_config
-from tests.experiments.test_processes import free_port
+from tests.experiments.training.test_processes import free_port
 
 LOST = 'error: another process died or stopped answering, or this one was killed; the same commands'
 

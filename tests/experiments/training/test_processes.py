@@ -10,7 +10,7 @@ import pytest
 
 from hsnet_jax.training.sharding import data_mesh
 from tests import one_of_several
-from tests.hsnet_jax.test_sharding import relative
+from tests.hsnet_jax.training.test_sharding import relative
 
 # Adam divides by the size of a gradient, however small: as for the published network's steps.
 ADAM_LOSSES = (1e-4, 1e-4, 1e-3, 2e-2, 2e-2)

@@ -240,14 +240,14 @@ def assert_is_gradient_step(loss, w, batch):
 @pytest.mark.parametrize('shots', [1, 4])
 def test_rows_and_shots_weigh_the_same(monkeypatch, shots):
   """The loss of K shots is the mean of their own; an ignore region is background."""
-  monkeypatch.setattr(training, 'predict_episodes', fake_episodes)
+  monkeypatch.setattr(steps, 'predict_episodes', fake_episodes)
   batch = make_batch(rows=3, shots=shots, valid=[True, True, False])
   state, metrics = train_step(fake_state(), jax.tree.map(jnp.asarray, batch))
   assert_is_gradient_step(metrics['loss'], state.params['w'], batch)
 
 
 def test_evaluation_counts_its_prediction(monkeypatch):
-  monkeypatch.setattr(training, 'predict_episodes', fake_episodes)
+  monkeypatch.setattr(steps, 'predict_episodes', fake_episodes)
   batch = make_batch(rows=3, shots=2)
   variables = {'params': {'w': jnp.float32(1)}}
   out = eval_step(variables, jax.tree.map(jnp.asarray, batch), model=MODEL)

@@ -121,7 +121,7 @@ def test_time_that_is_up_ends_an_epoch_whose_steps_are_all_saved(tmp_path):
 def test_time_that_is_up_before_an_epoch_s_first_step_leaves_one_step(tmp_path, monkeypatch):
   # The deadline is set, and the run begins; then an hour has gone by.
   clock = itertools.chain([0.0, 0.0], itertools.repeat(3600.0))
-  monkeypatch.setattr(fitting, 'time', SimpleNamespace(monotonic=lambda: next(clock)))
+  monkeypatch.setattr(loop, 'time', SimpleNamespace(monotonic=lambda: next(clock)))
   run = Run(tmp_path, minutes=1)
   assert run.fit().step == 1 and run.saves == [('best', 1), ('last', 1)]
 

@@ -21,8 +21,8 @@ from tensorflow_datasets.core import shuffle
 from tensorflow_datasets.core.download.checksums import UrlInfo
 
 from data_pipelines import make_benchmark
-from data_pipelines.builders import BUILDERS, builder_class
 from data_pipelines.prepared import writer
+from data_pipelines.prepared.builders import BUILDERS, builder_class
 from data_pipelines.prepared.downloads import Archive, fetch
 from data_pipelines.reading.arrays import resize_image, resize_mask
 from data_pipelines.reading.images import Encoded
@@ -103,7 +103,7 @@ class Counting:
 
 
 def test_a_second_attempt_writes_the_rest(tmp_path, monkeypatch):
-  monkeypatch.setattr(base, 'RECORDS_PER_SHARD', 3)
+  monkeypatch.setattr(writer, 'RECORDS_PER_SHARD', 3)
   benchmark = make('folder', tmp_path)
   names = benchmark.image_names()
   versions = {name: 0 for name in names}
@@ -131,7 +131,7 @@ def test_a_second_attempt_writes_the_rest(tmp_path, monkeypatch):
 
 
 def test_a_shard_that_lost_its_content_is_written_anew(tmp_path, monkeypatch):
-  monkeypatch.setattr(base, 'RECORDS_PER_SHARD', 3)
+  monkeypatch.setattr(writer, 'RECORDS_PER_SHARD', 3)
   benchmark = make('folder', tmp_path)
   names = benchmark.image_names()
 
@@ -154,7 +154,7 @@ def test_a_shard_that_lost_its_content_is_written_anew(tmp_path, monkeypatch):
 
 def test_a_shard_is_on_the_disk_before_it_has_its_name(tmp_path, monkeypatch):
   calls, replace = [], os.replace
-  monkeypatch.setattr(base, '_sync', lambda path: calls.append(('sync', path.suffix)))
+  monkeypatch.setattr(writer, '_sync', lambda path: calls.append(('sync', path.suffix)))
 
   def replacing(part, finished):
     if str(part).endswith('.part'):

@@ -10,8 +10,8 @@ import numpy as np
 import pytest
 
 from data_pipelines import HeldOut, eval_batches, make_benchmark, train_batches
-from data_pipelines.builders import builder_class
 from data_pipelines.prepared import writer
+from data_pipelines.prepared.builders import builder_class
 from data_pipelines.prepared.checks import all_lists
 from data_pipelines.prepared.reader import Prepared, list_key
 from data_pipelines.shapes.benchmark import Shapes
@@ -43,7 +43,7 @@ def made(tmp_path_factory):
   root = tmp_path_factory.mktemp('prepared')
   data, lists = trees.save_pascal(root)
   with pytest.MonkeyPatch.context() as patch:
-    patch.setattr(base, 'RECORDS_PER_SHARD', 32)
+    patch.setattr(writer, 'RECORDS_PER_SHARD', 32)
     folder = prepare(make_benchmark('pascal', data_dir=data, splits_dir=lists), root / 'prepared')
   assert len(list(folder.glob('*.array_record-*'))) == 3
   return data, lists, root / 'prepared'

@@ -15,13 +15,13 @@ from pycocotools import mask as coder
 from data_pipelines import (
   Coco20i,
   HeldOut,
-  coco_masks,
   make_benchmark,
   read_label,
   train_batches,
   trainable,
   training_episode,
 )
+from data_pipelines.published import coco_masks
 from hsnet_jax.errors import InputError
 
 HEIGHT, WIDTH = 24, 32

@@ -89,7 +89,7 @@ def fake_loss(w, batch):
 )
 def test_rows_weigh_the_same_wherever_they_are(monkeypatch, kind, count, accumulate, more):
   """The slope by finite differences: a wrong weight of devices, parts or padding would show."""
-  monkeypatch.setattr(training, 'predict_episodes', fake_episodes)
+  monkeypatch.setattr(steps, 'predict_episodes', fake_episodes)
   batch = make_batch(valid=[1] * 5 + [0] * 4 + [1] * (3 + more) + [0] * 4)
   tx = optax.sgd(1.0)
 

@@ -276,7 +276,7 @@ def test_writing_is_whole_or_nothing(tmp_path, monkeypatch):
       super().write(bytes(data)[:5])
       raise OSError(errno.ENOSPC, 'No space left on device')
 
-  monkeypatch.setattr(tensor_files, 'open', Full, raising=False)
+  monkeypatch.setattr(files, 'open', Full, raising=False)
   for name in ('x.safetensors', 'y.npz'):
     with pytest.raises(InputError, match=f'{name}: disk full while writing'):
       files.write_tensors(tmp_path / name, tensors)
