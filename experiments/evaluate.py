@@ -32,8 +32,8 @@ from experiments.command import flags as common
 from experiments.evaluation import methods
 from experiments.evaluation.evaluate import evaluate
 from experiments.reporting.pictures import draw_grid, save_image
+from experiments.reporting.progress import progress_bar
 from experiments.reporting.tables import text_table, write_results
-from experiments.training.log import progress_bar
 from hsnet_jax.errors import InputError
 from hsnet_jax.models import Model, check_image_size, describe_devices, load_model, network
 from hsnet_jax.whole_files import writable_folder

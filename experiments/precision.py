@@ -22,7 +22,7 @@ from absl import flags
 from data_pipelines import eval_batches
 from experiments.command import app
 from experiments.command import flags as common
-from experiments.training.log import progress_bar
+from experiments.reporting.progress import progress_bar
 from hsnet_jax.inference import combine_shots, predict_episodes
 from hsnet_jax.metrics import Confusion, confusion_counts
 from hsnet_jax.models import PRECISIONS, check_image_size, describe_devices, load_model

@@ -33,7 +33,7 @@ from experiments.command import app
 from experiments.command.inputs import find_queries, read_supports, result_paths
 from experiments.evaluation import methods
 from experiments.reporting.pictures import overlay, save_image
-from experiments.training.log import progress_bar
+from experiments.reporting.progress import progress_bar
 from hsnet_jax.models import check_image_size, describe_devices, load_model
 from hsnet_jax.whole_files import writable_folder
 

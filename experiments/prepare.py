@@ -45,8 +45,8 @@ from data_pipelines.reading.arrays import image_hw
 from data_pipelines.reading.files import digest_of
 from experiments.command import app
 from experiments.reporting.class_table import class_table
+from experiments.reporting.progress import progress_bar
 from experiments.storage.locks import alone
-from experiments.training.log import progress_bar
 from hsnet_jax.errors import InputError
 from hsnet_jax.whole_files import writable_folder, write_text
 

@@ -27,8 +27,8 @@ from absl import flags
 
 from data_pipelines.shapes.lessons import Lessons, draw_lessons
 from experiments.command import app
+from experiments.reporting.progress import progress_bar
 from experiments.tiny_backbone import steps
-from experiments.training.log import progress_bar
 from hsnet_jax.errors import InputError
 from hsnet_jax.weights.convert import save_backbone
 from hsnet_jax.whole_files import writable_folder

@@ -5,16 +5,13 @@ import json
 import math
 import os
 import pathlib
-import sys
 import time
 from collections.abc import Iterator, Mapping
 
-import jax
 import numpy as np
 from tensorboardX import summary
 from tensorboardX.event_file_writer import EventsWriter
 from tensorboardX.proto.event_pb2 import Event, SessionLog
-from tqdm import tqdm
 
 from experiments.reporting.pictures import save_image
 from hsnet_jax.whole_files import naming, write_text
@@ -122,10 +119,3 @@ def _lines_up_to(path: pathlib.Path, last_step: int, unfinished: bool) -> Iterat
     of_epoch = unfinished and not any(name.startswith('train/running') for name in figures)
     if figures['step'] < last_step or (figures['step'] == last_step and not of_epoch):
       yield line
-
-
-def progress_bar(total: int, *, unit: str, desc: str | None = None) -> tqdm:
-  """A progress bar on stderr; in a log file, where it cannot be redrawn, a line now and then."""
-  interval = 0.5 if sys.stderr.isatty() else 20.0
-  silent = jax.process_index() > 0
-  return tqdm(total=total, unit=unit, desc=desc, mininterval=interval, leave=False, disable=silent)

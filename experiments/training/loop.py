@@ -12,7 +12,8 @@ import numpy as np
 
 from experiments.evaluation.evaluate import Evaluation
 from experiments.reporting.pictures import draw_grid
-from experiments.training.log import RunLog, progress_bar
+from experiments.reporting.progress import progress_bar
+from experiments.training.log import RunLog
 from experiments.training.saver import Saver
 from hsnet_jax.errors import InputError
 from hsnet_jax.metrics import Confusion
@@ -157,7 +158,9 @@ def _epoch(state, batches, figures, deadline):
   progress, hooks, limits = figures.progress, figures.hooks, figures.limits
   stop = min(figures.epoch * limits.steps_per_epoch, limits.last_step)
   marks, waiting, waited = [time.monotonic()], None, 0.0
-  with progress_bar(stop - progress.step, unit='step', desc=f'epoch {figures.epoch}') as bar:
+  silent = jax.process_index() > 0
+  desc = f'epoch {figures.epoch}'
+  with progress_bar(stop - progress.step, unit='step', desc=desc, silent=silent) as bar:
     while progress.step < stop and (len(marks) == 1 or time.monotonic() < deadline):
       asked = time.monotonic()
       batch = next(batches)

@@ -14,8 +14,8 @@ from jax.sharding import Mesh
 from data_pipelines import Batches, Benchmark
 from experiments.command import hosts
 from experiments.evaluation.evaluate import Evaluation, count_rows, evaluate
+from experiments.reporting.progress import progress_bar
 from experiments.training.folder import older_checkpoints, read_validations
-from experiments.training.log import progress_bar
 from experiments.training.loop import Hooks, Progress, Stopped
 from experiments.training.saver import Saver
 from hsnet_jax import checkpoints
@@ -195,7 +195,8 @@ def _validation(benchmark, config, val, mesh, stopping) -> Callable[[Any], Evalu
       placed = jax.make_array_from_process_local_data(batch_sharding(mesh), batch)
       return eval_step(variables, placed, model=state.model)
 
-    with progress_bar(val.num_episodes, unit='episode', desc='validation') as bar:
+    silent = not hosts.is_writer()
+    with progress_bar(val.num_episodes, unit='episode', desc='validation', silent=silent) as bar:
 
       def on_batch(count: int, figures: Mapping[str, float]) -> None:
         del figures
