@@ -8,7 +8,7 @@ from jax.sharding import AxisType, NamedSharding
 from jax.sharding import PartitionSpec as P
 
 from data_pipelines.loading.loader import train_batches
-from data_pipelines.loading.placement import to_devices
+from data_pipelines.loading.placement import pad_rows, place_batch, to_devices
 from hsnet_jax.errors import InputError
 
 
@@ -39,6 +39,38 @@ def sharding():
   devices = jax.devices()[:4]
   assert len(devices) == 4
   return NamedSharding(jax.make_mesh((4,), ('data',), axis_types=(AxisType.Auto,)), P('data'))
+
+
+def rows_of(count):
+  return {'x': np.arange(count * 3.0).reshape(count, 3), 'valid': np.arange(count) < count - 1}
+
+
+@pytest.mark.parametrize('count', [1, 4, 5, 20])
+def test_any_number_of_rows_goes_on_any_number_of_devices(sharding, count):
+  batch = rows_of(count)
+  host, device = place_batch(batch, sharding=sharding)
+  rows = -(-count // 4) * 4
+  for name, given in batch.items():
+    assert len(host[name]) == len(device[name]) == rows
+    assert device[name].sharding == sharding
+    np.testing.assert_array_equal(host[name], device[name])
+    np.testing.assert_array_equal(host[name][:count], given)
+  np.testing.assert_array_equal(host['x'][count:], np.repeat(batch['x'][-1:], rows - count, 0))
+  assert not host['valid'][count:].any()
+  # What need not be filled up is not copied either, and what was given is left alone.
+  assert (host is batch) == (rows == count) and len(batch['x']) == count
+
+
+def test_a_copy_on_every_device_needs_no_more_rows(sharding):
+  host, device = place_batch(rows_of(5), sharding=NamedSharding(sharding.mesh, P()))
+  assert len(host['x']) == len(device['x']) == 5
+
+
+def test_rows_that_cannot_be_marked_are_not_added(sharding):
+  batch = {'x': np.zeros((5, 3))}
+  with pytest.raises(InputError, match='5 .* 4 .*`valid`'):
+    place_batch(batch, sharding=sharding)
+  assert pad_rows(batch, 5) is batch
 
 
 def test_batches_land_on_the_sharding_in_order(toy, sharding):
@@ -110,5 +142,5 @@ def test_an_error_of_the_source_comes_in_its_turn():
 
 
 def test_ahead_must_be_positive():
-  with pytest.raises(InputError, match='ahead is 0'):
+  with pytest.raises(InputError, match='`ahead`'):
     to_devices(Source(), ahead=0)
