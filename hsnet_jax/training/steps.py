@@ -24,7 +24,7 @@ from jaxtyping import Array, Float, Shaped
 from hsnet_jax.backbones import get_backbone
 from hsnet_jax.encoder import fan_in_bound
 from hsnet_jax.inference import combine_shots, mean_margin, predict_episodes
-from hsnet_jax.metrics import confusion_counts, probability_histogram
+from hsnet_jax.metrics import confusion_counts, count_episodes
 from hsnet_jax.model import HSNet
 from hsnet_jax.training.averaging import averaged_params
 from hsnet_jax.training.losses import cross_entropy
@@ -249,14 +249,11 @@ def eval_step(variables: Any, batch: Batch, *, model: HSNet) -> dict[str, Array]
     model: the network.
 
   Returns:
-    `counts` int32 `[B, 4]`, `histogram` int32 of the foreground's logit margin by truth (for the
-    AUC), and the voted `prediction` uint8 `[B, H, W]`.
+    The rows of every metric of `METRICS` by its name, such as `counts` int32 `[B, 4]`, and the
+    voted `prediction` uint8 `[B, H, W]`.
   """
   logits = _episode_logits(model, variables, batch)
   prediction = combine_shots(logits).mask
   truth = batch['query_mask'], batch['query_ignore']
-  return {
-    'counts': confusion_counts(prediction, *truth),
-    'histogram': probability_histogram(mean_margin(logits), *truth),
-    'prediction': prediction,
-  }
+  counted = count_episodes(prediction, mean_margin(logits), *truth)
+  return {**counted, 'prediction': prediction}

@@ -1,0 +1,55 @@
+"""What a test reports: mIoU, FB-IoU, accuracy, sensitivity, specificity, AUC.
+
+Each figure is made in two halves. A pure function counts pixels on the device, one row per
+episode, in int32 (an episode's own pixels fit). An immutable accumulator on the host pools the
+rows in 64 bits, because the totals of a real test outgrow int32 and float32:
+
+    empty() -> update(rows, ...) -> ... -> merge(other) -> result()
+
+Masks are `[B, H, W]` with 1 on the foreground. Pixels of the ignore region count nowhere. Rows
+with `valid=False` (padding of a last batch) count nowhere. Rows may carry any leading axes, such
+as one over devices. All figures are in percent. A figure whose denominator is 0 is NaN, with one
+exception, the IoU of a class, where the protocol counts an empty union as 1 and the IoU is 0.
+
+A metric is a file here and a row of `table.METRICS`: evaluation, tables and logs read the table.
+"""
+
+from typing import TYPE_CHECKING
+
+from hsnet_jax.api.lazy import lazy_names
+
+if TYPE_CHECKING:
+  from hsnet_jax.metrics.confusion import Confusion, confusion_counts, episode_iou
+  from hsnet_jax.metrics.roc import RocHistogram, label_histogram, probability_histogram
+  from hsnet_jax.metrics.rows import check_class_ids, select_rows
+  from hsnet_jax.metrics.table import METRICS, Figure, Metric, Tally, count_episodes
+
+__all__ = [
+  'METRICS',
+  'Confusion',
+  'Figure',
+  'Metric',
+  'RocHistogram',
+  'Tally',
+  'check_class_ids',
+  'confusion_counts',
+  'count_episodes',
+  'episode_iou',
+  'label_histogram',
+  'probability_histogram',
+  'select_rows',
+]
+
+__getattr__, __dir__ = lazy_names(
+  __name__,
+  {
+    **dict.fromkeys(('Confusion', 'confusion_counts', 'episode_iou'), f'{__name__}.confusion'),
+    **dict.fromkeys(
+      ('RocHistogram', 'label_histogram', 'probability_histogram'), f'{__name__}.roc'
+    ),
+    **dict.fromkeys(('check_class_ids', 'select_rows'), f'{__name__}.rows'),
+    **dict.fromkeys(
+      ('METRICS', 'Figure', 'Metric', 'Tally', 'count_episodes'), f'{__name__}.table'
+    ),
+  },
+)

@@ -1,0 +1,137 @@
+"""Pixels by prediction and truth: mIoU, FB-IoU, accuracy, sensitivity, specificity."""
+
+import dataclasses
+from collections.abc import Sequence
+from typing import Any
+
+import jax.numpy as jnp
+import numpy as np
+from jaxtyping import Array, Bool, Float, Int, Int32, Integer
+
+from hsnet_jax.metrics.rows import Mask, check_class_ids, select_rows
+
+
+def confusion_counts(
+  prediction: Mask, target: Mask, ignore: Mask | None = None
+) -> Int32[Array, '*batch 4']:
+  """Counts the pixels of each episode by prediction and truth.
+
+  Args:
+    prediction: predicted masks in {0, 1}, `[B, H, W]`.
+    target: true masks in {0, 1}, `[B, H, W]`.
+    ignore: 1 where a pixel is left out, `[B, H, W]`; none by default.
+
+  Returns:
+    True positives, false positives, false negatives, true negatives: int32 `[B, 4]`.
+  """
+  prediction = jnp.asarray(prediction).astype(bool)
+  target = jnp.asarray(target).astype(bool)
+  cells = [prediction & target, prediction & ~target, ~prediction & target, ~prediction & ~target]
+  if ignore is not None:
+    keep = ~jnp.asarray(ignore).astype(bool)
+    cells = [cell & keep for cell in cells]
+  return jnp.stack([jnp.sum(cell, axis=(-2, -1), dtype=jnp.int32) for cell in cells], axis=-1)
+
+
+def episode_iou(counts: Integer[Array | np.ndarray, '*batch 4']) -> Float[Array, '*batch']:
+  """Foreground IoU of each episode by itself, in percent; 0 where the union is empty.
+
+  Args:
+    counts: rows of `confusion_counts`, `[B, 4]`.
+
+  Returns:
+    float32 `[B]`. A picture's caption, not a summand of mIoU, which pools before it divides.
+  """
+  tp, fp, fn = (jnp.asarray(counts)[..., i].astype(jnp.float32) for i in range(3))
+  return 100.0 * tp / jnp.maximum(tp + fp + fn, 1.0)
+
+
+def _percent(part: int, whole: int) -> float:
+  return 100.0 * part / whole if whole else float('nan')
+
+
+@dataclasses.dataclass(frozen=True, eq=False)
+class Confusion:
+  """Confusion counts pooled by class: mIoU, FB-IoU, accuracy, sensitivity, specificity.
+
+  Attributes:
+    counts: true and false positives, false and true negatives, int64 `[num_classes, 4]`.
+    episodes: how many episodes of each class were counted, int64 `[num_classes]`.
+  """
+
+  counts: Int[np.ndarray, 'classes 4']
+  episodes: Int[np.ndarray, ' classes']
+
+  def __post_init__(self):
+    """Nobody writes into what has been counted."""
+    self.counts.setflags(write=False)
+    self.episodes.setflags(write=False)
+
+  @classmethod
+  def empty(cls, num_classes: int) -> 'Confusion':
+    """Nothing counted yet, for class ids in [0, num_classes)."""
+    return cls(np.zeros((num_classes, 4), np.int64), np.zeros(num_classes, np.int64))
+
+  def update(
+    self,
+    counts: Integer[Array | np.ndarray, '*batch 4'],
+    class_id: Integer[Array | np.ndarray, '*batch'],
+    valid: Bool[Array | np.ndarray, '*batch'] | None = None,
+  ) -> 'Confusion':
+    """Adds episodes.
+
+    Args:
+      counts: rows of `confusion_counts`.
+      class_id: the class of each row, 0-based.
+      valid: False for rows that do not count.
+
+    Returns:
+      A new accumulator.
+
+    Raises:
+      ValueError: if a counted class id is out of range.
+    """
+    rows, class_id = select_rows(counts, class_id, row_shape=(4,), valid=valid)
+    check_class_ids(class_id, len(self.episodes))
+    pooled, episodes = self.counts.copy(), self.episodes.copy()
+    np.add.at(pooled, class_id, rows)
+    np.add.at(episodes, class_id, 1)
+    return Confusion(pooled, episodes)
+
+  def merge(self, other: 'Confusion') -> 'Confusion':
+    """Both together, as if one had seen all episodes."""
+    if self.counts.shape != other.counts.shape:
+      raise ValueError(f'{len(self.counts)} classes cannot merge with {len(other.counts)}')
+    return Confusion(self.counts + other.counts, self.episodes + other.episodes)
+
+  def result(self, classes: Sequence[int] | None = None) -> dict[str, Any]:
+    """The figures over some classes, in percent.
+
+    Args:
+      classes: the fold's classes. By default those with at least one episode. A class given
+        here that had no episode has IoU 0 and lowers the mean, as in the published evaluation.
+
+    Returns:
+      `miou`: mean over classes of the foreground IoU, each pooled over the class's episodes, an
+      empty union counting as 1. `fb_iou`: mean over background and foreground of the IoU pooled
+      over the classes. `class_iou`: {class id: IoU}. `accuracy`, `sensitivity` (recall of the
+      foreground), `specificity` (recall of the background): over the pixels of all episodes. NaN
+      where there is nothing to divide by: no classes, an FB union of 0 (nothing predicted and
+      nothing there), no foreground for the sensitivity, no background for the specificity.
+    """
+    if classes is None:
+      classes = np.flatnonzero(self.episodes).tolist()
+    chosen = np.asarray(classes, np.int64).reshape(-1)
+    check_class_ids(chosen, len(self.episodes))
+    tp, fp, fn, _ = self.counts[chosen].T
+    class_iou = 100.0 * tp / np.maximum(tp + fp + fn, 1)
+    tp, fp, fn, tn = (int(x) for x in self.counts[chosen].sum(axis=0))
+    foreground, background = _percent(tp, tp + fp + fn), _percent(tn, tn + fp + fn)
+    return {
+      'miou': float(np.mean(class_iou)) if chosen.size else float('nan'),
+      'fb_iou': (foreground + background) / 2,
+      'class_iou': {int(c): float(iou) for c, iou in zip(chosen, class_iou, strict=True)},
+      'accuracy': _percent(tp + tn, tp + fp + fn + tn),
+      'sensitivity': _percent(tp, tp + fn),
+      'specificity': _percent(tn, tn + fp),
+    }

@@ -1,0 +1,176 @@
+"""The metrics, one row each: whatever counts, pools, prints or logs figures reads this table."""
+
+import dataclasses
+from collections.abc import Callable, Mapping, Sequence
+from typing import Any
+
+import numpy as np
+from jaxtyping import Array, Bool, Float, Int, Integer
+
+from hsnet_jax.metrics.confusion import Confusion, confusion_counts
+from hsnet_jax.metrics.roc import RocHistogram, probability_histogram
+from hsnet_jax.metrics.rows import Mask, check_class_ids
+
+# (predicted masks, logit margins, true masks, what is left out) -> rows of counts, one an episode.
+Count = Callable[[Mask, Float[Array, '*batch h w'], Mask, Mask | None], Integer[Array, '...']]
+
+
+@dataclasses.dataclass(frozen=True)
+class Figure:
+  """A number that a metric results in.
+
+  Attributes:
+    name: its key in the result.
+    heading: what tables call it.
+    by_class: the key in the result of the same for each class, {class id: number}; '' for none.
+    logged: whether validation writes it down.
+  """
+
+  name: str
+  heading: str
+  by_class: str = ''
+  logged: bool = False
+
+
+@dataclasses.dataclass(frozen=True)
+class Metric:
+  """A row of the table: how figures come about, from masks to the heading that they have.
+
+  Attributes:
+    figures: what its result holds that is printed, in the order of a table.
+    count: on the device, of a batch: `(prediction, margin, target, ignore) -> rows`.
+    empty: the accumulator of the host with nothing in it, `num_classes -> pooled`.
+    update: `(pooled, rows, class_id, valid) -> pooled`.
+    merge: of two accumulators, `(pooled, pooled) -> pooled`.
+    result: `(pooled, classes) -> {name: number}`; classes None for those with an episode.
+  """
+
+  figures: tuple[Figure, ...]
+  count: Count
+  empty: Callable[[int], Any]
+  update: Callable[[Any, Any, Any, Any], Any]
+  merge: Callable[[Any, Any], Any]
+  result: Callable[[Any, Sequence[int] | None], Mapping[str, Any]]
+
+
+METRICS: Mapping[str, Metric] = {
+  'counts': Metric(
+    figures=(
+      Figure('miou', 'mIoU', by_class='class_iou', logged=True),
+      Figure('fb_iou', 'FB-IoU', logged=True),
+      Figure('accuracy', 'accuracy'),
+      Figure('sensitivity', 'sensitivity'),
+      Figure('specificity', 'specificity'),
+    ),
+    count=lambda prediction, margin, target, ignore: confusion_counts(prediction, target, ignore),
+    empty=Confusion.empty,
+    update=Confusion.update,
+    merge=Confusion.merge,
+    result=Confusion.result,
+  ),
+  'histogram': Metric(
+    figures=(Figure('auc', 'AUC', logged=True),),
+    count=lambda prediction, margin, target, ignore: probability_histogram(margin, target, ignore),
+    empty=lambda num_classes: RocHistogram.empty(),
+    update=lambda pooled, rows, class_id, valid: pooled.update(rows, valid),
+    merge=RocHistogram.merge,
+    result=lambda pooled, classes: pooled.result(),
+  ),
+}
+
+
+def count_episodes(
+  prediction: Mask,
+  margin: Float[Array | np.ndarray, '*batch h w'],
+  target: Mask,
+  ignore: Mask | None = None,
+  *,
+  metrics: Mapping[str, Metric] = METRICS,
+) -> dict[str, Integer[Array, '...']]:
+  """Counts a batch of episodes for all metrics, on the device.
+
+  Args:
+    prediction: predicted masks in {0, 1}, `[B, H, W]`.
+    margin: foreground logit minus background logit, `[B, H, W]`.
+    target: true masks in {0, 1}, `[B, H, W]`.
+    ignore: 1 where a pixel is left out, `[B, H, W]`; none by default.
+    metrics: the rows to count for.
+
+  Returns:
+    {metric: its rows, one per episode}, for `Tally.update`.
+  """
+  counted = {}
+  for name, metric in metrics.items():
+    counted[name] = metric.count(prediction, margin, target, ignore)
+  return counted
+
+
+@dataclasses.dataclass(frozen=True, eq=False)
+class Tally:
+  """All metrics of some episodes, pooled on the host.
+
+  Attributes:
+    pooled: the accumulator of each metric.
+    episodes: how many episodes of each class were counted, int64 `[num_classes]`.
+    metrics: the rows of the table that are counted for.
+  """
+
+  pooled: Mapping[str, Any]
+  episodes: Int[np.ndarray, ' classes']
+  metrics: Mapping[str, Metric] = dataclasses.field(default_factory=lambda: METRICS)
+
+  @classmethod
+  def empty(cls, num_classes: int, *, metrics: Mapping[str, Metric] = METRICS) -> 'Tally':
+    """Returns one with nothing counted yet, for class ids in [0, num_classes)."""
+    pooled = {name: metric.empty(num_classes) for name, metric in metrics.items()}
+    return cls(pooled, np.zeros(num_classes, np.int64), metrics)
+
+  def update(
+    self,
+    rows: Mapping[str, Any],
+    class_id: Integer[Array | np.ndarray, '*batch'],
+    valid: Bool[Array | np.ndarray, '*batch'],
+  ) -> 'Tally':
+    """Adds episodes.
+
+    Args:
+      rows: of each metric at least, as `count_episodes` gives them.
+      class_id: the class of each row, 0-based.
+      valid: False for rows that do not count.
+
+    Returns:
+      A new tally.
+
+    Raises:
+      ValueError: if a counted class id is out of range.
+    """
+    counted = np.asarray(class_id)[np.asarray(valid)]
+    check_class_ids(counted, len(self.episodes))
+    pooled = {
+      name: metric.update(self.pooled[name], rows[name], class_id, valid)
+      for name, metric in self.metrics.items()
+    }
+    episodes = self.episodes + np.bincount(counted, minlength=len(self.episodes))
+    return dataclasses.replace(self, pooled=pooled, episodes=episodes)
+
+  def merge(self, other: 'Tally') -> 'Tally':
+    """Returns both together, as if one had seen all episodes."""
+    pooled = {
+      name: metric.merge(self.pooled[name], other.pooled[name])
+      for name, metric in self.metrics.items()
+    }
+    return dataclasses.replace(self, pooled=pooled, episodes=self.episodes + other.episodes)
+
+  def result(self, classes: Sequence[int] | None = None) -> dict[str, Any]:
+    """Computes the figures of all metrics, in percent.
+
+    Args:
+      classes: over which means go; by default those with at least one episode.
+
+    Returns:
+      {figure's name: number}, and {class id: number} under the `by_class` of those that have one.
+    """
+    results = {}
+    for name, metric in self.metrics.items():
+      results.update(metric.result(self.pooled[name], classes))
+    return results
