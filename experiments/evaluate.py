@@ -27,8 +27,7 @@ if not __package__:  # Run by its path: the checkout's folder is where the packa
 from absl import flags
 
 from data_pipelines import eval_batches, train_batches
-from experiments.command import app
-from experiments.command import flags as common
+from experiments.command import app, common
 from experiments.evaluation import methods
 from experiments.evaluation.evaluate import evaluate
 from experiments.reporting.pictures import draw_grid, save_image

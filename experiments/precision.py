@@ -20,8 +20,7 @@ import numpy as np
 from absl import flags
 
 from data_pipelines import eval_batches
-from experiments.command import app
-from experiments.command import flags as common
+from experiments.command import app, common
 from experiments.reporting.progress import progress_bar
 from hsnet_jax.inference import combine_shots, predict_episodes
 from hsnet_jax.metrics import Confusion, confusion_counts

@@ -38,8 +38,7 @@ import numpy as np
 from absl import flags
 
 from data_pipelines import Benchmark, HeldOut, eval_batches, to_devices, train_batches
-from experiments.command import flags as common
-from experiments.command import hosts
+from experiments.command import common, hosts
 from experiments.storage.locks import alone, of_this_machine
 from experiments.training.folder import check_run_folder, clear_run, step_of_last
 from experiments.training.log import RunLog, SilentLog

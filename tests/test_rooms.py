@@ -43,7 +43,7 @@ ORDER = {
     ('catalog',),
   ),
   'experiments': (
-    ('storage', 'reporting'),
+    ('storage', 'reporting', 'settings'),
     ('evaluation',),
     ('training',),
     ('sweeps', 'timing', 'tiny_backbone'),

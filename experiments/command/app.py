@@ -8,6 +8,7 @@ traceback.
 import errno
 import logging as std_logging
 import os
+import re
 import sys
 import threading
 import traceback
@@ -18,6 +19,9 @@ from collections.abc import Callable
 from absl import app, flags, logging
 
 from hsnet_jax.errors import InputError
+
+# How the library writes the name of an argument.
+_ARGUMENT = re.compile(r'`([A-Za-z_]\w*)`')
 
 _HELP = ('--help', '-help', '-h', '--h', '--helpshort', '-helpshort')
 
@@ -43,7 +47,7 @@ def run(main: Callable[[], int | None]) -> None:
     main: the script; takes nothing, returns an exit code or None for 0.
   """
   # Libraries warn about what their callers did; a user of a script can do nothing about it.
-  warnings.formatwarning = lambda message, *_, **__: f'warning: {message}\n'
+  warnings.formatwarning = lambda message, *_, **__: f'warning: {with_flags(str(message))}\n'
   warnings.filterwarnings('ignore', category=DeprecationWarning)
   warnings.filterwarnings('ignore', category=UserWarning, module='orbax|jax|grain|flax')
   _hush_threads()
@@ -88,6 +92,23 @@ def machine_error(error: BaseException | None) -> str | None:
   return None
 
 
+def with_flags(text: str) -> str:
+  """Writes the arguments that a message of the library names as flags of the running command.
+
+  Args:
+    text: such as 'give `image_size`=400'.
+
+  Returns:
+    The text, such as 'give --image_size=400'; words that are no flags stay as they are.
+  """
+
+  def flag(found: re.Match[str]) -> str:
+    name = found[1]
+    return f'--{name}' if name in flags.FLAGS else found[0]
+
+  return _ARGUMENT.sub(flag, text)
+
+
 def _hush_threads() -> None:
   """Lets one thread speak: what fails while Orbax writes is raised in the main one as well."""
   speak = threading.excepthook
@@ -122,5 +143,5 @@ def _parse_flags(argv: list[str]) -> list[str]:
 
 
 def _fail(message: object) -> None:
-  print('error:', ' '.join(str(message).split()), file=sys.stderr)
+  print('error:', with_flags(' '.join(str(message).split())), file=sys.stderr)
   sys.exit(2)

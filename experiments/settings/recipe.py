@@ -1,0 +1,45 @@
+"""What a benchmark is trained with unless one says otherwise: a small file in recipes/ each."""
+
+import dataclasses
+import functools
+import tomllib
+from importlib import resources
+
+
+@dataclasses.dataclass(frozen=True)
+class Recipe:
+  """The defaults of a benchmark.
+
+  Attributes:
+    backbone: name of the backbone.
+    image_size: side of the squares that images are resized to.
+    batch_size: episodes per step.
+    epochs: passes over the training list at most.
+    val_episodes: test episodes after each epoch; None for the published number, which where a
+      list holds each image once is all of it.
+    schedule: of the learning rate.
+  """
+
+  backbone: str
+  image_size: int
+  batch_size: int
+  epochs: int
+  schedule: str
+  val_episodes: int | None = None
+
+
+@functools.cache
+def recipe_of(benchmark: str) -> Recipe:
+  """Reads the recipe of a benchmark; the published one where it has none of its own.
+
+  Args:
+    benchmark: its name.
+
+  Returns:
+    The recipe.
+  """
+  folder = resources.files('experiments.settings') / 'recipes'
+  file = folder / f'{benchmark}.toml'
+  if not file.is_file():
+    file = folder / 'published.toml'
+  return Recipe(**tomllib.loads(file.read_text(encoding='utf-8')))
