@@ -1,7 +1,8 @@
 # Two commands do all the set-up on a machine with nothing but Python 3.11 or newer and make:
 #   make demo   train on the embedded benchmark, evaluate the unseen fold, write the picture grid
 #   make test   run the tests
-# Both use .venv in this folder, made by $(PYTHON) and made anew when that names another version:
+# Beside them, for those who change something: make lint, types, coverage, docs, format.
+# All use .venv in this folder, made by $(PYTHON) and made anew when that names another version:
 #   make test PYTHON=python3.12
 ifndef PYTHON
 PYTHON := $(shell for p in python3 python3.13 python3.12 python3.11; do \
@@ -18,16 +19,19 @@ RUN_DIR ?= runs/demo
 VERSION := $(shell $(PYTHON) -c 'import sys; print("%d.%d" % sys.version_info[:2])' 2>/dev/null)
 STAMP := $(VENV)/installed-$(VERSION)
 TEST_STAMP := $(VENV)/installed-tests-$(VERSION)
+DOCS_STAMP := $(VENV)/installed-docs-$(VERSION)
+INSTALL := $(BIN)/python -m pip install --quiet --disable-pip-version-check
+PYTEST := $(BIN)/python -m pytest --numprocesses=auto --maxprocesses=8 --dist=loadfile \
+  --no-loadscope-reorder
 
 # Compiled programs outlive the process: a second run of the same shapes starts at once.
 export JAX_COMPILATION_CACHE_DIR ?= $(abspath $(VENV))/compiled
 
-.PHONY: test demo lint format clean
+.PHONY: test demo lint types coverage docs format clean
 .DEFAULT_GOAL := test
 
 test: $(TEST_STAMP)
-	$(BIN)/python -m pytest --numprocesses=auto --maxprocesses=8 --dist=loadfile \
-	  --no-loadscope-reorder $(TESTS)
+	$(PYTEST) $(TESTS)
 
 demo: $(STAMP)
 	$(BIN)/python -m experiments.demo --run_dir=$(RUN_DIR)
@@ -35,6 +39,17 @@ demo: $(STAMP)
 lint: $(TEST_STAMP)
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
+
+types: $(TEST_STAMP)
+	$(BIN)/basedpyright
+
+# Lines that only a command's own process runs do not count. The floor is in pyproject.toml.
+coverage: $(TEST_STAMP)
+	$(PYTEST) --cov --cov-report=term:skip-covered $(TESTS)
+
+# The pages and the reference of every public name, in site/.
+docs: $(DOCS_STAMP)
+	$(BIN)/mkdocs build --strict --quiet
 
 format: $(TEST_STAMP)
 	$(BIN)/ruff check --fix .
@@ -46,13 +61,16 @@ $(STAMP): requirements.txt
 	    "name another one, as in: make $(MAKECMDGOALS) PYTHON=python3.12" >&2; exit 2; }
 	@ls $(STAMP) >/dev/null 2>&1 || rm -rf $(VENV)
 	$(PYTHON) -m venv $(VENV)
-	$(BIN)/python -m pip install --quiet --disable-pip-version-check -r requirements.txt
+	$(INSTALL) -r requirements.txt
 	@touch $@
 
 $(TEST_STAMP): $(STAMP) requirements-test.txt
-	$(BIN)/python -m pip install --quiet --disable-pip-version-check \
-	  -r requirements.txt -r requirements-test.txt
+	$(INSTALL) -r requirements.txt -r requirements-test.txt
+	@touch $@
+
+$(DOCS_STAMP): $(STAMP) requirements-docs.txt
+	$(INSTALL) -r requirements-docs.txt
 	@touch $@
 
 clean:
-	rm -rf $(VENV) .pytest_cache .ruff_cache build *.egg-info
+	rm -rf $(VENV) .pytest_cache .ruff_cache .coverage site build *.egg-info

@@ -50,7 +50,7 @@ from hsnet_jax.training.steps import (
 from hsnet_jax.weights.convert import from_torch, load_backbone, to_torch
 
 # Read without an import when the package is built: a literal.
-__version__ = '0.1.0'
+__version__ = '0.2.0'
 __all__ = [
   'BACKBONES',
   'Backbone',
