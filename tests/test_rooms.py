@@ -19,7 +19,7 @@ MAX_FILES = 10
 # from lines above its own, and never from its neighbours on the same line.
 ORDER = {
   'hsnet_jax': (
-    ('errors',),
+    ('errors', 'api'),
     ('whole_files',),
     ('resize', 'checkpoints'),
     ('kernels',),
