@@ -1,7 +1,10 @@
 """Strict settings for every test, and where test data is found."""
 
+import ctypes
+import gc
 import os
 import pathlib
+import sys
 
 # Several CPU devices, so that pmap and meshes are tested on any machine. Read once, when JAX
 # starts: it must be set before the first import.
@@ -44,6 +47,16 @@ def pytest_collection_modifyitems(config, items):
 
 
 ROOT = pathlib.Path(__file__).resolve().parents[1]
+
+
+@pytest.fixture(scope='module', autouse=True)
+def _no_programs_left():
+  """Gives back what a file's compiled programs hold: over all files that would be gigabytes."""
+  yield
+  jax.clear_caches()
+  gc.collect()
+  if sys.platform.startswith('linux'):
+    ctypes.CDLL(None).malloc_trim(0)
 
 
 @pytest.fixture(scope='session')

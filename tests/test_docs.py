@@ -13,6 +13,7 @@ import pytest
 import data_pipelines
 import hsnet_jax as hs
 from hsnet_jax.checkpoints import save_checkpoint
+from tests.own_pictures import SQUARE, save_labelme, save_photo, shape
 
 ROOT = pathlib.Path(__file__).resolve().parents[1]
 PAGES = sorted([*ROOT.glob('*.md'), *ROOT.glob('docs/**/*.md')])
@@ -130,7 +131,7 @@ def test_make_targets_in_the_pages_exist():
 
 @pytest.fixture(scope='module')
 def after_the_demo(tmp_path_factory):
-  """A folder as `make demo` leaves it: with a checkpoint to read."""
+  """A folder as `make demo` leaves it, with a checkpoint to read; and one of pictures."""
   folder = tmp_path_factory.mktemp('demo')
   variables = {
     'params': hs.init_params(jax.random.key(0), hs.HSNet('tiny')),
@@ -139,6 +140,8 @@ def after_the_demo(tmp_path_factory):
   path = folder / 'runs' / 'demo' / 'checkpoints' / 'best'
   path.parent.mkdir(parents=True)
   save_checkpoint(path, variables, config={'backbone': 'tiny'})
+  save_photo(folder / 'pictures' / 'a.jpg')
+  save_labelme(folder / 'pictures', 'a', shape('leaf', SQUARE))
   return folder
 
 
