@@ -12,6 +12,7 @@ import pytest
 
 import data_pipelines
 import hsnet_jax as hs
+from docs import draw_rooms
 from hsnet_jax.checkpoints import save_checkpoint
 from tests.own_pictures import SQUARE, save_labelme, save_photo, shape
 
@@ -77,6 +78,11 @@ def test_links_lead_somewhere(page):
   }
   for anchor in re.findall(r'\]\(#([^)]+)\)', text):
     assert anchor in headings, anchor
+
+
+def test_the_picture_of_the_rooms_is_that_of_the_order():
+  """If not: python -m docs.draw_rooms."""
+  assert draw_rooms.PICTURE.read_text('utf-8') == draw_rooms.draw()
 
 
 @pytest.mark.parametrize('page', PAGES, ids=ids)

@@ -11,46 +11,12 @@ from typing import NamedTuple
 
 import pytest
 
+from tests.rooms import ORDER
+
 ROOT = pathlib.Path(__file__).resolve().parents[1]
 PACKAGES = ('hsnet_jax', 'data_pipelines', 'experiments')
 MAX_FILES = 10
 
-# The notions of each package in order, lowest first: a notion (a file, or a whole room) imports
-# from lines above its own, and never from its neighbours on the same line.
-ORDER = {
-  'hsnet_jax': (
-    ('errors', 'api'),
-    ('whole_files',),
-    ('resize', 'checkpoints'),
-    ('kernels',),
-    ('correlation', 'conv4d'),
-    ('backbones',),
-    ('encoder', 'decoder'),
-    ('model',),
-    ('weights',),
-    ('inference', 'metrics'),
-    ('models',),
-    ('segmenter', 'training', 'baselines', 'export'),
-    ('moved',),
-  ),
-  'data_pipelines': (
-    ('reading',),
-    ('splits',),
-    ('episodes',),
-    ('benchmark',),
-    ('published', 'own_pictures', 'shapes', 'heldout', 'loading'),
-    ('prepared',),
-    ('catalog',),
-  ),
-  'experiments': (
-    ('storage', 'reporting', 'settings'),
-    ('evaluation',),
-    ('training',),
-    ('sweeps', 'timing', 'tiny_backbone'),
-    ('command',),
-    ('a command',),
-  ),
-}
 RANK = {
   (package, notion): rank
   for package, lines in ORDER.items()

@@ -1,0 +1,38 @@
+"""The order of the rooms, which test_rooms.py holds and docs/rooms.svg shows."""
+
+# The notions of each package in order, lowest first: a notion (a file, or a whole room) imports
+# from lines above its own, and never from its neighbours on the same line.
+ORDER = {
+  'hsnet_jax': (
+    ('errors', 'api'),
+    ('whole_files',),
+    ('resize', 'checkpoints'),
+    ('kernels',),
+    ('correlation', 'conv4d'),
+    ('backbones',),
+    ('encoder', 'decoder'),
+    ('model',),
+    ('weights',),
+    ('inference', 'metrics'),
+    ('models',),
+    ('segmenter', 'training', 'baselines', 'export'),
+    ('moved',),
+  ),
+  'data_pipelines': (
+    ('reading',),
+    ('splits',),
+    ('episodes',),
+    ('benchmark',),
+    ('published', 'own_pictures', 'shapes', 'heldout', 'loading'),
+    ('prepared',),
+    ('catalog',),
+  ),
+  'experiments': (
+    ('storage', 'reporting', 'settings'),
+    ('evaluation',),
+    ('training',),
+    ('sweeps', 'timing', 'tiny_backbone'),
+    ('command',),
+    ('a command',),
+  ),
+}
