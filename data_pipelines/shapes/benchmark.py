@@ -2,9 +2,9 @@
 
 In the manner of PASCAL-5i: 20 classes in 4 folds of 5, image lists for training and for testing,
 labels with a boundary that is left out of the figures. A picture shows one to four objects at
-random scale, rotation, colour and texture, over and under clutter, partly hidden. Colours and
-textures are drawn independently of the class, also for background and clutter: neither colour nor
-saliency tells an object from its neighbours, only its outline does.
+random scale, rotation, color and texture, over and under clutter, partly hidden. Colors and
+textures are drawn independently of the class, also for background and clutter: neither color nor
+saliency tells an object from its neighbors, only its outline does.
 
 All objects of a picture belong to classes of the same fold. So the classes of the fold under test
 are never seen in training, not even as unlabelled background, and a picture never shows a class
@@ -16,13 +16,16 @@ A picture is a pure function of (seed, image name), the same to the last bit on 
 import hashlib
 import threading
 from collections import OrderedDict
+from collections.abc import Sequence
+from typing import Any
 
 import numpy as np
+from jaxtyping import UInt8
 
 from data_pipelines.benchmark import Benchmark
 from data_pipelines.reading.images import Encoded, encode_png
 from data_pipelines.shapes import render
-from data_pipelines.shapes.outlines import CLASSES, uniform
+from data_pipelines.shapes.outlines import CLASSES, Maker, uniform
 from data_pipelines.splits import Split
 from hsnet_jax.errors import InputError
 
@@ -30,7 +33,7 @@ FOLDS = 4
 
 
 class Shapes(Benchmark):
-  """The `shapes` benchmark; see `data_pipelines.benchmarks.Benchmark`.
+  """The `shapes` benchmark; see `data_pipelines.benchmark.Benchmark`.
 
   Attributes:
     name: 'shapes'.
@@ -68,16 +71,16 @@ class Shapes(Benchmark):
     self._cache: OrderedDict[str, tuple[np.ndarray, np.ndarray]] = OrderedDict()
     self._lock = threading.Lock()
 
-  def __getstate__(self) -> dict:
-    """What a worker process is given: neither the lock nor the pictures kept so far."""
+  def __getstate__(self) -> dict[str, Any]:
+    """Gives a worker process neither the lock nor the pictures kept so far."""
     return {k: v for k, v in vars(self).items() if k not in ('_cache', '_lock')}
 
-  def __setstate__(self, state: dict) -> None:
+  def __setstate__(self, state: dict[str, Any]) -> None:
     """Starts with a lock and a memory of its own."""
     vars(self).update(state, _cache=OrderedDict(), _lock=threading.Lock())
 
   def split(self, fold: int, name: str) -> Split:
-    """The image list of a fold.
+    """Lists the images of a fold.
 
     Args:
       fold: 0 to 3.
@@ -99,7 +102,7 @@ class Shapes(Benchmark):
     items = tuple((f'{self.class_names[c]}_{n:04d}', c) for n in numbers for c in classes)
     return Split(f'{self.name} fold {fold} {name}', items, self.class_names)
 
-  def load(self, image_name: str) -> tuple[np.ndarray, np.ndarray]:
+  def load(self, image_name: str) -> tuple[UInt8[np.ndarray, 'h w 3'], UInt8[np.ndarray, 'h w']]:
     """Draws a picture, or takes it from memory.
 
     Args:
@@ -124,9 +127,10 @@ class Shapes(Benchmark):
 
   def encoded(self, image_name: str) -> tuple[Encoded, Encoded]:
     """See `Benchmark.encoded`: the drawn picture and its label as PNG."""
-    return tuple(
-      encode_png(array, name=f'{image_name}{ending}')
-      for array, ending in zip(self.load(image_name), ('.png', '_label.png'), strict=True)
+    image, label = self.load(image_name)
+    return (
+      encode_png(image, name=f'{image_name}.png'),
+      encode_png(label, name=f'{image_name}_label.png'),
     )
 
   def _draw(self, image_name: str) -> tuple[np.ndarray, np.ndarray]:
@@ -162,12 +166,12 @@ class Shapes(Benchmark):
 
 def stage(
   rng: np.random.RandomState,
-  cast,
+  cast: Sequence[tuple[int, Maker]],
   *,
   size: int,
   first_radius: tuple[float, float] = (0.24, 0.38),
   max_turn: float = 0.08,
-):
+) -> list[render.Actor]:
   """Gives every object of a picture an outline, a place and a pose.
 
   Args:
@@ -178,7 +182,7 @@ def stage(
     max_turn: objects are rotated by at most this much either way, in turns.
 
   Returns:
-    A list of `shapes_render.Actor` in the order of `cast`; of eight random places an object takes
+    A list of `render.Actor` in the order of `cast`; of eight random places an object takes
     the one farthest from those before it.
   """
   actors: list[render.Actor] = []
@@ -188,7 +192,7 @@ def stage(
     margin = 0.8 * radius
     places = margin + rng.random_sample((8, 2)) * (size - 2 * margin)
     if not first:
-      taken = np.array([a.centre for a in actors])
+      taken = np.array([a.center for a in actors])
       radii = np.array([a.radius for a in actors])
       gaps = places[:, None] - taken[None]
       clear = (np.sqrt((gaps * gaps)[..., 0] + (gaps * gaps)[..., 1]) / radii).min(axis=1)
@@ -197,7 +201,7 @@ def stage(
       render.Actor(
         label=label,
         outline=make(rng),
-        centre=(float(places[0, 0]), float(places[0, 1])),
+        center=(float(places[0, 0]), float(places[0, 1])),
         radius=radius,
         turn=uniform(rng, -max_turn, max_turn),
         stretch=uniform(rng, 0.88, 1.13),

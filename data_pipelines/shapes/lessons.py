@@ -1,18 +1,21 @@
 """Pictures that the `tiny` backbone is trained on: objects of none of the benchmark's 20 classes.
 
-The same renderer as `shapes`, but outlines of `shapes_others`, three to five objects to a picture,
-and labels that tell objects apart. Plain pictures (one colour to an object, no clutter) come first
-in training: outlines are learnt on them within minutes, and then found again under textures.
+The same renderer as `shapes`, but outlines of `others`, three to five objects to a picture,
+and labels that tell objects apart. Plain pictures (one color to an object, no clutter) come first
+in training: outlines are learned on them within minutes, and then found again under textures.
 """
 
 import functools
 import multiprocessing
+from collections.abc import Sequence
 from typing import NamedTuple
 
 import numpy as np
+from jaxtyping import UInt8
 
 from data_pipelines.shapes import others, raster, render
 from data_pipelines.shapes.benchmark import stage
+from data_pipelines.shapes.outlines import Maker
 
 MAX_OBJECTS = 5
 SILHOUETTE = 12  # Side of the small upright picture of an object's outline.
@@ -28,14 +31,14 @@ class Lessons(NamedTuple):
     silhouettes: uint8 [N, 6, 12, 12], the upright outline of each label value, 0 to 16.
   """
 
-  image: np.ndarray
-  label: np.ndarray
-  classes: np.ndarray
-  silhouettes: np.ndarray
+  image: UInt8[np.ndarray, '*n h w 3']
+  label: UInt8[np.ndarray, '*n h w']
+  classes: UInt8[np.ndarray, '*n 6']
+  silhouettes: UInt8[np.ndarray, '*n 6 12 12']
 
 
 @functools.cache
-def _makers(count: int):
+def _makers(count: int) -> list[Maker]:
   return [others.other_class(number) for number in others.other_classes(count)]
 
 
@@ -45,7 +48,7 @@ def draw_lesson(index: int, *, plain: bool, num_classes: int, size: int = 128) -
   Args:
     index: another index, another picture.
     plain: without textures and clutter.
-    num_classes: how many classes of `shapes_others` there are, at most 255.
+    num_classes: how many classes of `others` there are, at most 255.
     size: side, pixels.
 
   Returns:
@@ -67,24 +70,26 @@ def draw_lesson(index: int, *, plain: bool, num_classes: int, size: int = 128) -
   middle = SILHOUETTE / 2
   for actor in actors:
     piece = raster.place(
-      actor.outline, size=SILHOUETTE, centre=(middle, middle), radius=0.42 * SILHOUETTE
+      actor.outline, size=SILHOUETTE, center=(middle, middle), radius=0.42 * SILHOUETTE
     )
     silhouettes[actor.label][piece.window] = piece.coverage
   return Lessons(image, label, classes, silhouettes)
 
 
-def _compose_plain(rng, actors, size: int) -> tuple[np.ndarray, np.ndarray]:
-  """A picture of plain objects on a plain background, image and label."""
+def _compose_plain(
+  rng: np.random.RandomState, actors: Sequence[render.Actor], size: int
+) -> tuple[np.ndarray, np.ndarray]:
+  """Renders plain objects on a plain background: image and label."""
   image = np.empty((size, size, 3), np.int16)
   image[:] = rng.randint(20, 236, 3)
   label = np.zeros((size, size), np.uint8)
   for actor in actors:
-    piece = raster.place(actor.outline, size=size, **actor.pose)
+    piece = actor.drawn(size)
     height, width = piece.coverage.shape
     tries = rng.randint(20, 236, (4, 3))
     below = image[piece.top + height // 2, piece.left + width // 2]
-    colour = tries[np.abs(tries - below).sum(axis=1).argmax()].astype(np.int16)
-    render.paint(image, piece, colour, shadow=5)
+    color = tries[np.abs(tries - below).sum(axis=1).argmax()].astype(np.int16)
+    render.paint(image, piece, color, shadow=5)
     render.mark(label, piece, actor.label)
   return image.astype(np.uint8), label
 

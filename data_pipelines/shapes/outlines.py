@@ -14,13 +14,16 @@ import functools
 from collections.abc import Callable, Sequence
 
 import numpy as np
+from jaxtyping import Float
+from numpy.typing import ArrayLike
 
-Contour = np.ndarray
+Contour = Float[np.ndarray, 'v 2']
 Outline = tuple[tuple[bool, tuple[Contour, ...]], ...]
+Maker = Callable[[np.random.RandomState], Outline]
 
 
-def sin_turns(turns) -> np.ndarray:
-  """Sine of an angle in turns (1 is a full circle), bit-identical on every machine.
+def sin_turns(turns: ArrayLike) -> Float[np.ndarray, '...']:
+  """Computes the sine of angles in turns (1 is a full circle), bit-identical on every machine.
 
   Args:
     turns: angles, any shape.
@@ -39,23 +42,23 @@ def sin_turns(turns) -> np.ndarray:
   return x * total
 
 
-def cos_turns(turns) -> np.ndarray:
-  """Cosine of an angle in turns; see `sin_turns`."""
+def cos_turns(turns: ArrayLike) -> Float[np.ndarray, '...']:
+  """Computes the cosine of angles in turns; see `sin_turns`."""
   return sin_turns(np.asarray(turns, np.float64) + 0.25)
 
 
 def uniform(rng: np.random.RandomState, low: float, high: float) -> float:
-  """One number between `low` and `high`."""
+  """Draws one number between `low` and `high`."""
   return low + (high - low) * rng.random_sample()
 
 
 def points(*values: float) -> Contour:
-  """The contour with the corners x0, y0, x1, y1, ..."""
+  """Makes the contour with the corners x0, y0, x1, y1, ..."""
   return np.asarray(values, np.float64).reshape(-1, 2)
 
 
-def polar(turns, radii) -> Contour:
-  """The contour with the given radii at the given angles; angle 0 points up."""
+def polar(turns: ArrayLike, radii: Float[np.ndarray, ' v']) -> Contour:
+  """Makes the contour with the given radii at the given angles; angle 0 points up."""
   return np.stack([radii * sin_turns(turns), -(radii * cos_turns(turns))], axis=1)
 
 
@@ -64,18 +67,20 @@ def _circle(corners: int) -> Contour:
   return polar(np.arange(corners) / corners, np.ones(corners))
 
 
-def ellipse(x: float, y: float, rx: float, ry: float | None = None, *, corners=48) -> Contour:
-  """An ellipse (a circle without `ry`) around (x, y)."""
+def ellipse(
+  x: float, y: float, rx: float, ry: float | None = None, *, corners: int = 48
+) -> Contour:
+  """Makes an ellipse (a circle without `ry`) around (x, y)."""
   return _circle(corners) * np.array([rx, rx if ry is None else ry]) + np.array([x, y])
 
 
 def box(x0: float, y0: float, x1: float, y1: float) -> Contour:
-  """An upright rectangle."""
+  """Makes an upright rectangle."""
   return points(x0, y0, x1, y0, x1, y1, x0, y1)
 
 
 def bar(x0: float, y0: float, x1: float, y1: float, width: float) -> Contour:
-  """A straight stroke with flat ends."""
+  """Makes a straight stroke with flat ends."""
   along = np.array([x1 - x0, y1 - y0])
   length = np.sqrt(along[0] * along[0] + along[1] * along[1])
   side = np.array([-along[1], along[0]]) * (0.5 * width / length)
@@ -98,22 +103,22 @@ def smooth(contour: Contour, rounds: int = 3) -> Contour:
 
 
 def solid(*contours: Contour) -> Outline:
-  """The union of contours, one part each."""
+  """Unites contours, one part each."""
   return tuple((True, (contour,)) for contour in contours)
 
 
 def cut(*contours: Contour) -> Outline:
-  """Holes, to be appended to an outline."""
+  """Makes holes, to be appended to an outline."""
   return tuple((False, (contour,)) for contour in contours)
 
 
-def _star(rng) -> Outline:
+def _star(rng: np.random.RandomState) -> Outline:
   inner = uniform(rng, 0.42, 0.52)
   radii = np.where(np.arange(10) % 2 == 0, 1.0, inner)
   return solid(polar(np.arange(10) / 10, radii))
 
 
-def _cup(rng) -> Outline:
+def _cup(rng: np.random.RandomState) -> Outline:
   top, bottom = uniform(rng, 0.58, 0.68), uniform(rng, 0.44, 0.58)
   thick = uniform(rng, 0.17, 0.22)
   body = points(-top - 0.2, -0.75, top - 0.2, -0.75, bottom - 0.2, 0.8, -bottom - 0.2, 0.8)
@@ -122,7 +127,7 @@ def _cup(rng) -> Outline:
   return solid(handle) + cut(ellipse(x, 0.0, 0.52 - thick, 0.52 - thick)) + solid(body)
 
 
-def _fish(rng) -> Outline:
+def _fish(rng: np.random.RandomState) -> Outline:
   high = uniform(rng, 0.42, 0.54)
   body = smooth(
     points(
@@ -135,7 +140,7 @@ def _fish(rng) -> Outline:
   return solid(body, tail, fin) + cut(ellipse(-0.58, -0.14, 0.1, corners=20))
 
 
-def _key(rng) -> Outline:
+def _key(rng: np.random.RandomState) -> Outline:
   bow, thick = uniform(rng, 0.42, 0.5), uniform(rng, 0.2, 0.26)
   hole = bow - uniform(rng, 0.22, 0.26)
   x = -1.0 + bow
@@ -146,7 +151,7 @@ def _key(rng) -> Outline:
   return solid(ellipse(x, 0, bow)) + cut(ellipse(x, 0, hole)) + solid(shaft, first, second)
 
 
-def _letter_a(rng) -> Outline:
+def _letter_a(rng: np.random.RandomState) -> Outline:
   wide, rung = uniform(rng, 0.72, 0.9), uniform(rng, 0.22, 0.32)
   inside = wide - uniform(rng, 0.36, 0.44)
   outer = mirrored(points(0.2, -0.95, wide, 0.95))
@@ -156,7 +161,7 @@ def _letter_a(rng) -> Outline:
   return solid(outer) + cut(hole, feet)
 
 
-def _gear(rng) -> Outline:
+def _gear(rng: np.random.RandomState) -> Outline:
   teeth = int(rng.randint(7, 10))
   low = uniform(rng, 0.68, 0.76)
   position = np.array([0.0, 0.12, 0.38, 0.5]) + 0.0
@@ -166,19 +171,19 @@ def _gear(rng) -> Outline:
   return solid(polar(turns, radii)) + cut(ellipse(0, 0, hole))
 
 
-def _heart(rng) -> Outline:
+def _heart(rng: np.random.RandomState) -> Outline:
   wide, dip = uniform(rng, 1.1, 1.25), uniform(rng, -0.55, -0.4)
   half = points(0, dip, 0.28, -1.12, wide, -1.05, wide, -0.05, 0.3, 0.75, 0.0, 1.0)
   return solid(smooth(mirrored(half)))
 
 
-def _arrow(rng) -> Outline:
+def _arrow(rng: np.random.RandomState) -> Outline:
   shaft, head = uniform(rng, 0.18, 0.26), uniform(rng, 0.62, 0.8)
   neck = uniform(rng, -0.15, 0.1)
   return solid(mirrored(points(0, -1, head, neck, shaft, neck, shaft, 1)))
 
 
-def _mushroom(rng) -> Outline:
+def _mushroom(rng: np.random.RandomState) -> Outline:
   wide, rim = uniform(rng, 0.88, 1.0), uniform(rng, 0.0, 0.14)
   cap = smooth(
     mirrored(points(0.0, -1.05, 0.7 * wide, -1.0, 1.12 * wide, rim - 0.1, wide, rim + 0.1)), 2
@@ -188,7 +193,7 @@ def _mushroom(rng) -> Outline:
   return solid(cap, smooth(foot, 1))
 
 
-def _bottle(rng) -> Outline:
+def _bottle(rng: np.random.RandomState) -> Outline:
   neck, wide = uniform(rng, 0.15, 0.2), uniform(rng, 0.4, 0.5)
   shoulder = uniform(rng, -0.25, -0.05)
   half = points(
@@ -208,7 +213,7 @@ def _bottle(rng) -> Outline:
   return solid(mirrored(half))
 
 
-def _ring(rng) -> Outline:
+def _ring(rng: np.random.RandomState) -> Outline:
   flat = uniform(rng, 0.82, 1.0)
   hole = uniform(rng, 0.5, 0.62)
   return solid(ellipse(0, 0, 0.95, 0.95 * flat)) + cut(
@@ -216,7 +221,7 @@ def _ring(rng) -> Outline:
   )
 
 
-def _house(rng) -> Outline:
+def _house(rng: np.random.RandomState) -> Outline:
   wide, eaves = uniform(rng, 0.6, 0.72), uniform(rng, -0.25, -0.1)
   body = box(-wide, eaves - 0.02, wide, 0.9)
   roof = points(0, -1, wide + 0.24, eaves, -wide - 0.24, eaves)
@@ -225,7 +230,7 @@ def _house(rng) -> Outline:
   return solid(body, roof, chimney) + cut(box(door, 0.3, door + 0.32, 0.9))
 
 
-def _bolt(rng) -> Outline:
+def _bolt(rng: np.random.RandomState) -> Outline:
   slant, wide = uniform(rng, 0.1, 0.25), uniform(rng, 0.0, 0.12)
   return solid(
     points(
@@ -247,7 +252,7 @@ def _bolt(rng) -> Outline:
   )
 
 
-def _leaf(rng) -> Outline:
+def _leaf(rng: np.random.RandomState) -> Outline:
   wide, bend = uniform(rng, 0.46, 0.6), uniform(rng, -0.2, 0.2)
   steps = np.arange(15) / 14
   arc = 4.0 * wide * steps * (1.0 - steps) * (0.75 + 0.5 * steps)
@@ -258,24 +263,24 @@ def _leaf(rng) -> Outline:
   return solid(blade, bar(0.0, 0.4, bend, 1.0, 0.17)) + cut(vein)
 
 
-def _crown(rng) -> Outline:
+def _crown(rng: np.random.RandomState) -> Outline:
   dip, wide = uniform(rng, -0.1, 0.1), uniform(rng, 0.82, 0.95)
   outline = mirrored(points(0.0, -0.8, 0.36, dip, wide, -0.66, 0.74, 0.7))
   gems = [ellipse(0.0, -0.8, 0.15), ellipse(wide, -0.66, 0.14), ellipse(-wide, -0.66, 0.14)]
   return solid(outline, *gems) + cut(box(-0.5, 0.34, 0.5, 0.48))
 
 
-def _crescent(rng) -> Outline:
+def _crescent(rng: np.random.RandomState) -> Outline:
   shift, radius = uniform(rng, 0.36, 0.48), uniform(rng, 0.72, 0.82)
   return solid(ellipse(0, 0, 0.98)) + cut(ellipse(shift, 0, radius))
 
 
-def _cross(rng) -> Outline:
+def _cross(rng: np.random.RandomState) -> Outline:
   arm, reach = uniform(rng, 0.26, 0.36), uniform(rng, 0.85, 1.0)
   return solid(box(-arm, -0.95, arm, 0.95), box(-reach, -arm, reach, arm))
 
 
-def _umbrella(rng) -> Outline:
+def _umbrella(rng: np.random.RandomState) -> Outline:
   high = uniform(rng, 0.85, 1.0)
   turns = -0.25 + np.arange(25) / 48
   dome = polar(turns, np.ones(25)) * np.array([1.0, high])
@@ -286,15 +291,15 @@ def _umbrella(rng) -> Outline:
   return handle + hook + stick + solid(dome) + cut(*scallops) + stick
 
 
-def _flower(rng) -> Outline:
+def _flower(rng: np.random.RandomState) -> Outline:
   petals = int(rng.randint(5, 7))
   size = uniform(rng, 0.34, 0.4) * 5.5 / petals
-  centres = polar(np.arange(petals) / petals, np.full(petals, 0.62))
-  discs = [ellipse(x, y, size) for x, y in centres]
+  centers = polar(np.arange(petals) / petals, np.full(petals, 0.62))
+  discs = [ellipse(x, y, size) for x, y in centers]
   return solid(*discs, ellipse(0, 0, 0.5)) + cut(ellipse(0, 0, uniform(rng, 0.17, 0.24)))
 
 
-def _letter_e(rng) -> Outline:
+def _letter_e(rng: np.random.RandomState) -> Outline:
   thick, wide = uniform(rng, 0.3, 0.38), uniform(rng, 0.56, 0.7)
   arms = [
     box(-wide, y - 0.5 * thick, x, y + 0.5 * thick)
@@ -303,7 +308,7 @@ def _letter_e(rng) -> Outline:
   return solid(box(-wide, -0.8 - 0.5 * thick, -wide + thick + 0.06, 0.8 + 0.5 * thick), *arms)
 
 
-CLASSES: dict[str, Callable[[np.random.RandomState], Outline]] = {
+CLASSES: dict[str, Maker] = {
   # Fold 0.
   'star': _star,
   'cup': _cup,
@@ -331,8 +336,8 @@ CLASSES: dict[str, Callable[[np.random.RandomState], Outline]] = {
 }
 
 
-def bounds(outline: Outline) -> tuple[np.ndarray, np.ndarray]:
-  """Smallest and largest (x, y) of the added parts of an outline."""
+def bounds(outline: Outline) -> tuple[Float[np.ndarray, '2'], Float[np.ndarray, '2']]:
+  """Finds the smallest and largest (x, y) of the added parts of an outline."""
   corners: Sequence[Contour] = [c for ink, contours in outline if ink for c in contours]
   stacked = np.concatenate(corners)
   return stacked.min(axis=0), stacked.max(axis=0)

@@ -8,6 +8,7 @@ from collections.abc import Sequence
 from typing import NamedTuple
 
 import numpy as np
+from jaxtyping import Integer, Shaped, UInt8
 
 from data_pipelines.shapes import outlines
 from data_pipelines.shapes.outlines import Outline
@@ -22,7 +23,7 @@ _SINES = outlines.sin_turns(np.arange(_STEPS) / _STEPS)
 
 
 def heading(turn: float) -> tuple[float, float]:
-  """Cosine and sine of an angle in turns, rounded to 1/4096 of a turn."""
+  """Returns cosine and sine of an angle in turns, rounded to 1/4096 of a turn."""
   step = int(np.floor(turn * _STEPS + 0.5))
   return float(_SINES[(step + _STEPS // 4) % _STEPS]), float(_SINES[step % _STEPS])
 
@@ -32,21 +33,23 @@ class Piece(NamedTuple):
 
   top: int
   left: int
-  coverage: np.ndarray
+  coverage: UInt8[np.ndarray, 'h w']
 
   @property
   def window(self) -> tuple[slice, slice]:
-    """The piece's rows and columns in the picture."""
+    """Returns the piece's rows and columns in the picture."""
     height, width = self.coverage.shape
     return slice(self.top, self.top + height), slice(self.left, self.left + width)
 
 
-def within(values: np.ndarray, high: int) -> np.ndarray:
-  """`np.clip(values, 0, high)`, at a fifth of its time for small arrays."""
+def within(values: Shaped[np.ndarray, '...'], high: int) -> Shaped[np.ndarray, '...']:
+  """Computes `np.clip(values, 0, high)`, at a fifth of its time for small arrays."""
   return np.minimum(np.maximum(values, 0), high)
 
 
-def fill(contours: Sequence[np.ndarray], height: int, width: int) -> np.ndarray:
+def fill(
+  contours: Sequence[Integer[np.ndarray, 'v 2']], height: int, width: int
+) -> UInt8[np.ndarray, 'height width']:
   """Fills polygons by the even-odd rule.
 
   Args:
@@ -81,7 +84,7 @@ def place(
   outline: Outline,
   *,
   size: int,
-  centre: tuple[float, float],
+  center: tuple[float, float],
   radius: float,
   turn: float = 0.0,
   stretch: float = 1.0,
@@ -89,9 +92,9 @@ def place(
   """Puts an outline into a picture.
 
   Args:
-    outline: see `shapes_outlines`.
+    outline: see `outlines`.
     size: the picture's side, pixels.
-    centre: (x, y) of the outline's middle, pixels.
+    center: (x, y) of the outline's middle, pixels.
     radius: about half the outline's extent, pixels.
     turn: rotation in turns, clockwise.
     stretch: its width is multiplied by this, its height divided by it.
@@ -104,17 +107,19 @@ def place(
   scale = radius / (0.5 * (half.max() + np.sqrt(half[0] * half[1])))
   cos, sin = heading(turn)
   x_axis, y_axis = scale * stretch * np.array([cos, sin]), scale / stretch * np.array([-sin, cos])
-  matrix, offset = np.stack([x_axis, y_axis]), np.array(centre)
+  matrix, offset = np.stack([x_axis, y_axis]), np.array(center)
   parts = []
   for ink, contours in outline:
     moved = [
       (c - middle)[:, :1] * matrix[0] + (c - middle)[:, 1:] * matrix[1] + offset for c in contours
     ]
     parts.append((ink, [np.floor(m * ZOOM + 0.5).astype(np.int64) for m in moved]))
-  return rasterise(parts, size=size)
+  return rasterize(parts, size=size)
 
 
-def rasterise(parts: Sequence[tuple[bool, list[np.ndarray]]], *, size: int) -> Piece:
+def rasterize(
+  parts: Sequence[tuple[bool, list[Integer[np.ndarray, 'v 2']]]], *, size: int
+) -> Piece:
   """Draws parts whose corners are integers, `SAMPLES * 16` to a pixel, cropped to the picture."""
   inked = np.concatenate([c for ink, contours in parts if ink for c in contours])
   left, top = (int(v) for v in within(inked.min(axis=0) // ZOOM, size - 1))
@@ -122,12 +127,9 @@ def rasterise(parts: Sequence[tuple[bool, list[np.ndarray]]], *, size: int) -> P
   right, bottom = max(right, left + 1), max(bottom, top + 1)
   height, width = bottom - top, right - left
   origin = np.array([left, top]) * ZOOM
-  raster = None
+  raster = np.zeros((height * SAMPLES, width * SAMPLES), np.uint8)
   for ink, contours in parts:
     area = fill([c - origin for c in contours], height * SAMPLES, width * SAMPLES)
-    if raster is None:
-      raster = area
-    else:
-      raster = raster | area if ink else raster & (1 - area)
+    raster = raster | area if ink else raster & (1 - area)
   rows = raster.reshape(height, SAMPLES, width * SAMPLES).sum(axis=1, dtype=np.uint8)
   return Piece(top, left, rows.reshape(height, width, SAMPLES).sum(axis=2, dtype=np.uint8))

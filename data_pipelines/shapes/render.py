@@ -9,15 +9,21 @@ from collections.abc import Sequence
 from typing import NamedTuple
 
 import numpy as np
+from jaxtyping import Int, Int16, UInt8
 
 from data_pipelines.reading.arrays import BOUNDARY
 from data_pipelines.shapes import outlines
 from data_pipelines.shapes.outlines import Outline
-from data_pipelines.shapes.raster import FULL, ZOOM, Piece, heading, place, rasterise, within
+from data_pipelines.shapes.raster import FULL, ZOOM, Piece, heading, place, rasterize, within
+
+# While it is painted, a picture has 16 bits.
+Picture = Int16[np.ndarray, 'h w 3']
 
 
-def value_noise(rng: np.random.RandomState, height: int, width: int, cell: int) -> np.ndarray:
-  """Smooth noise: random values 0..255 on a grid of `cell` pixels, bilinear between them."""
+def value_noise(
+  rng: np.random.RandomState, height: int, width: int, cell: int
+) -> Int[np.ndarray, 'height width']:
+  """Draws smooth noise: random values 0..255 on a grid of `cell` pixels, bilinear between them."""
   grid = rng.randint(0, 256, (height // cell + 2, width // cell + 2)).astype(np.int32)
   y, x = np.arange(height, dtype=np.int32), np.arange(width, dtype=np.int32)
   below, right = (y % cell)[:, None], (x % cell)[None]
@@ -25,14 +31,14 @@ def value_noise(rng: np.random.RandomState, height: int, width: int, cell: int) 
   return (rows[:, x // cell] * (cell - right) + rows[:, x // cell + 1] * right) // (cell * cell)
 
 
-def _direction(rng) -> tuple[np.int32, np.int32]:
-  """A random direction as integers of length 256."""
+def _direction(rng: np.random.RandomState) -> tuple[np.int32, np.int32]:
+  """Draws a random direction as integers of length 256."""
   cos, sin = heading(rng.random_sample())
   return np.int32(np.floor(256 * cos + 0.5)), np.int32(np.floor(256 * sin + 0.5))
 
 
-def _pattern(rng, height: int, width: int) -> np.ndarray:
-  """Weights 0..256 [height, width] of a texture's second colour."""
+def _pattern(rng: np.random.RandomState, height: int, width: int) -> np.ndarray:
+  """Draws weights 0..256 [height, width] of a texture's second color."""
   kind = rng.randint(7)
   dx, dy = _direction(rng)
   period = np.int32(rng.randint(5, 15))
@@ -60,15 +66,15 @@ def texture(
   height: int,
   width: int,
   *,
-  against: np.ndarray | None = None,
-) -> np.ndarray:
-  """A random texture of two colours.
+  against: Int[np.ndarray, '3'] | None = None,
+) -> Picture:
+  """Draws a random texture of two colors.
 
   Args:
     rng: random state.
     height: rows.
     width: columns.
-    against: int [3], a colour that it should differ from; the best of four tries is taken.
+    against: int [3], a color that it should differ from; the best of four tries is taken.
 
   Returns:
     int16 [height, width, 3], values 0..255.
@@ -86,13 +92,15 @@ def texture(
   return blend.take(_pattern(rng, height, width), axis=0)
 
 
-def paint(image: np.ndarray, piece: Piece, colours: np.ndarray, *, shadow: int = 0) -> None:
+def paint(
+  image: Picture, piece: Piece, colors: Int16[np.ndarray, '*window 3'], *, shadow: int = 0
+) -> None:
   """Paints a piece onto an image in place.
 
   Args:
     image: int16 [h, w, 3].
     piece: what to paint.
-    colours: int16 [h', w', 3], the texture over the piece's window; or [3], plain.
+    colors: int16 [h', w', 3], the texture over the piece's window; or [3], plain.
     shadow: 0 to 8: the picture darkens by this many sixteenths under the piece, two pixels down
       and right.
   """
@@ -103,11 +111,11 @@ def paint(image: np.ndarray, piece: Piece, colours: np.ndarray, *, shadow: int =
     view -= (view * dark) >> 8
   view = image[piece.window]
   weight = piece.coverage[..., None].astype(np.int16)
-  view += ((colours - view) * weight + 8) >> 4
+  view += ((colors - view) * weight + 8) >> 4
 
 
-def _shard(rng, size: int, low: int, high: int) -> Piece:
-  """A small piece of clutter that belongs to no class: a splinter, a stroke or a pebble.
+def _shard(rng: np.random.RandomState, size: int, low: int, high: int) -> Piece:
+  """Draws a small piece of clutter that belongs to no class: splinter, stroke or pebble.
 
   `low` and `high` bound its radius, pixels.
   """
@@ -123,18 +131,20 @@ def _shard(rng, size: int, low: int, high: int) -> Piece:
   else:
     pebble = outlines.smooth(rng.randint(-radius, radius, (5, 2)).astype(np.float64), 2)
     contour = np.floor(pebble).astype(np.int64)
-  return rasterise([(True, [contour + rng.randint(0, size * ZOOM, 2)])], size=size)
+  return rasterize([(True, [contour + rng.randint(0, size * ZOOM, 2)])], size=size)
 
 
-def _paint_textured(rng, image, piece, *, shadow):
+def _paint_textured(
+  rng: np.random.RandomState, image: Picture, piece: Piece, *, shadow: int
+) -> None:
   """Paints a piece with a random texture that stands out from what lies below it."""
   height, width = piece.coverage.shape
   below = image[piece.top + height // 2, piece.left + width // 2]
   paint(image, piece, texture(rng, height, width, against=below), shadow=shadow)
 
 
-def background(rng: np.random.RandomState, size: int, *, clutter: int) -> np.ndarray:
-  """A background of textured regions with `clutter` pieces of clutter: int16 [size, size, 3]."""
+def background(rng: np.random.RandomState, size: int, *, clutter: int) -> Picture:
+  """Draws a background of textured regions with `clutter` pieces of clutter."""
   image = texture(rng, size, size)
   for _ in range(int(rng.randint(1, 4))):
     dx, dy = _direction(rng)
@@ -153,23 +163,24 @@ class Actor(NamedTuple):
 
   label: int
   outline: Outline
-  centre: tuple[float, float]
+  center: tuple[float, float]
   radius: float
   turn: float
   stretch: float
 
-  @property
-  def pose(self) -> dict:
-    """The arguments of `place` that say where and how it lies."""
-    return {
-      'centre': self.centre,
-      'radius': self.radius,
-      'turn': self.turn,
-      'stretch': self.stretch,
-    }
+  def drawn(self, size: int) -> Piece:
+    """Puts it into a picture of this side."""
+    return place(
+      self.outline,
+      size=size,
+      center=self.center,
+      radius=self.radius,
+      turn=self.turn,
+      stretch=self.stretch,
+    )
 
 
-def mark(label: np.ndarray, piece: Piece, value: int) -> None:
+def mark(label: UInt8[np.ndarray, 'h w'], piece: Piece, value: int) -> None:
   """Marks a piece in a label in place: `value` inside, 255 where its edge cuts through a pixel.
 
   The edge of clutter (`value` 0) is a boundary only where it runs over an object.
@@ -181,7 +192,7 @@ def mark(label: np.ndarray, piece: Piece, value: int) -> None:
 
 
 def _visible(pieces: Sequence[Piece], index: int, size: int) -> float:
-  """Share of a piece that the pieces after it leave visible."""
+  """Returns the share of a piece that the pieces after it leave visible."""
   hidden = np.zeros((size, size), bool)
   for piece in pieces[index + 1 :]:
     hidden[piece.window] |= piece.coverage > 0
@@ -197,7 +208,7 @@ def compose(
   clutter: int = 8,
   occluders: int = 1,
   min_visible: float = 0.65,
-) -> tuple[np.ndarray, np.ndarray]:
+) -> tuple[UInt8[np.ndarray, 'size size 3'], UInt8[np.ndarray, 'size size']]:
   """Renders a picture.
 
   Args:
@@ -215,7 +226,7 @@ def compose(
   """
   image = background(rng, size, clutter=clutter)
   order = list(rng.permutation(len(actors)))
-  pieces = [place(a.outline, size=size, **a.pose) for a in actors]
+  pieces = [actor.drawn(size) for actor in actors]
   front = [_shard(rng, size, size // 16, size // 8) for _ in range(occluders)]
   drawn = [pieces[i] for i in order] + front
   if _visible(drawn, order.index(0), size) < min_visible:
