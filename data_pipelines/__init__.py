@@ -5,29 +5,36 @@ Example:
   for batch in eval_batches(benchmark, fold=2, count=300): ...
 """
 
-from data_pipelines.benchmark import Benchmark
-from data_pipelines.catalog import BENCHMARKS, make_benchmark
-from data_pipelines.episodes import (
-  Episode,
-  class_first_episodes,
-  published_episodes,
-  training_episode,
-)
-from data_pipelines.heldout import HeldOut
-from data_pipelines.loading.loader import Batches, eval_batches, train_batches
-from data_pipelines.loading.placement import Placed, to_devices
-from data_pipelines.published.coco import Coco20i
-from data_pipelines.published.fss import Fss1000
-from data_pipelines.published.pascal import Pascal5i
-from data_pipelines.reading.arrays import resize_image, resize_mask
-from data_pipelines.reading.images import mask_values, read_image, read_label, read_mask, read_pair
-from data_pipelines.splits import (
-  Split,
-  read_coco_list,
-  read_fss_list,
-  read_pascal_list,
-  trainable,
-)
+from typing import TYPE_CHECKING
+
+from hsnet_jax.api.lazy import lazy_names
+
+if TYPE_CHECKING:
+  from data_pipelines.benchmark import Benchmark
+  from data_pipelines.catalog import BENCHMARKS, make_benchmark
+  from data_pipelines.episodes import (
+    Episode,
+    class_first_episodes,
+    published_episodes,
+    training_episode,
+  )
+  from data_pipelines.heldout import HeldOut
+  from data_pipelines.loading.loader import eval_batches, train_batches
+  from data_pipelines.loading.placement import Placed, to_devices
+  from data_pipelines.loading.workers import Batches
+  from data_pipelines.published.coco import Coco20i
+  from data_pipelines.published.fss import Fss1000
+  from data_pipelines.published.lists import read_coco_list, read_fss_list, read_pascal_list
+  from data_pipelines.published.pascal import Pascal5i
+  from data_pipelines.reading.arrays import resize_image, resize_mask
+  from data_pipelines.reading.images import (
+    mask_values,
+    read_image,
+    read_label,
+    read_mask,
+    read_pair,
+  )
+  from data_pipelines.splits import Split, trainable
 
 __all__ = [
   'BENCHMARKS',
@@ -59,3 +66,24 @@ __all__ = [
   'trainable',
   'training_episode',
 ]
+
+_MODULES = {
+  'benchmark': ('Benchmark',),
+  'catalog': ('BENCHMARKS', 'make_benchmark'),
+  'episodes': ('Episode', 'class_first_episodes', 'published_episodes', 'training_episode'),
+  'heldout': ('HeldOut',),
+  'loading.loader': ('eval_batches', 'train_batches'),
+  'loading.placement': ('Placed', 'to_devices'),
+  'loading.workers': ('Batches',),
+  'published.coco': ('Coco20i',),
+  'published.fss': ('Fss1000',),
+  'published.lists': ('read_coco_list', 'read_fss_list', 'read_pascal_list'),
+  'published.pascal': ('Pascal5i',),
+  'reading.arrays': ('resize_image', 'resize_mask'),
+  'reading.images': ('mask_values', 'read_image', 'read_label', 'read_mask', 'read_pair'),
+  'splits': ('Split', 'trainable'),
+}
+__getattr__, __dir__ = lazy_names(
+  __name__,
+  {name: f'{__name__}.{module}' for module, names in _MODULES.items() for name in names},
+)

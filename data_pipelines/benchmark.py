@@ -4,20 +4,18 @@ A new benchmark is one module with a subclass of `Benchmark` and one row in `cat
 """
 
 import abc
-from collections.abc import Iterable, Sequence
-from pathlib import Path
+from collections.abc import Iterable, Mapping, Sequence
+from typing import Any, Self
 
 import numpy as np
 from jaxtyping import Integer, UInt8
 
-from data_pipelines.episodes import Episode, published_episodes
+from data_pipelines.episodes import DrawEpisodes, Episode, published_episodes
 from data_pipelines.reading import images
 from data_pipelines.reading.arrays import BOUNDARY
+from data_pipelines.reading.images import Source
 from data_pipelines.splits import Split
 from hsnet_jax.errors import InputError
-
-# Where an encoded image or mask is: a file, or its bytes under a name for messages.
-Source = Path | images.Encoded
 
 
 class Benchmark(abc.ABC):
@@ -50,16 +48,16 @@ class Benchmark(abc.ABC):
 
   @abc.abstractmethod
   def split(self, fold: int, name: str) -> Split:
-    """A list of a fold, one of `splits`; the classes of 'trn' are in no other."""
+    """Returns a list of a fold, one of `splits`; the classes of 'trn' are in no other."""
 
   def encoded(self, image_name: str) -> tuple[Source, Source]:
-    """Where an image and its mask are, encoded as they came."""
+    """Returns where an image and its mask are, encoded as they came."""
     raise NotImplementedError(f'{self.name} has no encoded images')
 
   def decode(
     self, image_name: str, image: Source, mask: Source
   ) -> tuple[UInt8[np.ndarray, 'h w 3'], Integer[np.ndarray, 'h w']]:
-    """From what `encoded` gives, or a copy of it, to what `load` returns."""
+    """Turns what `encoded` gives, or a copy of it, into what `load` returns."""
     del image_name
     return images.read_pair(image, mask)
 
@@ -72,12 +70,12 @@ class Benchmark(abc.ABC):
     return self.decode(image_name, *self.encoded(image_name))
 
   def image_names(self) -> tuple[str, ...]:
-    """Every image of every list once, in the order of the lists: what a prepared set holds."""
+    """Returns every image of every list once, in the order of the lists, as a prepared set does."""
     lists = (self.split(fold, name) for fold in range(self.num_folds) for name in self.splits)
     return tuple(dict.fromkeys(name for split in lists for name, _ in split.items))
 
   def test_classes(self, fold: int, split: str = 'val') -> tuple[int, ...]:
-    """The classes that a fold's list is of: `n * fold ... n * (fold + 1) - 1`, n to a fold."""
+    """Returns the classes of a fold's list: `n * fold ... n * (fold + 1) - 1`, n to a fold."""
     self.check_split(fold, split)
     per_fold = self.num_classes // self.num_folds
     return tuple(range(fold * per_fold, (fold + 1) * per_fold))
@@ -91,7 +89,7 @@ class Benchmark(abc.ABC):
     count: int | None = None,
     distinct: bool = False,
   ) -> tuple[Episode, ...]:
-    """The published test episodes of a fold; see `episodes.published_episodes`.
+    """Draws the published test episodes of a fold; `episode_draw` says in which manner.
 
     Args:
       fold: the fold.
@@ -104,23 +102,34 @@ class Benchmark(abc.ABC):
       The episodes.
     """
     items = self.split(fold, split)
-    return self.draw_episodes(items, fold, split=split, shots=shots, count=count, distinct=distinct)
-
-  def draw_episodes(
-    self,
-    items: Split,
-    fold: int,
-    *,
-    split: str,
-    shots: int,
-    count: int | None,
-    distinct: bool,
-  ) -> tuple[Episode, ...]:
-    """`test_episodes` from a list that is given: this one's, or what a prepared set has of it."""
-    del fold, split
     if count is None:
       count = self.published_count or len(items.items)
-    return published_episodes(items, shots=shots, count=count, distinct=distinct)
+    draw = self.episode_draw(items, fold, split)
+    return draw(items, shots=shots, count=count, distinct=distinct)
+
+  def episode_draw(self, items: Split, fold: int, split: str) -> DrawEpisodes:
+    """Returns what draws test episodes from a list; override it where the protocol is another.
+
+    Args:
+      items: the list that is drawn from: this benchmark's, or what a prepared set has of it.
+      fold: the fold that it is of.
+      split: the list's name.
+
+    Returns:
+      The function that draws; `episodes.published_episodes` unless overridden.
+    """
+    del items, fold, split
+    return published_episodes
+
+  def description(self) -> Mapping[str, Any] | None:
+    """Describes the lists for JSON, where they are nowhere else: see `from_description`."""
+    return None
+
+  @classmethod
+  def from_description(cls, description: Mapping[str, Any]) -> Self:
+    """Makes the benchmark of a prepared set from the description that it holds, without images."""
+    del description
+    raise NotImplementedError(f'{cls.name} has lists of its own and is not described')
 
   def check_images(self, image_names: Iterable[str]) -> None:
     """Raises InputError where an image or its mask is missing, before a long run starts."""
@@ -141,3 +150,55 @@ class Benchmark(abc.ABC):
     self.check_fold(fold)
     if name not in self.splits:
       raise InputError(f'no split {name!r}: {self.name} has {" and ".join(self.splits)}')
+
+
+class OnTop(Benchmark):
+  """A benchmark on top of another: what a subclass does not override is the other's.
+
+  Args:
+    benchmark: the other.
+  """
+
+  def __init__(self, benchmark: Benchmark):
+    """Takes over what the other says of itself."""
+    self.benchmark = benchmark
+    for name in Benchmark.__annotations__:
+      setattr(self, name, getattr(benchmark, name))
+
+  def split(self, fold: int, name: str) -> Split:
+    """See `Benchmark.split`."""
+    return self.benchmark.split(fold, name)
+
+  def encoded(self, image_name: str) -> tuple[Source, Source]:
+    """See `Benchmark.encoded`."""
+    return self.benchmark.encoded(image_name)
+
+  def decode(
+    self, image_name: str, image: Source, mask: Source
+  ) -> tuple[UInt8[np.ndarray, 'h w 3'], Integer[np.ndarray, 'h w']]:
+    """See `Benchmark.decode`."""
+    return self.benchmark.decode(image_name, image, mask)
+
+  def load(self, image_name: str) -> tuple[UInt8[np.ndarray, 'h w 3'], Integer[np.ndarray, 'h w']]:
+    """See `Benchmark.load`."""
+    return self.benchmark.load(image_name)
+
+  def test_classes(self, fold: int, split: str = 'val') -> tuple[int, ...]:
+    """See `Benchmark.test_classes`."""
+    return self.benchmark.test_classes(fold, split)
+
+  def episode_draw(self, items: Split, fold: int, split: str) -> DrawEpisodes:
+    """See `Benchmark.episode_draw`."""
+    return self.benchmark.episode_draw(items, fold, split)
+
+  def description(self) -> Mapping[str, Any] | None:
+    """See `Benchmark.description`."""
+    return self.benchmark.description()
+
+  def check_images(self, image_names: Iterable[str]) -> None:
+    """See `Benchmark.check_images`."""
+    self.benchmark.check_images(image_names)
+
+  def check_size(self, size: int | Sequence[int] | None) -> None:
+    """See `Benchmark.check_size`."""
+    self.benchmark.check_size(size)

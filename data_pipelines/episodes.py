@@ -6,7 +6,7 @@ query and a generator of its own, so any of them can be made alone, in any order
 """
 
 from collections.abc import Iterable, Mapping, Sequence
-from typing import NamedTuple
+from typing import NamedTuple, Protocol, TypeVar
 
 import numpy as np
 
@@ -28,6 +28,51 @@ class Episode(NamedTuple):
   class_id: int
 
 
+class DrawEpisodes(Protocol):
+  """Draws test episodes from a list, as `published_episodes` does."""
+
+  def __call__(
+    self, split: Split, /, *, shots: int, count: int, distinct: bool
+  ) -> tuple[Episode, ...]:
+    """Returns so many episodes of so many supports."""
+    ...
+
+
+Name = TypeVar('Name')
+Name_co = TypeVar('Name_co', covariant=True)
+
+
+class TrainingList(Protocol[Name_co]):
+  """A list to train on, as `draw_training` needs it: a `Split`, or one with numbers for its names.
+
+  Attributes:
+    name: what messages call it.
+    class_first: see `Split`.
+  """
+
+  @property
+  def name(self) -> str: ...  # noqa: D102
+
+  @property
+  def class_first(self) -> bool: ...  # noqa: D102
+
+  def item(self, index: int, /) -> tuple[Name_co, int]:
+    """Returns the image and the class_id at a position of the list."""
+    ...
+
+  def classes(self) -> tuple[int, ...]:
+    """Returns the class_ids that have an image, ascending."""
+    ...
+
+  def images_of(self, class_id: int, /) -> Sequence[Name_co]:
+    """Returns the images of a class, in list order."""
+    ...
+
+  def describe(self, class_id: int, /) -> str:
+    """Names a class as a message does."""
+    ...
+
+
 def published_episodes(
   split: Split,
   *,
@@ -37,7 +82,7 @@ def published_episodes(
   distinct: bool = False,
   candidates: Mapping[int, Sequence[str]] | None = None,
 ) -> tuple[Episode, ...]:
-  """The test episodes of PASCAL-5i and FSS-1000 in the published manner.
+  """Draws the test episodes of PASCAL-5i and FSS-1000 in the published manner.
 
   Query i is item `i mod n` of the list. Supports are drawn from the images of its class by one
   `numpy.random.RandomState(seed)` walked in order, a legacy `choice(list, 1, replace=False)` per
@@ -82,7 +127,7 @@ def class_first_episodes(
   seed: int = 0,
   distinct: bool = False,
 ) -> tuple[Episode, ...]:
-  """The test episodes of COCO-20i in the published manner.
+  """Draws the test episodes of COCO-20i in the published manner.
 
   For each, one `numpy.random.RandomState(seed)` walked in order draws a class, then a query of it,
   then its supports, as `published_episodes` does.
@@ -99,9 +144,11 @@ def class_first_episodes(
     The episodes, in order; fewer or more of them are a prefix of the same sequence.
 
   Raises:
-    InputError: one of the classes has too few images to give an episode its supports.
+    InputError: there is no class, or one has too few images to give an episode its supports.
   """
   _check_positive(shots=shots, count=count)
+  if not classes:
+    raise InputError(f'{split.name}: there is no class to draw an episode of')
   _check_supports(split, split.by_class, classes, shots if distinct else 1)
   rng = np.random.RandomState(seed)
   episodes = []
@@ -114,7 +161,7 @@ def class_first_episodes(
 
 
 def _draw(rng: np.random.RandomState, length: int) -> int:
-  """A position; takes the same numbers from the generator as drawing from a list of that length."""
+  """Draws a position; takes the numbers from the generator that drawing from a list would take."""
   return int(rng.choice(length, 1, replace=False)[0])
 
 
@@ -137,7 +184,7 @@ def training_episode(
   shots: int = 1,
   distinct: bool = False,
 ) -> Episode:
-  """A training episode: the list's item `index` as the query, supports drawn from its class.
+  """Draws a training episode: the list's item `index` as the query, supports of its class.
 
   Where the list says `class_first`, class and query are drawn as well, and `index` is but the
   episode's number.
@@ -155,19 +202,42 @@ def training_episode(
   Raises:
     InputError: the class has too few images.
   """
+  return Episode(*draw_training(split, index, rng, shots=shots, distinct=distinct))
+
+
+def draw_training(
+  split: TrainingList[Name], index: int, rng: np.random.Generator, *, shots: int, distinct: bool
+) -> tuple[Name, tuple[Name, ...], int]:
+  """Draws what `training_episode` does, from a list whose images may have numbers for names.
+
+  Args:
+    split: the list.
+    index: as for `training_episode`.
+    rng: as for `training_episode`.
+    shots: as for `training_episode`.
+    distinct: as for `training_episode`.
+
+  Returns:
+    query, supports, class_id.
+
+  Raises:
+    InputError: the class has too few images.
+  """
   _check_positive(shots=shots)
   if split.class_first:
-    class_id = tuple(split.by_class)[rng.integers(len(split.by_class))]
-    query = split.by_class[class_id][rng.integers(len(split.by_class[class_id]))]
+    classes = split.classes()
+    class_id = classes[int(rng.integers(len(classes)))]
+    names = split.images_of(class_id)
+    query = names[int(rng.integers(len(names)))]
   else:
-    query, class_id = split.items[index]
-  others = [name for name in split.by_class[class_id] if name != query]
+    query, class_id = split.item(index)
+  others = [name for name in split.images_of(class_id) if name != query]
   if distinct:
     others = list(dict.fromkeys(others))
   if len(others) < (shots if distinct else 1):
     raise _too_few(split, class_id, shots if distinct else 1)
   chosen = rng.choice(len(others), size=shots, replace=not distinct)
-  return Episode(query, tuple(others[i] for i in chosen), class_id)
+  return query, tuple(others[i] for i in chosen), class_id
 
 
 def _check_supports(
@@ -180,8 +250,8 @@ def _check_supports(
       raise _too_few(split, class_id, needed)
 
 
-def _too_few(split: Split, class_id: int, needed: int) -> InputError:
-  size = split.class_size(class_id)
+def _too_few(split: TrainingList[Name], class_id: int, needed: int) -> InputError:
+  size = len(set(split.images_of(class_id)))
   # Where the class is drawn first, each class of the fold has its turn, listed or not.
   remedy = '' if split.class_first else ' or take the class out of it'
   return InputError(
@@ -194,4 +264,4 @@ def _too_few(split: Split, class_id: int, needed: int) -> InputError:
 def _check_positive(**numbers: int) -> None:
   for name, number in numbers.items():
     if number < 1:
-      raise InputError(f'{name} is {number}; it must be at least 1')
+      raise InputError(f'`{name}` is {number}; it must be at least 1')

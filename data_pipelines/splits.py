@@ -6,24 +6,12 @@ as the pixel values of the masks do.
 
 import dataclasses
 import functools
-import io
-import pickle
-import re
+import itertools
 import warnings
-from collections.abc import Mapping
-from pathlib import Path
+from collections.abc import Iterable, Mapping
 
 from data_pipelines.reading.files import digest_of
 from hsnet_jax.errors import InputError
-
-# An image's name, two underscores, the class's number from 1: 2007_001185__11. A name never leads
-# out of its folder.
-_PASCAL_LINE = re.compile(r'(?P<name>[^/\\\0]+)__(?P<number>\d{1,4})')
-
-# A photograph in its folder: val2014/COCO_val2014_000000507081.jpg.
-_COCO_NAME = re.compile(r'(train|val)2014/[^/\\\0]+\.jpg')
-
-_REMEDY = ' put the published list back'
 
 
 @dataclasses.dataclass(frozen=True)
@@ -46,7 +34,7 @@ class Split:
 
   @functools.cached_property
   def by_class(self) -> Mapping[int, tuple[str, ...]]:
-    """{class_id: its image names in list order}, classes ascending; only classes with an image."""
+    """Maps each class_id with an image to its image names in list order, classes ascending."""
     lists: dict[int, list[str]] = {}
     for name, class_id in self.items:
       lists.setdefault(class_id, []).append(name)
@@ -54,23 +42,40 @@ class Split:
 
   @functools.cached_property
   def epoch_size(self) -> int:
-    """Episodes in an epoch of training: one an item; with `class_first`, one an image."""
+    """Counts the episodes in an epoch of training: an item each; with `class_first`, an image."""
     return len({name for name, _ in self.items}) if self.class_first else len(self.items)
 
   @functools.cached_property
   def digest(self) -> str:
-    """SHA-256 of the items: what tells the list from any other."""
+    """Returns the SHA-256 of the items: what tells the list from any other."""
     return digest_of(self.items)
 
+  def item(self, index: int) -> tuple[str, int]:
+    """Returns the image and the class_id at a position of the list."""
+    return self.items[index]
+
+  def classes(self) -> tuple[int, ...]:
+    """Returns the class_ids that have an image, ascending."""
+    return tuple(self.by_class)
+
+  def images_of(self, class_id: int) -> tuple[str, ...]:
+    """Returns the images of a class, in list order."""
+    return self.by_class.get(class_id, ())
+
   def class_size(self, class_id: int) -> int:
-    """How many different images the class has."""
-    return len(set(self.by_class.get(class_id, ())))
+    """Counts the different images that the class has."""
+    return len(set(self.images_of(class_id)))
 
   def describe(self, class_id: int) -> str:
-    """The class as a message names it: "class 'bottle' (class_id 4)"."""
-    if class_id < len(self.class_names):
-      return f'class {self.class_names[class_id]!r} (class_id {class_id})'
-    return f'class_id {class_id}'
+    """Names the class as a message does: "class 'bottle' (class_id 4)"."""
+    return describe_class(class_id, self.class_names)
+
+
+def describe_class(class_id: int, class_names: tuple[str, ...]) -> str:
+  """Names a class as a message does, by its name where it has one."""
+  if class_id < len(class_names):
+    return f'class {class_names[class_id]!r} (class_id {class_id})'
+  return f'class_id {class_id}'
 
 
 def trainable(split: Split, *, least: int = 2) -> Split:
@@ -106,144 +111,17 @@ def trainable(split: Split, *, least: int = 2) -> Split:
   return dataclasses.replace(split, items=kept)
 
 
-def read_pascal_list(path: str | Path, *, num_classes: int = 20) -> tuple[tuple[str, int], ...]:
-  """Reads a published PASCAL-5i list.
+def take_turns(items: Iterable[tuple[str, int]]) -> tuple[tuple[str, int], ...]:
+  """Reorders a list, so that its first episodes are spread over all classes.
 
   Args:
-    path: a text file with a line such as `2007_001185__11` for each image and class, the class
-      counted from 1.
-    num_classes: the highest class number.
+    items: (image name, class_id).
 
   Returns:
-    (image name, class_id) in the order of the file, class_id counted from 0.
-
-  Raises:
-    InputError: the file is missing, empty, holds a line of another form, or one twice.
+    The first image of every class, the second of every class, and so on; classes ascending.
   """
-  lines = _read_lines(path, what='image list', place='pascal/{trn,val}/fold0.txt to fold3.txt')
-  items: dict[tuple[str, int], int] = {}
-  for number, line in lines:
-    match = _PASCAL_LINE.fullmatch(line)
-    if match is None or not 1 <= int(match['number']) <= num_classes:
-      raise InputError(
-        f'{path}: line {number} is {line!r}; expected an image and its class from 1 to'
-        f' {num_classes}, such as 2007_001185__11'
-      )
-    item = match['name'], int(match['number']) - 1
-    if item in items:
-      raise InputError(f'{path}: {line} is in lines {items[item]} and {number}; keep one of them')
-    items[item] = number
-  return tuple(items)
-
-
-def read_coco_list(path: str | Path, *, num_classes: int = 80) -> Mapping[int, tuple[str, ...]]:
-  """Reads a published COCO-20i list, a pickle, without any power to run what is in it.
-
-  Args:
-    path: a pickled dict from class_id to a list of photographs, such as
-      'val2014/COCO_val2014_000000507081.jpg'.
-    num_classes: how many classes there are.
-
-  Returns:
-    {class_id: image names in the order of the file}, classes ascending, those without any image
-    left out.
-
-  Raises:
-    InputError: the file is missing, damaged, or asks for any function or class of Python at all;
-      it holds something else than such a dict, an unknown class, or a name twice in one class.
-  """
-  lists = _load_plain(path)
-  if type(lists) is not dict or not all(
-    type(c) is int and type(names) is list and all(type(name) is str for name in names)
-    for c, names in lists.items()
-  ):
-    raise InputError(f'{path}: not a dict from class numbers to lists of image names;{_REMEDY}')
-  for class_id, names in lists.items():
-    if not 0 <= class_id < num_classes:
-      # Python refuses to write thousands of digits.
-      number = class_id if abs(class_id) < 10**9 else 'of many digits'
-      raise InputError(f'{path}: class {number} is out of range: 0 to {num_classes - 1};{_REMEDY}')
-    wrong = next((name for name in names if not _COCO_NAME.fullmatch(name)), None)
-    if wrong is not None:
-      raise InputError(
-        f'{path}: {wrong!r} of class {class_id} is no photograph of train2014 or val2014;{_REMEDY}'
-      )
-    if len(set(names)) < len(names):
-      twice = next(name for i, name in enumerate(names) if name in names[:i])
-      raise InputError(f'{path}: class {class_id} lists {twice} more than once; keep it once')
-  if not any(lists.values()):
-    raise InputError(f'{path}: the image list is empty; give the published list')
-  return {c: tuple(lists[c]) for c in sorted(lists) if lists[c]}
-
-
-def read_fss_list(path: str | Path) -> tuple[str, ...]:
-  """Reads a published FSS-1000 list.
-
-  Args:
-    path: a text file with one category a line, each the name of a folder of images.
-
-  Returns:
-    The categories in the order of the file.
-
-  Raises:
-    InputError: the file is missing or empty, or a line is no name of a folder or there twice.
-  """
-  categories: dict[str, int] = {}
-  for number, line in _read_lines(path, what='category list', place='fss/{trn,val,test}.txt'):
-    if line in ('.', '..') or any(c in line for c in '/\\\0'):
-      raise InputError(
-        f'{path}: line {number} is {line!r}; expected the name of a category, such as ab_wheel'
-      )
-    if line in categories:
-      raise InputError(
-        f'{path}: {line} is in lines {categories[line]} and {number}; keep one of them'
-      )
-    categories[line] = number
-  return tuple(categories)
-
-
-class _PlainUnpickler(pickle.Unpickler):
-  """Reads numbers, text, lists and dicts; refuses the rest before it can do anything."""
-
-  def __init__(self, data: bytes, path: str | Path):
-    super().__init__(io.BytesIO(data))
-    self._path = path
-
-  def find_class(self, module_name: str, global_name: str):
-    raise InputError(
-      f'{self._path}: refused, since the pickle asks for {module_name}.{global_name}; a list needs'
-      f' no code, so do not trust this file:{_REMEDY}'
-    )
-
-
-def _load_plain(path: str | Path) -> object:
-  try:
-    data = Path(path).read_bytes()
-  except OSError as error:
-    raise _unreadable(path, error, 'image list', 'coco/{trn,val}/fold0.pkl to fold3.pkl') from error
-  try:
-    return _PlainUnpickler(data, path).load()
-  except InputError:
-    raise
-  except Exception as error:  # An unpickler raises nearly anything on a damaged file.
-    raise InputError(f'{path}: truncated or damaged, or no pickle;{_REMEDY}') from error
-
-
-def _read_lines(path: str | Path, *, what: str, place: str) -> list[tuple[int, str]]:
-  """The lines that are not blank, stripped, each with its number."""
-  try:
-    lines = Path(path).read_text(encoding='utf-8').splitlines()
-  except (OSError, UnicodeDecodeError) as error:
-    raise _unreadable(path, error, what, place) from error
-  kept = [(n, line.strip()) for n, line in enumerate(lines, start=1) if line.strip()]
-  if not kept:
-    raise InputError(f'{path}: the {what} is empty; give the published list')
-  return kept
-
-
-def _unreadable(path: str | Path, error: Exception, what: str, place: str) -> InputError:
-  reason = getattr(error, 'strerror', None) or 'not a text file'
-  return InputError(
-    f'{path}: cannot read the {what} ({reason}); --splits_dir must name the folder that holds'
-    f' {place}'
-  )
+  columns: dict[int, list[tuple[str, int]]] = {}
+  for name, class_id in items:
+    columns.setdefault(class_id, []).append((name, class_id))
+  rows = itertools.zip_longest(*(columns[class_id] for class_id in sorted(columns)))
+  return tuple(item for row in rows for item in row if item)

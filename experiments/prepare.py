@@ -39,7 +39,8 @@ from data_pipelines.prepared.checks import (
   listed_classes,
 )
 from data_pipelines.prepared.downloads import fetch
-from data_pipelines.prepared.reader import Prepared, list_key, read_record
+from data_pipelines.prepared.reader import Prepared
+from data_pipelines.prepared.record import list_key, read_record
 from data_pipelines.prepared.writer import PairBuilder
 from data_pipelines.reading.arrays import image_hw
 from data_pipelines.reading.files import digest_of
@@ -236,7 +237,7 @@ def _write(
     'benchmark': benchmark.name,
     'skipped': skipped,
     'lists': {list_key(*key): split.digest for key, split in lists.items()},
-    'description': benchmark.description() if benchmark.name == 'folder' else None,
+    'description': benchmark.description(),
     'drawn_masks': benchmark.drawn_masks,
     'data_dir': _data_dir(),
     'files': files_digest({name: finding.files for name, finding in findings.items()}),

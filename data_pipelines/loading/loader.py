@@ -2,7 +2,7 @@
 
 A batch is a dict of NumPy arrays; B episodes, K shots, images of H x W:
 
-    query_image     uint8 [B, H, W, 3]     0 to 255, not normalised
+    query_image     uint8 [B, H, W, 3]     0 to 255, not normalized
     query_mask      uint8 [B, H, W]        1 on the class
     query_ignore    uint8 [B, H, W]        1 where the metrics leave the pixel out
     support_images  uint8 [B, K, H, W, 3]
@@ -64,7 +64,7 @@ def train_batches(
   num_threads: int = 2,
   num_workers: int = 0,
 ) -> Batches:
-  """Training batches: every listed image is a query once in an epoch, in an order of its own.
+  """Reads training batches: every listed image is a query once in an epoch, in a random order.
 
   Where the list says `class_first`, each episode draws its class and query instead, and an epoch
   has as many as the list has images.
@@ -91,9 +91,9 @@ def train_batches(
       iterating, also an image that cannot be read, or a mask of values that are no class.
   """
   if not 0 <= seed < 2**32:
-    raise InputError(f'seed {seed} is out of range: 0 to {2**32 - 1}')
+    raise InputError(f'`seed` {seed} is out of range: 0 to {2**32 - 1}')
   if epochs is not None and epochs < 1:
-    raise InputError(f'epochs is {epochs}; it must be at least 1')
+    raise InputError(f'`epochs` is {epochs}; it must be at least 1')
   benchmark.check_size(image_size)
   reader = _ReadEpisode(benchmark, image_hw(image_size))
   split = trainable(benchmark.split(fold, 'trn'), least=shots + 1 if distinct else 2)
@@ -122,7 +122,7 @@ def eval_batches(
   num_threads: int = 2,
   num_workers: int = 0,
 ) -> Batches:
-  """Test batches: the fold's published episodes, once and in order.
+  """Reads test batches: the fold's published episodes, once and in order.
 
   Args:
     benchmark: what to read.
@@ -158,13 +158,13 @@ def _batches(
   episodes: grain.MapDataset, batch_size: int, index: int, count: int, *, own_sizes: bool = False
 ) -> grain.MapDataset:
   if batch_size < 1:
-    raise InputError(f'batch_size is {batch_size}; it must be at least 1')
+    raise InputError(f'`batch_size` is {batch_size}; it must be at least 1')
   if not 0 <= index < count:
-    raise InputError(f'process_index is {index}; it must be at least 0 and below {count}')
+    raise InputError(f'`process_index` is {index}; it must be at least 0 and below {count}')
   if batch_size % count:
     raise InputError(
-      f'a batch of {batch_size} cannot be divided evenly among {count} processes; give a batch size'
-      f' that is a multiple of {count}'
+      f'a batch of {batch_size} cannot be divided evenly among {count} processes; give a'
+      f' `batch_size` that is a multiple of {count}'
     )
   # Batched before it is repeated: a batch never mixes two epochs.
   return RowBatches(
@@ -177,26 +177,26 @@ def _batches(
 
 
 @dataclasses.dataclass(frozen=True)
-class _SampleEpisode(grain.transforms.RandomMap):
-  """From the query's position in the list to its episode; a class, so that workers can copy it."""
+class _SampleEpisode:
+  """Draws the episode of a query's position in the list; a class, so that workers can copy it."""
 
   split: PackedSplit
   shots: int
   distinct: bool
 
-  def random_map(self, index: int, rng: np.random.Generator) -> tuple[int, Episode]:
+  def __call__(self, index: int, rng: np.random.Generator) -> tuple[int, Episode]:
     return index, self.split.episode(index, rng, shots=self.shots, distinct=self.distinct)
 
 
 @dataclasses.dataclass(frozen=True)
-class _ReadEpisode(grain.transforms.Map):
-  """From an episode's names to its arrays."""
+class _ReadEpisode:
+  """Reads the arrays of an episode's names."""
 
   benchmark: Benchmark
   size: tuple[int, int]
   original_size: bool = False
 
-  def map(self, numbered: tuple[int, Episode]) -> Mapping[str, np.ndarray]:
+  def __call__(self, numbered: tuple[int, Episode]) -> Mapping[str, np.ndarray]:
     index, episode = numbered
     # Supports may repeat: each image is read once.
     pairs = {name: self.benchmark.load(name) for name in {episode.query, *episode.supports}}
@@ -215,7 +215,8 @@ class _ReadEpisode(grain.transforms.Map):
       masks = class_mask(label, episode.class_id, boundary=boundary)
       arrays['query_mask'], arrays['query_ignore'] = masks
       arrays['query_size'] = np.array(label.shape, np.int32)
-    return {**arrays, 'class_id': np.int32(episode.class_id), 'index': np.int32(index)}
+    numbers = {'class_id': episode.class_id, 'index': index}
+    return arrays | {name: np.array(number, np.int32) for name, number in numbers.items()}
 
 
 def _check_values(benchmark: Benchmark, image_name: str, label: np.ndarray) -> None:

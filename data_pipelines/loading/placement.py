@@ -133,8 +133,9 @@ class DeviceBatches(Iterator[Placed]):
     self._closed = True
     self._thread.shutdown(cancel_futures=True)
     self._waiting.clear()
-    if hasattr(self._source, 'close'):
-      self._source.close()
+    close = getattr(self._source, 'close', None)  # A plain iterator has none.
+    if close is not None:
+      close()
 
   def _place(self) -> Placed | None:
     host = next(self._source, None)
@@ -143,5 +144,6 @@ class DeviceBatches(Iterator[Placed]):
 
 def _shares(sharding: jax.sharding.Sharding) -> int:
   """Returns in how many parts the devices of this process take the rows."""
-  parts = sharding.addressable_devices_indices_map((sharding.num_devices,)).values()
-  return len({rows.indices(sharding.num_devices) for (rows,) in parts})
+  count = sharding.num_devices
+  parts = sharding.addressable_devices_indices_map((count,)).values()
+  return len({part[0].indices(count) for part in parts if part is not None})

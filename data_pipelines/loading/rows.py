@@ -5,6 +5,7 @@ can make it alone.
 """
 
 from collections.abc import Mapping, Sequence
+from typing import overload
 
 import grain
 import numpy as np
@@ -18,12 +19,15 @@ _shared = False
 
 
 def share_arrays() -> None:
-  """From here on this process makes its batches in shared memory, for the process it works for."""
+  """Has this process make its batches in shared memory, for the process that it works for."""
   global _shared
   _shared = True
 
 
-class RowBatches(grain.MapDataset):
+Batch = dict[str, np.ndarray]
+
+
+class RowBatches(grain.MapDataset[Batch]):
   """Batches of a dataset of episodes, or one process's rows of each.
 
   The rows of a batch are divided evenly and in order, so that the processes' parts, one after the
@@ -43,7 +47,7 @@ class RowBatches(grain.MapDataset):
 
   def __init__(
     self,
-    episodes: grain.MapDataset,
+    episodes: grain.MapDataset[Mapping[str, np.ndarray]],
     *,
     batch_size: int,
     process_index: int = 0,
@@ -57,11 +61,17 @@ class RowBatches(grain.MapDataset):
     self._own = slice(process_index * share, (process_index + 1) * share)
 
   def __len__(self) -> int:
-    """Batches in an epoch."""
+    """Counts the batches in an epoch."""
     return -(-len(self._parent) // self._batch_size)
 
-  def __getitem__(self, index):
-    """Batch `index`, counted over all epochs."""
+  @overload
+  def __getitem__(self, index: slice) -> grain.MapDataset[Batch]: ...
+
+  @overload
+  def __getitem__(self, index: int) -> Batch: ...
+
+  def __getitem__(self, index: int | slice) -> grain.MapDataset[Batch] | Batch:
+    """Returns batch `index`, counted over all epochs."""
     if isinstance(index, slice):
       return self.slice(index)
     epoch, step = divmod(index, len(self))
@@ -81,14 +91,14 @@ class RowBatches(grain.MapDataset):
 
 def _stack(
   elements: Sequence[Mapping[str, np.ndarray]], rows: int, padded: tuple[int, ...] | None
-) -> dict[str, np.ndarray]:
+) -> Batch:
   """Stacks elements, the last one as often as it takes; masks of several sizes are padded."""
   batch = {}
   for name, first in elements[0].items():
-    own_size = padded is not None and name in _OWN_SIZE
-    shape = (rows, *(padded if own_size else first.shape))
+    own_size = padded if name in _OWN_SIZE else None
+    shape = (rows, *(first.shape if own_size is None else own_size))
     out = (grain.multiprocessing.SharedMemoryArray if _shared else np.empty)(shape, first.dtype)
-    if own_size:
+    if own_size is not None:
       out.fill(_OWN_SIZE[name])
     for row, element in enumerate(elements):
       out[(row, *map(slice, element[name].shape))] = element[name]

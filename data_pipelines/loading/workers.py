@@ -9,19 +9,23 @@ import os
 import signal
 import threading
 import weakref
+from collections.abc import Iterator
 
 import grain
 import numpy as np
 from absl import flags
 
 from data_pipelines.loading import rows
+from data_pipelines.loading.rows import Batch
 from hsnet_jax.errors import InputError
 
 # Batches that wait for being fetched, a worker; as many have been fetched and wait to be taken.
 _READY = 1
 
+_reading = threading.Lock()
+
 # Iterators that may have threads or workers.
-_open = weakref.WeakSet()
+_open: 'weakref.WeakSet[BatchIterator]' = weakref.WeakSet()
 
 
 @dataclasses.dataclass(frozen=True)
@@ -36,7 +40,7 @@ class Batches:
     num_workers: processes that do.
   """
 
-  dataset: grain.MapDataset
+  dataset: grain.MapDataset[Batch]
   num_episodes: int
   steps_per_epoch: int
   num_threads: int = 0
@@ -46,14 +50,14 @@ class Batches:
     """Raises InputError for numbers below 0."""
     for name in ('num_threads', 'num_workers'):
       if getattr(self, name) < 0:
-        raise InputError(f'{name} is {getattr(self, name)}; it must be at least 0')
+        raise InputError(f'`{name}` is {getattr(self, name)}; it must be at least 0')
 
   def __iter__(self) -> 'BatchIterator':
-    """A fresh iterator; `close` it to stop its threads and workers before its end."""
+    """Starts a fresh iterator; `close` it to stop its threads and workers before its end."""
     return self.from_step(0)
 
   def from_step(self, step: int) -> 'BatchIterator':
-    """A fresh iterator as it is after `step` batches, none of which are read for it.
+    """Starts an iterator as it is after `step` batches, none of which are read for it.
 
     Args:
       step: the number of the batch that comes first, counted from 0 over all epochs.
@@ -65,8 +69,8 @@ class Batches:
     iterator.set_state({'next_batch': step})
     return iterator
 
-  def read_ahead(self, step: int) -> grain.DatasetIterator:
-    """Grain's iterator over the batches from `step` on, which there must be."""
+  def read_ahead(self, step: int) -> grain.DatasetIterator[Batch]:
+    """Starts Grain's iterator over the batches from `step` on, which there must be."""
     rest = self.dataset[step:]
     if not self.num_workers:
       # A thread makes a whole batch; twice as many as threads are kept ready.
@@ -74,33 +78,37 @@ class Batches:
         num_threads=self.num_threads, prefetch_buffer_size=2 * self.num_threads
       )
       return iter(rest.to_iter_dataset(options))
-    if not flags.FLAGS.is_parsed():  # As in a notebook: Grain asks flags of its own for options.
-      flags.FLAGS.mark_as_parsed()
     options = grain.ReadOptions(num_threads=0, prefetch_buffer_size=0)
     workers = grain.MultiprocessingOptions(self.num_workers, per_worker_buffer_size=_READY)
     # Worker i of W makes the batches i, i + W, i + 2 W ... and they are taken in turn.
-    return iter(rest.to_iter_dataset(options).mp_prefetch(workers, worker_init_fn=_start_worker))
+    source = iter(rest.to_iter_dataset(options).mp_prefetch(workers, worker_init_fn=_start_worker))
+    if not flags.FLAGS.is_parsed():
+      with _readable_flags():
+        source.get_state()  # Makes the iterator of every worker now, while flags can be read.
+      source.start_prefetch()
+    return source
 
 
-class BatchIterator(grain.DatasetIterator):
+class BatchIterator(grain.DatasetIterator[Batch]):
   """Goes through `Batches`; its state is the number of the next one, and nothing else.
 
-  So it goes on with another number of workers or threads than it was stopped with.
+  So it can be resumed with another number of workers or threads than it was stopped with.
   """
 
   def __init__(self, batches: Batches):
     """Starts nothing before the first batch is asked for."""
     super().__init__()
-    self._batches, self._next, self._source = batches, 0, None
+    self._batches, self._next, self._is_over = batches, 0, False
+    self._source: grain.DatasetIterator[Batch] | None = None
     _open.add(self)
 
-  def __next__(self) -> dict[str, np.ndarray]:
-    """The next batch.
+  def __next__(self) -> Batch:
+    """Returns the next batch.
 
     Raises:
       InputError: an image cannot be read, or a worker process is no more. The iterator is closed.
     """
-    if self._closed or self._next >= len(self._batches.dataset):
+    if self._is_over or self._next >= len(self._batches.dataset):
       self._stop()
       raise StopIteration
     try:
@@ -122,7 +130,7 @@ class BatchIterator(grain.DatasetIterator):
     return {name: np.array(array) for name, array in batch.items()}
 
   def get_state(self) -> dict[str, int]:
-    """Where the iterator is, for `set_state`."""
+    """Returns where the iterator is, for `set_state`."""
     return {'next_batch': self._next}
 
   def set_state(self, state: dict[str, int]) -> None:
@@ -139,9 +147,10 @@ class BatchIterator(grain.DatasetIterator):
 
   def close(self) -> None:
     """Stops threads and workers; the iterator then gives nothing more."""
-    self._closed = True
-    _open.discard(self)
-    self._stop()
+    if not self._is_over:
+      self._is_over = True
+      _open.discard(self)
+      self._stop()
 
   def _stop(self) -> None:
     source, self._source = self._source, None
@@ -159,6 +168,25 @@ class BatchIterator(grain.DatasetIterator):
         freeing.apply_async(int).wait(timeout=1)
 
 
+@contextlib.contextmanager
+def _readable_flags() -> Iterator[None]:
+  """Lets Grain read its own flags, and them alone, where none are parsed, as in a notebook.
+
+  Grain asks one of them whether workers are to be profiled. A flag can be read unparsed while it is
+  said to be present, as Grain itself does it in its workers; afterwards it is as it was.
+  """
+  with _reading:
+    grains = [flags.FLAGS[name] for name in flags.FLAGS if name.startswith('grain_')]
+    absent = [flag for flag in grains if not flag.present]
+    for flag in absent:
+      flag.present = 1
+    try:
+      yield
+    finally:
+      for flag in absent:
+        flag.present = 0
+
+
 @atexit.register
 def _close_all() -> None:
   """Closes what was left open while there is still a Python to do it in."""
@@ -167,7 +195,7 @@ def _close_all() -> None:
 
 
 def _start_worker(worker_index: int, worker_count: int) -> None:
-  """What a worker process does first."""
+  """Sets a worker process up."""
   del worker_index, worker_count
   rows.share_arrays()
   # What ends a group of processes reaches each: the one that gave the orders answers it, and may
@@ -179,5 +207,7 @@ def _start_worker(worker_index: int, worker_count: int) -> None:
 
 def _end_with_parent() -> None:
   """Ends this process when its parent was killed: nobody would ever tell it to stop."""
-  multiprocessing.parent_process().join()
-  os._exit(1)
+  parent = multiprocessing.parent_process()
+  if parent is not None:
+    parent.join()
+    os._exit(1)

@@ -43,7 +43,7 @@ class CocoJson:
     rows = {key: _rows(path, content, key) for key in KEYS}
     images = _by_id(path, rows['images'], 'image')
     categories = _by_id(path, rows['categories'], 'category')
-    found: dict[Any, list] = {}
+    found: dict[Any, list[dict[str, Any]]] = {}
     used = set()
     for i, row in enumerate(rows['annotations']):
       _check_annotation(path, row, i, images, categories)
@@ -87,9 +87,9 @@ class CocoJson:
       raise InputError(f'{where}: its outlines hold no pixel; draw them again or take them out')
     return image, encode_png(label, name=f'{self._path}: outlines of {image_name}')
 
-  def _names(self, images: Mapping[Any, Mapping]) -> dict[str, Mapping]:
-    """{path in the folder: entry} of images by their ids."""
-    named: dict[str, Mapping] = {}
+  def _names(self, images: Mapping[Any, Mapping[str, Any]]) -> dict[str, Mapping[str, Any]]:
+    """Maps each path in the folder to its entry, from entries by their ids."""
+    named: dict[str, Mapping[str, Any]] = {}
     missing = []
     for image in images.values():
       name = inner_name(image['file_name'])
@@ -110,7 +110,7 @@ class CocoJson:
     return dict(sorted(named.items()))
 
 
-def _rows(path: Path, content: Mapping[str, Any], key: str) -> list[dict]:
+def _rows(path: Path, content: Mapping[str, Any], key: str) -> list[dict[str, Any]]:
   rows = content.get(key)
   if not isinstance(rows, list):
     raise InputError(
@@ -127,7 +127,7 @@ def _rows(path: Path, content: Mapping[str, Any], key: str) -> list[dict]:
   return rows
 
 
-def _by_id(path: Path, rows: Sequence[dict], what: str) -> dict[Any, dict]:
+def _by_id(path: Path, rows: Sequence[dict[str, Any]], what: str) -> dict[Any, dict[str, Any]]:
   found = {row['id']: row for row in rows}
   if len(found) < len(rows):
     ids = [row['id'] for row in rows]
@@ -136,7 +136,9 @@ def _by_id(path: Path, rows: Sequence[dict], what: str) -> dict[Any, dict]:
   return found
 
 
-def _check_annotation(path: Path, row: dict, i: int, images: Mapping, categories: Mapping) -> None:
+def _check_annotation(
+  path: Path, row: dict[str, Any], i: int, images: Mapping[Any, Any], categories: Mapping[Any, Any]
+) -> None:
   where = f'{path}: annotation {row.get("id", f"number {i}")}'
   for key, known, many in (
     ('image_id', images, 'images'),

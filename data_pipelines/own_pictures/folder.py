@@ -1,20 +1,21 @@
 """`folder`: a user's own pictures and classes, with the same commands as the published benchmarks.
 
 Three layouts, told apart by what the folder holds: a folder of pictures and masks for each class
-(`folder_layouts`), one COCO-style JSON file (`folder_coco`), LabelMe's JSON files
-(`folder_labelme`). docs/own_pictures.md explains them to their users.
+(`layouts`), one COCO-style JSON file (`coco_json`), LabelMe's JSON files
+(`labelme`). docs/own_pictures.md explains them to their users.
 """
 
 import io
 import os
 from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import Any
+from typing import Any, Self
 
 import numpy as np
+from jaxtyping import Integer, UInt8
 from PIL import Image
 
-from data_pipelines.benchmark import Benchmark, Source
+from data_pipelines.benchmark import Benchmark
 from data_pipelines.own_pictures.coco_json import KEYS, CocoJson
 from data_pipelines.own_pictures.labelme import LabelMe
 from data_pipelines.own_pictures.layouts import (
@@ -26,14 +27,16 @@ from data_pipelines.own_pictures.layouts import (
   visible,
 )
 from data_pipelines.reading import images
-from data_pipelines.splits import Split
+from data_pipelines.reading.files import AnyPath
+from data_pipelines.reading.images import Source
+from data_pipelines.splits import Split, take_turns
 from hsnet_jax.errors import InputError
 
 FOLDS = 4
 
 
 class Folder(Benchmark):
-  """A user's own pictures; see `data_pipelines.benchmarks.Benchmark`.
+  """A user's own pictures; see `data_pipelines.benchmark.Benchmark`.
 
   Class c is tested in fold `c % num_folds`, of which there are four or as many as classes. 'val'
   has all images of the fold's classes, 'trn' those of the others; an image that shows classes of
@@ -54,17 +57,17 @@ class Folder(Benchmark):
   name = 'folder'
   published_count = None
 
-  def __init__(self, data_dir: str | os.PathLike, splits_dir: str | os.PathLike | None = None):
+  def __init__(self, data_dir: AnyPath, splits_dir: AnyPath | None = None):
     """Looks the folder through; opens no picture."""
     if splits_dir is not None:
-      raise InputError('benchmark folder makes its own folds: leave out --splits_dir')
+      raise InputError('benchmark folder makes its own folds: leave out `splits_dir`')
     layout = open_layout(Path(os.path.expanduser(data_dir)))
     self._layout: Layout | None = layout
     self._describe(layout.kind, layout.class_names, layout.items)
 
   @classmethod
-  def from_description(cls, description: Mapping[str, Any]) -> 'Folder':
-    """The lists and `decode` of a folder that is not at hand.
+  def from_description(cls, description: Mapping[str, Any]) -> Self:
+    """Makes the lists and `decode` of a folder that is not at hand.
 
     Args:
       description: what `description()` gave.
@@ -82,7 +85,7 @@ class Folder(Benchmark):
     return folder
 
   def description(self) -> dict[str, Any]:
-    """All but the pictures, for JSON: layout, class names, and the images with their classes."""
+    """Describes all but the pictures: layout, class names, and the images with their classes."""
     return {
       'layout': self._kind,
       'class_names': list(self.class_names),
@@ -99,7 +102,7 @@ class Folder(Benchmark):
     if name == 'trn' and self.num_classes == 1:
       raise InputError(
         f'the folder has one class alone, {self.class_names[0]!r}, and training needs others than'
-        ' the one it is tested on: add a class, or give a trained --checkpoint to'
+        ' the one it is tested on: add a class, or give a trained `checkpoint` to'
         ' experiments.evaluate or experiments.predict'
       )
     self.check_split(fold, name)
@@ -110,12 +113,14 @@ class Folder(Benchmark):
   def encoded(self, image_name: str) -> tuple[Source, Source]:
     """See `Benchmark.encoded`: the photograph; the user's mask, or the label drawn."""
     if self._layout is None:
-      raise InputError(f'{image_name}: its folder is not at hand; give --data_dir')
+      raise InputError(f'{image_name}: its folder is not at hand; give `data_dir`')
     if image_name not in self._class_of:
       raise InputError(f'folder has no image {image_name!r}; check the name')
     return self._layout.encoded(image_name)
 
-  def decode(self, image_name: str, image: Source, mask: Source) -> tuple[np.ndarray, np.ndarray]:
+  def decode(
+    self, image_name: str, image: Source, mask: Source
+  ) -> tuple[UInt8[np.ndarray, 'h w 3'], Integer[np.ndarray, 'h w']]:
     """See `Benchmark.decode`; an image without any object is an InputError."""
     if self._kind == ClassFolders.kind:
       class_id = self._class_of[image_name]
@@ -133,7 +138,7 @@ class Folder(Benchmark):
     self.num_folds = min(FOLDS, self.num_classes)
     self.splits = Benchmark.splits if self.num_classes > 1 else ('val',)
     self.boundary = OPEN if kind == ClassFolders.kind else None
-    self._items = _take_turns(items)
+    self._items = take_turns(items)
     self._class_of = dict(self._items)
 
 
@@ -150,7 +155,7 @@ def open_layout(data: Path) -> Layout:
     InputError: there is no such folder, it is empty or in none of the layouts.
   """
   if not data.is_dir():
-    raise InputError(f'{data}: no such folder; --data_dir must name the folder of your pictures')
+    raise InputError(f'{data}: no such folder; `data_dir` must name the folder of your pictures')
   inside = visible(data)
   paths = [p for p in inside if p.suffix.lower() == '.json']
   if not paths and (data / 'annotations').is_dir():
@@ -177,20 +182,10 @@ def open_layout(data: Path) -> Layout:
   )
 
 
-def _read_drawn(mask: Source) -> np.ndarray:
-  """A label as it was drawn, of 8 or 16 bits."""
+def _read_drawn(mask: images.PathLike) -> Integer[np.ndarray, 'h w']:
+  """Reads a label as it was drawn, of 8 or 16 bits."""
   if isinstance(mask, images.Encoded):
     with Image.open(io.BytesIO(mask.data)) as label:
       if label.mode == 'I;16':
         return np.asarray(label)
   return images.read_label(mask)
-
-
-def _take_turns(items: Sequence[tuple[str, int]]) -> tuple[tuple[str, int], ...]:
-  """The first image of every class, the second of every class, and so on."""
-  counts: dict[int, int] = {}
-  ranked = []
-  for name, class_id in items:
-    counts[class_id] = counts.get(class_id, 0) + 1
-    ranked.append((counts[class_id], class_id, name))
-  return tuple((name, class_id) for _, class_id, name in sorted(ranked))

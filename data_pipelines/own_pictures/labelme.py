@@ -79,8 +79,8 @@ class LabelMe:
     return image, encode_png(label, name=f'{path}: shapes')
 
 
-def _shapes(path: Path, content: Mapping[str, Any]) -> list[dict]:
-  """The shapes of a file, checked."""
+def _shapes(path: Path, content: Mapping[str, Any]) -> list[dict[str, Any]]:
+  """Checks the shapes of a file, and returns them."""
   shapes = content.get('shapes')
   if not isinstance(shapes, list):
     raise InputError(f"{path}: has no list of 'shapes'; save it with LabelMe again")
@@ -109,7 +109,7 @@ def _shapes(path: Path, content: Mapping[str, Any]) -> list[dict]:
 
 
 def _picture(path: Path, content: Mapping[str, Any]) -> str:
-  """The image's name: its path in the folder, or the JSON file's where the copy there is it."""
+  """Names the image: its path in the folder, or the JSON file's where the copy there is it."""
   named = content.get('imagePath')
   name = inner_name(named)
   if name is not None and (path.parent / name).is_file():
@@ -162,13 +162,13 @@ def _draw(
 
 
 def _mask(path: Path, shape: Mapping[str, Any], i: int) -> Image.Image:
-  """The pixels of a shape of kind mask, which LabelMe keeps as a PNG of its box."""
+  """Decodes the pixels of a shape of kind mask, which LabelMe keeps as a PNG of its box."""
   where = f'{path}: shape {i + 1} ({shape["label"]})'
   try:
     with Image.open(io.BytesIO(_bytes(path, shape.get('mask')))) as mask:
       pixels = np.asarray(mask)
       if pixels.ndim != 2:
-        raise InputError(f'{where} has a mask in colour; draw it again')
+        raise InputError(f'{where} has a mask in color; draw it again')
       return Image.fromarray((pixels > 0).astype(np.uint8) * 255)
   except InputError:
     raise

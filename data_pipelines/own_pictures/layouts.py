@@ -17,14 +17,11 @@ import numpy as np
 from jaxtyping import Integer
 from PIL import Image
 
-from data_pipelines.benchmark import Source
 from data_pipelines.reading import images
-from data_pipelines.reading.arrays import BOUNDARY
+from data_pipelines.reading.files import IMAGE_ENDINGS
+from data_pipelines.reading.images import Source
 from hsnet_jax.errors import InputError
 
-PHOTOGRAPHS = frozenset(
-  ('.jpg', '.jpeg', '.png', '.bmp', '.gif', '.tif', '.tiff', '.webp', '.ppm', '.pgm')
-)
 # Of pixels that a user's mask leaves open, as PASCAL's do. No class_id + 1 comes near it.
 OPEN = 65535
 _MASK = '_mask'
@@ -109,7 +106,7 @@ def decode_mask(path: images.PathLike, class_id: int) -> Integer[np.ndarray, 'h 
   Raises:
     InputError: as `images.read_mask`; also a mask without foreground.
   """
-  shown = images.read_mask(path)
+  shown, outline = images.read_outlined_mask(path)
   if not shown.any():
     values = ', '.join(map(str, images.mask_values(path)))
     raise InputError(
@@ -117,8 +114,7 @@ def decode_mask(path: images.PathLike, class_id: int) -> Integer[np.ndarray, 'h 
       ' or take the picture out'
     )
   label = shown * np.uint16(class_id + 1)
-  # What `read_mask` took for an outline is the 255 that it did not take for the object.
-  label[(images.read_mask(path, value=BOUNDARY) > shown)] = OPEN
+  label[outline > 0] = OPEN
   return label
 
 
@@ -165,7 +161,7 @@ def read_json(path: Path) -> dict[str, Any]:
 
 
 def inner_name(name: Any) -> str | None:
-  """A path that a JSON file names, tidied; None where it leads out of the folder or is no path."""
+  """Tidies a path that a JSON file names; None where it leads out of the folder or is no path."""
   path = PurePosixPath(str(name).replace('\\', '/'))
   outside = path.is_absolute() or '..' in path.parts or ':' in str(path) or '\0' in str(path)
   return None if outside or not isinstance(name, str) or not path.name else str(path)
@@ -179,26 +175,26 @@ def check_found(missing: list[str], *, fix: str) -> None:
 
 
 def visible(folder: Path) -> list[Path]:
-  """What a folder holds, sorted, without hidden files and those that systems leave behind."""
+  """Lists what a folder holds, sorted, without hidden files and those that systems leave behind."""
   with os.scandir(folder) as entries:
     names = [e.name for e in entries if not e.name.startswith(_HIDDEN)]
   return [folder / name for name in sorted(names)]
 
 
 def _misplaced(data: Path) -> list[Path]:
-  """Pictures that are beside the class folders, or in folders of those."""
+  """Finds pictures that are beside the class folders, or in folders of those."""
   found = []
   for path, folders, names in os.walk(data):
     folders[:] = sorted(n for n in folders if not n.startswith(_HIDDEN))
     if Path(path) == data or Path(path).parent != data:
       shown = sorted(n for n in names if not n.startswith(_HIDDEN))
-      found += [p for p in (Path(path, n) for n in shown) if p.suffix.lower() in PHOTOGRAPHS]
+      found += [p for p in (Path(path, n) for n in shown) if p.suffix.lower() in IMAGE_ENDINGS]
   return found
 
 
 def _pairs(folder: Path) -> dict[str, str]:
-  """{photograph: its mask} of a class, by their names in the folder."""
-  files = [p for p in visible(folder) if p.suffix.lower() in PHOTOGRAPHS]
+  """Maps each photograph of a class to its mask, by their names in the folder."""
+  files = [p for p in visible(folder) if p.suffix.lower() in IMAGE_ENDINGS]
   pngs = {p.stem: p for p in files if p.suffix.lower() == '.png'}
   photos = _by_stem(p for p in files if p.suffix.lower() != '.png')
   masks: dict[str, str] = {}

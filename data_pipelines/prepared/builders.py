@@ -2,12 +2,13 @@
 
 `experiments.prepare` makes sets with them, after it has checked the images; what it tells a builder
 of the lists is what `data_pipelines.prepared.reader` needs to open a set. TFDS names a set's folder
-after its builder's class: the names stay, so that prepared sets do.
+after its builder's class, as `record.SET_NAMES` has it: the names stay, so that prepared sets do.
 """
 
 from collections.abc import Mapping
 
 from data_pipelines.prepared.downloads import Archive
+from data_pipelines.prepared.record import set_name
 from data_pipelines.prepared.writer import PairBuilder
 
 _COCO = 'http://images.cocodataset.org'
@@ -92,5 +93,8 @@ def builder_class(name: str) -> type[PairBuilder]:
 
   Args:
     name: the benchmark's name.
+
+  Returns:
+    Its class in `BUILDERS`; for a benchmark that has none there, one of its name.
   """
-  return BUILDERS[name]
+  return BUILDERS.get(name) or type(name.title(), (PairBuilder,), {'name': set_name(name)})

@@ -16,9 +16,9 @@ from pathlib import Path
 
 import numpy as np
 
-from data_pipelines.benchmark import Benchmark, Source
+from data_pipelines.benchmark import Benchmark
 from data_pipelines.reading.files import digest_of
-from data_pipelines.reading.images import Encoded
+from data_pipelines.reading.images import Encoded, Source
 from data_pipelines.splits import Split
 from hsnet_jax.errors import InputError
 
@@ -40,13 +40,13 @@ class Finding:
 
   name: str
   values: Sequence[int] = ()
-  files: Sequence[Sequence] = ()
+  files: Sequence[Sequence[str | int]] = ()
   mask: str = ''
   problem: str = ''
 
 
 def listed_classes(lists: Iterable[Split]) -> dict[str, set[int]]:
-  """The classes that each image is listed under, images in the order of the lists.
+  """Collects the classes that each image is listed under, images in the order of the lists.
 
   Args:
     lists: all of a benchmark's.
@@ -62,7 +62,7 @@ def listed_classes(lists: Iterable[Split]) -> dict[str, set[int]]:
 
 
 def all_lists(benchmark: Benchmark) -> dict[tuple[int, str], Split]:
-  """{(fold, name): list} of every list of a benchmark."""
+  """Maps (fold, name) to the list, of every list of a benchmark."""
   keys = [(fold, name) for fold in range(benchmark.num_folds) for name in benchmark.splits]
   return {key: benchmark.split(*key) for key in keys}
 
@@ -110,8 +110,8 @@ def check_images(
 
 def file_versions(
   benchmark: Benchmark, names: Iterable[str], *, on_image: Callable[[], object] = lambda: None
-) -> dict[str, list[list]]:
-  """What tells images and their masks from a later state of them.
+) -> dict[str, list[list[str | int]]]:
+  """Finds what tells images and their masks from a later state of them.
 
   Args:
     benchmark: whose images they are.
@@ -123,7 +123,7 @@ def file_versions(
     digest] of what is drawn, which is drawn for it; nothing where it cannot be.
   """
 
-  def version(name: str) -> list[list]:
+  def version(name: str) -> list[list[str | int]]:
     try:
       return _versions(benchmark.encoded(name))
     except InputError:
@@ -138,8 +138,8 @@ def file_versions(
   return versions
 
 
-def files_digest(versions: Mapping[str, Sequence[Sequence]]) -> str:
-  """One digest of what `file_versions` gives, but for the paths: a folder may be moved."""
+def files_digest(versions: Mapping[str, Sequence[Sequence[str | int]]]) -> str:
+  """Digests what `file_versions` gives, but for the paths: a folder may be moved."""
   held = [[name, [version[1:] for version in files]] for name, files in versions.items()]
   return digest_of(held)
 
@@ -156,7 +156,7 @@ def _check_image(benchmark: Benchmark, name: str) -> Finding:
   return Finding(name, values, files, mask=str(sources[1]))
 
 
-def _versions(sources: Sequence[Source]) -> list[list]:
+def _versions(sources: Sequence[Source]) -> list[list[str | int]]:
   versions = []
   for source in sources:
     if isinstance(source, Encoded):
@@ -168,7 +168,7 @@ def _versions(sources: Sequence[Source]) -> list[list]:
 
 
 def _with_classes(benchmark: Benchmark, finding: Finding, classes: Iterable[int]) -> Finding:
-  """The finding with what its values say against it."""
+  """Returns the finding with what its values say against it."""
   if finding.problem:
     return finding
   unknown = [
@@ -189,7 +189,7 @@ def _with_classes(benchmark: Benchmark, finding: Finding, classes: Iterable[int]
 
 
 def _read_journal(path: Path) -> dict[str, Finding]:
-  """What an earlier attempt found to be sound; the others may have been mended since."""
+  """Reads what an earlier attempt found to be sound; the rest may have been mended since."""
   known = {}
   lines = path.read_text(encoding='utf-8').splitlines() if path.exists() else []
   for line in lines:
@@ -205,7 +205,7 @@ def _read_journal(path: Path) -> dict[str, Finding]:
 
 
 def _changed(finding: Finding) -> bool:
-  """Whether a file is another since; of what is drawn, only drawing it anew could tell."""
+  """Tells whether a file is another since; of what is drawn, only drawing it anew could tell."""
   for path, size, time in finding.files:
     if not path:
       return True

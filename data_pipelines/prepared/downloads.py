@@ -15,6 +15,7 @@ import requests
 import tensorflow_datasets as tfds
 from tensorflow_datasets.core.download import checksums, download_manager
 
+from data_pipelines.reading.files import AnyPath
 from hsnet_jax.errors import InputError
 
 
@@ -33,7 +34,7 @@ class Archive:
 
 def fetch(
   archives: Sequence[Archive],
-  data_dir: str | os.PathLike,
+  data_dir: AnyPath,
   *,
   url_infos: Mapping[str, checksums.UrlInfo],
 ) -> list[Path]:
@@ -72,8 +73,10 @@ def fetch(
     new.append(data / Path(archive.folder).name)
     with tempfile.TemporaryDirectory(prefix='unpacking-', dir=data) as unpacked:
       # TFDS itself unpacks by means of TensorFlow.
-      form = 'zip' if path.suffix == '.zip' else 'tar'
-      shutil.unpack_archive(path, unpacked, form, **({} if form == 'zip' else {'filter': 'data'}))
+      if path.suffix == '.zip':
+        shutil.unpack_archive(path, unpacked, 'zip')
+      else:
+        shutil.unpack_archive(path, unpacked, 'tar', filter='data')
       wanted = Path(unpacked) / archive.folder
       if not wanted.is_dir():
         raise InputError(f'{archive.url}: holds no folder {archive.folder}; fetch it by hand')

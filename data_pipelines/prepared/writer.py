@@ -2,7 +2,7 @@
 
 A record is {name, image, mask}. As they came, image and mask are the files' own bytes, which
 `Benchmark.decode` decodes; at a size, they are the pixels that `Benchmark.load` and the resizes of
-`transforms` give, raw for the image, zlib for the label, so that reading is hardly more than a
+`reading.arrays` give, raw for the image, zlib for the label, so that reading is hardly more than a
 copy. Records are not compressed again: JPEG and PNG cannot be, and pixels would lose a sixth of
 their size for four times the reading time.
 
@@ -12,7 +12,7 @@ by shard, straight from the generator.
 
 A finished shard is kept in a folder beside the set, named by a digest of what it holds and by its
 size. It is on the disk before it has that name. A second attempt links the shards that it finds
-there, of the size that their name says, and goes on with the next. TFDS gives the set its name once
+there, of the size that their name says, and writes the next. TFDS gives the set its name once
 it is whole, so what was stopped is never taken for it.
 """
 
@@ -28,17 +28,17 @@ from pathlib import Path
 
 import numpy as np
 import tensorflow_datasets as tfds
-from array_record.python import array_record_module
+from array_record.python.array_record_module import ArrayRecordWriter
 from tensorflow_datasets.core.download.checksums import load_url_infos
 from tensorflow_datasets.core.writer import ExampleWriter
 
-from data_pipelines.benchmark import Benchmark, Source
+from data_pipelines.benchmark import Benchmark
 from data_pipelines.prepared.downloads import Archive
+from data_pipelines.prepared.record import SPLIT, VERSION
 from data_pipelines.reading.arrays import resize_image, resize_mask
-from data_pipelines.reading.files import digest_of
-from data_pipelines.reading.images import Encoded
+from data_pipelines.reading.files import AnyPath, digest_of
+from data_pipelines.reading.images import Encoded, Source
 
-SPLIT = 'images'
 RECORDS_PER_SHARD = 256
 
 Example = tuple[str, Mapping[str, object]]
@@ -52,17 +52,18 @@ class PairBuilder(tfds.core.ShardBasedBuilder, tfds.core.GeneratorBasedBuilder):
     data_dir: the folder of prepared sets; this one is in it under its name and version.
     names: the images to write, in order; all that are listed where None.
     image_size: (height, width) to store pixels at; None to store the encoded bytes.
-    record: what the set's metadata holds besides; see `data_pipelines.prepared.reader`.
+    record: what the set's metadata holds besides; see `data_pipelines.prepared.record`.
     versions: something for each image that changes when its files do. A shard is taken over from
       a stopped attempt only where these are the same.
     on_image: called as each image is done.
+    records_per_shard: how many images a file holds, but for the last.
 
   Attributes:
     folder: the set's.
     unfinished: the folder of what a stopped attempt has left, beside the set.
   """
 
-  VERSION = tfds.core.Version('1.0.0')
+  VERSION = tfds.core.Version(VERSION)
   RELEASE_NOTES = {'1.0.0': 'First version.'}
 
   # What `downloads.fetch` can fetch.
@@ -74,12 +75,13 @@ class PairBuilder(tfds.core.ShardBasedBuilder, tfds.core.GeneratorBasedBuilder):
     self,
     benchmark: Benchmark,
     *,
-    data_dir: str | os.PathLike,
+    data_dir: AnyPath,
     names: Sequence[str] | None = None,
     image_size: tuple[int, int] | None = None,
     record: Mapping[str, object] | None = None,
     versions: Mapping[str, object] | None = None,
     on_image: Callable[[], object] = lambda: None,
+    records_per_shard: int = RECORDS_PER_SHARD,
   ):
     """Writes nothing yet."""
     self._benchmark = benchmark
@@ -87,13 +89,14 @@ class PairBuilder(tfds.core.ShardBasedBuilder, tfds.core.GeneratorBasedBuilder):
     self._image_size = image_size
     self._record = dict(record or {})
     self._versions = versions or {}
-    self._on_image = on_image
+    self._on_image, self._records_per_shard = on_image, records_per_shard
+    self._metadata = tfds.core.MetadataDict()
     super().__init__(data_dir=data_dir, file_format='array_record')
     self.folder = Path(self.data_dir)
     self.unfinished = Path(f'{self.data_dir}.unfinished')
 
   def write(self) -> None:
-    """Writes the set, going on from what a stopped attempt has left."""
+    """Writes the set, resuming from what a stopped attempt has left."""
     self.unfinished.mkdir(parents=True, exist_ok=True)
     # A process that was killed leaves a folder of links to its finished shards.
     for left in self.unfinished.parent.glob('incomplete.*'):
@@ -104,7 +107,7 @@ class PairBuilder(tfds.core.ShardBasedBuilder, tfds.core.GeneratorBasedBuilder):
         download_config=tfds.download.DownloadConfig(try_download_gcs=False),
       )
     for path in (*self.folder.iterdir(), self.folder, self.folder.parent):
-      _sync(path)  # Shards that are left go when nothing can be lost any more.
+      sync(path)  # Shards that are left go when nothing can be lost any more.
     shutil.rmtree(self.unfinished)
 
   def _info(self) -> tfds.core.DatasetInfo:
@@ -121,13 +124,13 @@ class PairBuilder(tfds.core.ShardBasedBuilder, tfds.core.GeneratorBasedBuilder):
       builder=self,
       description=type(self).__doc__,
       features=features.FeaturesDict({'name': features.Text(), **pair}),
-      metadata=tfds.core.MetadataDict(),
+      metadata=self._metadata,
       disable_shuffling=True,
     )
 
   def _split_generators(self, dl_manager):
     del dl_manager  # Downloads are made before the images are checked; see `downloads`.
-    self.info.metadata.update(
+    self._metadata.update(
       self._record,
       names=list(self._names),
       image_size=self._image_size and list(self._image_size),
@@ -144,14 +147,15 @@ class PairBuilder(tfds.core.ShardBasedBuilder, tfds.core.GeneratorBasedBuilder):
       self._on_image()
 
   def _example_writer(self) -> ExampleWriter:
-    sizes = self.info.metadata['shard_bytes'] = []
+    sizes: list[int] = []
+    self._metadata['shard_bytes'] = sizes
     return _Writer(self.info.file_format, [kept for _, kept in self._shards()], sizes)
 
   def _shards(self) -> list[tuple[Sequence[str], Path]]:
-    """The names in each shard, and where it is kept once it is finished, but for its size."""
+    """Returns the names in each shard, and where it is kept once finished, but for its size."""
     shards = []
-    for start in range(0, len(self._names), RECORDS_PER_SHARD):
-      names = self._names[start : start + RECORDS_PER_SHARD]
+    for start in range(0, len(self._names), self._records_per_shard):
+      names = self._names[start : start + self._records_per_shard]
       held = [[name, self._versions.get(name)] for name in names]
       digest = digest_of([str(self.version), self._image_size, held])
       shards.append((names, self.unfinished / digest))
@@ -182,7 +186,7 @@ class PairBuilder(tfds.core.ShardBasedBuilder, tfds.core.GeneratorBasedBuilder):
 
 
 def label_dtype(benchmark: Benchmark) -> type[np.unsignedinteger]:
-  """The narrowest type that holds every label of a benchmark."""
+  """Returns the narrowest type that holds every label of a benchmark."""
   return np.uint8 if max(benchmark.num_classes, benchmark.boundary or 0) < 256 else np.uint16
 
 
@@ -200,19 +204,19 @@ class _Writer(ExampleWriter):
     super().__init__(file_format)
     self._shards, self._sizes = iter(shards), sizes
 
-  def write(self, path: str | os.PathLike, examples: Iterable[tuple[object, bytes]]) -> None:
+  def write(self, path: AnyPath, examples: Iterable[tuple[object, bytes]]) -> None:
     kept = next(self._shards)
     finished = _finished(kept)
     if finished is None:
       part = kept.with_suffix('.part')
-      writer = array_record_module.ArrayRecordWriter(str(part), 'group_size:1,uncompressed')
+      writer = ArrayRecordWriter(str(part), 'group_size:1,uncompressed')
       for _, record in examples:
         writer.write(record)
       writer.close()
-      _sync(part)  # Else a power cut could leave the name without the content.
+      sync(part)  # Else a power cut could leave the name without the content.
       finished = _with_size(kept, part)
       os.replace(part, finished)
-      _sync(finished.parent)
+      sync(finished.parent)
     try:
       os.link(finished, path)
     except OSError:
@@ -226,12 +230,12 @@ def _with_size(kept: Path, shard: Path) -> Path:
 
 
 def _finished(kept: Path) -> Path | None:
-  """The shard that an earlier attempt has finished, if it is whole."""
+  """Returns the shard that an earlier attempt has finished, if it is whole."""
   found = kept.parent.glob(f'{kept.name}-*')
   return next((shard for shard in found if shard == _with_size(kept, shard)), None)
 
 
-def _sync(path: Path) -> None:
+def sync(path: Path) -> None:
   """Makes sure that a file, or the names in a folder, are on the disk."""
   # Not every system can do so with a folder.
   with contextlib.suppress(*[OSError] if path.is_dir() else []):

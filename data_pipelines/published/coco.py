@@ -1,15 +1,19 @@
 """COCO-20i: 80 classes in four folds, read straight from a COCO 2014 folder."""
 
+import functools
 import os
 import warnings
 from collections.abc import Iterable
 from pathlib import Path
 
-from data_pipelines import splits
-from data_pipelines.benchmark import Benchmark, Source
-from data_pipelines.episodes import Episode, class_first_episodes
+from data_pipelines.benchmark import Benchmark
+from data_pipelines.episodes import DrawEpisodes, class_first_episodes
 from data_pipelines.published.coco_masks import DrawnMasks
+from data_pipelines.published.lists import read_coco_list
 from data_pipelines.reading import files
+from data_pipelines.reading.files import AnyPath
+from data_pipelines.reading.images import Source
+from data_pipelines.splits import Split
 from hsnet_jax.errors import InputError
 
 ANNOTATIONS = 'annotations'
@@ -57,29 +61,11 @@ class Coco20i(Benchmark):
     'teddy bear', 'hair drier', 'toothbrush',
   )  # fmt: skip
 
-  def __init__(self, data_dir: str | os.PathLike | None, splits_dir: str | os.PathLike):
+  def __init__(self, data_dir: AnyPath | None, splits_dir: AnyPath):
     """Checks that the folders are there; without `data_dir` there are lists alone."""
     self._data = None if data_dir is None else Path(os.path.expanduser(data_dir))
-    self._drawn: dict[str, DrawnMasks] = {}
-    if self._data is not None:
-      folder = self._data / ANNOTATIONS
-      if not folder.is_dir():
-        raise InputError(
-          f'{folder}: no such folder; --data_dir must name the folder that holds'
-          f' {", ".join(SUBSETS)} and {ANNOTATIONS}'
-        )
-      for subset in SUBSETS:
-        path = folder / f'instances_{subset}.json'
-        if not (folder / subset).is_dir() and path.is_file():
-          self._drawn[subset] = DrawnMasks(path)
+    self._drawn = {} if self._data is None else _drawn_masks(self._data)
     self.drawn_masks = tuple(self._drawn)
-    if self.drawn_masks:
-      warnings.warn(
-        f'{self._data / ANNOTATIONS}: no mask files of {" and ".join(self.drawn_masks)}, so these'
-        ' masks are drawn from instances_*.json; at crowd regions, figures differ from published'
-        ' ones',
-        stacklevel=2,
-      )
     self._lists = files.lists_folder(splits_dir, self.name)
 
   def test_classes(self, fold: int, split: str = 'val') -> tuple[int, ...]:
@@ -87,11 +73,11 @@ class Coco20i(Benchmark):
     self.check_split(fold, split)
     return tuple(range(fold, self.num_classes, self.num_folds))
 
-  def split(self, fold: int, name: str) -> splits.Split:
+  def split(self, fold: int, name: str) -> Split:
     """See `Benchmark.split`; raises InputError where a list is missing, damaged or misplaced."""
     self.check_split(fold, name)
     path = self._lists / name / f'fold{fold}.pkl'
-    lists = splits.read_coco_list(path, num_classes=self.num_classes)
+    lists = read_coco_list(path, num_classes=self.num_classes)
     held = self.test_classes(fold)
     for class_id in lists:
       # A list in the wrong place would put classes of the test into the training.
@@ -101,25 +87,13 @@ class Coco20i(Benchmark):
           f' on ({held[0]}, {held[1]} ... {held[-1]}); put the published list back'
         )
     items = tuple((image_name, c) for c, names in lists.items() for image_name in names)
-    return splits.Split(
-      f'{self.name} fold {fold} {name}', items, self.class_names, class_first=True
-    )
+    return Split(f'{self.name} fold {fold} {name}', items, self.class_names, class_first=True)
 
-  def draw_episodes(
-    self,
-    items: splits.Split,
-    fold: int,
-    *,
-    split: str,
-    shots: int,
-    count: int | None,
-    distinct: bool,
-  ) -> tuple[Episode, ...]:
-    """See `Benchmark.draw_episodes`; the draws are those of `class_first_episodes`."""
+  def episode_draw(self, items: Split, fold: int, split: str) -> DrawEpisodes:
+    """See `Benchmark.episode_draw`; the draws are those of `class_first_episodes`."""
     # A training list, which the published protocol draws no test from, has the other classes.
     classes = self.test_classes(fold) if split == 'val' else tuple(items.by_class)
-    count = self.published_count if count is None else count
-    return class_first_episodes(items, classes, shots=shots, count=count, distinct=distinct)
+    return functools.partial(class_first_episodes, classes=classes)
 
   def encoded(self, image_name: str) -> tuple[Path, Source]:
     """See `Benchmark.encoded`: the photograph, and the mask's file or the mask drawn."""
@@ -129,7 +103,7 @@ class Coco20i(Benchmark):
     drawn = self._drawn.get(image.parent.name)
     if drawn is not None:
       return image, drawn.encoded(image.name)
-    return image, (self._data / ANNOTATIONS / image_name).with_suffix('.png')
+    return image, self._mask(image_name)
 
   def check_images(self, image_names: Iterable[str]) -> None:
     """See `Benchmark.check_images`."""
@@ -141,4 +115,32 @@ class Coco20i(Benchmark):
       masks.check(Path(name).name for name in names if Path(name).parent.name == subset)
     # A mask that is drawn is no file.
     kept = [name for name in names if Path(name).parent.name not in self._drawn]
-    files.check_listed(self.encoded(name) for name in kept)
+    files.check_listed((self._data / name, self._mask(name)) for name in kept)
+
+  def _mask(self, image_name: str) -> Path:
+    """Returns where the published mask of an image is."""
+    if self._data is None:
+      raise files.lists_alone(self.name)
+    return (self._data / ANNOTATIONS / image_name).with_suffix('.png')
+
+
+def _drawn_masks(data: Path) -> dict[str, DrawnMasks]:
+  """Finds the subsets whose masks are no files, and says so once."""
+  folder = data / ANNOTATIONS
+  if not folder.is_dir():
+    raise InputError(
+      f'{folder}: no such folder; `data_dir` must name the folder that holds'
+      f' {", ".join(SUBSETS)} and {ANNOTATIONS}'
+    )
+  drawn = {}
+  for subset in SUBSETS:
+    path = folder / f'instances_{subset}.json'
+    if not (folder / subset).is_dir() and path.is_file():
+      drawn[subset] = DrawnMasks(path)
+  if drawn:
+    warnings.warn(
+      f'{folder}: no mask files of {" and ".join(drawn)}, so these masks are drawn from'
+      ' instances_*.json; at crowd regions, figures differ from published ones',
+      stacklevel=3,
+    )
+  return drawn

@@ -29,11 +29,11 @@ class DrawnMasks:
     self._lock = threading.Lock()
     self._images: Mapping[str, bytes] | InputError | None = None
 
-  def __getstate__(self) -> dict:
-    """What a worker process is given: the path."""
+  def __getstate__(self) -> dict[str, Path]:
+    """Gives a worker process the path."""
     return {'_path': self._path}
 
-  def __setstate__(self, state: dict) -> None:
+  def __setstate__(self, state: dict[str, Path]) -> None:
     """Starts with a lock of its own, and nothing read."""
     self.__init__(state['_path'])
 
@@ -81,7 +81,7 @@ class DrawnMasks:
 
 
 def _read_instances(path: Path) -> dict[str, bytes]:
-  """{file name: JSON of (height, width, [(class_id, is a crowd, outline)])}."""
+  """Maps each file name to the JSON of (height, width, [(class_id, is a crowd, outline)])."""
   try:
     content = json.loads(path.read_bytes())
   except OSError as error:

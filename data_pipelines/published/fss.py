@@ -1,5 +1,6 @@
 """FSS-1000: a thousand classes of ten images, read straight from their folders."""
 
+import functools
 import os
 import warnings
 from collections.abc import Iterable, Mapping
@@ -9,10 +10,13 @@ import numpy as np
 from jaxtyping import Integer, UInt8
 from PIL import Image
 
-from data_pipelines.benchmark import Benchmark, Source
-from data_pipelines.episodes import Episode, published_episodes
+from data_pipelines.benchmark import Benchmark
+from data_pipelines.episodes import DrawEpisodes, published_episodes
+from data_pipelines.published.lists import read_fss_list
 from data_pipelines.reading import files, images
-from data_pipelines.splits import Split, read_fss_list
+from data_pipelines.reading.files import AnyPath
+from data_pipelines.reading.images import Source
+from data_pipelines.splits import Split
 from hsnet_jax.errors import InputError
 
 # The class_ids of each list.
@@ -26,7 +30,7 @@ class Fss1000(Benchmark):
   """FSS-1000: lists of classes to train, to validate and to test on, and no folds.
 
   Categories are sorted, and the names of images as text: 1, 10, 2, ... A test has every image of
-  its list as a query once. A mask is foreground where its grey value is 128 or more.
+  its list as a query once. A mask is foreground where its gray value is 128 or more.
 
   Args:
     data_dir: holds a folder for each category, with 1.jpg and its mask 1.png to 10.jpg and 10.png.
@@ -47,12 +51,12 @@ class Fss1000(Benchmark):
   boundary = None
   published_count = None
 
-  def __init__(self, data_dir: str | os.PathLike | None, splits_dir: str | os.PathLike):
+  def __init__(self, data_dir: AnyPath | None, splits_dir: AnyPath):
     """Reads the lists; without `data_dir` every class has its ten images."""
     self._data = None if data_dir is None else Path(os.path.expanduser(data_dir))
     if self._data is not None and not self._data.is_dir():
       raise InputError(
-        f'{self._data}: no such folder; --data_dir must name the folder that holds one for each'
+        f'{self._data}: no such folder; `data_dir` must name the folder that holds one for each'
         ' class'
       )
     self._ids = _class_ids(files.lists_folder(splits_dir, self.name))
@@ -75,17 +79,8 @@ class Fss1000(Benchmark):
     )
     return Split(f'{self.name} {name}', items, self.class_names)
 
-  def draw_episodes(
-    self,
-    items: Split,
-    fold: int,
-    *,
-    split: str,
-    shots: int,
-    count: int | None,
-    distinct: bool,
-  ) -> tuple[Episode, ...]:
-    """See `Benchmark.draw_episodes`; supports are drawn from 1.jpg to 10.jpg in that order.
+  def episode_draw(self, items: Split, fold: int, split: str) -> DrawEpisodes:
+    """See `Benchmark.episode_draw`; supports are drawn from 1.jpg to 10.jpg in that order.
 
     Of a class that lacks some, supports are drawn from the others; an image of another name is a
     query alone. The episodes are not the published ones then, as a warning says.
@@ -105,16 +100,10 @@ class Fss1000(Benchmark):
           ' the published episodes',
           stacklevel=3,
         )
-    return published_episodes(
-      items,
-      shots=shots,
-      count=len(items.items) if count is None else count,
-      distinct=distinct,
-      candidates=candidates,
-    )
+    return functools.partial(published_episodes, candidates=candidates)
 
   def encoded(self, image_name: str) -> tuple[Path, Path]:
-    """See `Benchmark.encoded`: the photograph and its grey mask."""
+    """See `Benchmark.encoded`: the photograph and its gray mask."""
     if self._data is None:
       raise files.lists_alone(self.name)
     path = self._data / image_name
@@ -127,8 +116,8 @@ class Fss1000(Benchmark):
     category = image_name.rpartition('/')[0]
     if category not in self._ids:
       raise InputError(f'{image}: {category!r} is no category of the lists of {self.name}')
-    pixels, grey = images.read_pair(image, mask, read=_read_grey)
-    return pixels, (grey >= _FOREGROUND) * np.uint16(self._ids[category] + 1)
+    pixels, gray = images.read_pair(image, mask, read=_read_gray)
+    return pixels, (gray >= _FOREGROUND) * np.uint16(self._ids[category] + 1)
 
   def check_images(self, image_names: Iterable[str]) -> None:
     """See `Benchmark.check_images`."""
@@ -140,8 +129,8 @@ class Fss1000(Benchmark):
     folder = self._data / category
     if not folder.is_dir():
       raise InputError(
-        f'{folder}: no such folder of a listed category; complete --data_dir or narrow the lists of'
-        ' --splits_dir'
+        f'{folder}: no such folder of a listed category; complete `data_dir` or narrow the lists of'
+        ' `splits_dir`'
       )
     # Systems leave hidden files beside the images, such as ._1.jpg.
     names = sorted(n for n in os.listdir(folder) if n.endswith('.jpg') and not n.startswith('.'))
@@ -151,7 +140,7 @@ class Fss1000(Benchmark):
 
 
 def _class_ids(folder: Path) -> Mapping[str, int]:
-  """{category: class_id} of all lists, ids ascending."""
+  """Maps each category of all lists to its class_id, ids ascending."""
   ids: dict[str, int] = {}
   for name, classes in _CLASSES.items():
     path = folder / f'{name}.txt'
@@ -169,6 +158,6 @@ def _class_ids(folder: Path) -> Mapping[str, int]:
   return ids
 
 
-def _read_grey(path: images.PathLike) -> UInt8[np.ndarray, 'h w']:
-  # As published: a mask in colour counts by its luminance.
+def _read_gray(path: images.PathLike) -> UInt8[np.ndarray, 'h w']:
+  # As published: a mask in color counts by its luminance.
   return np.asarray(Image.fromarray(images.read_image(path, upright=False)).convert('L'))

@@ -4,9 +4,11 @@ import os
 from collections.abc import Iterable
 from pathlib import Path
 
-from data_pipelines import splits
 from data_pipelines.benchmark import Benchmark
+from data_pipelines.published.lists import read_pascal_list
 from data_pipelines.reading import files
+from data_pipelines.reading.files import AnyPath
+from data_pipelines.splits import Split
 from hsnet_jax.errors import InputError
 
 IMAGES = 'JPEGImages'
@@ -37,32 +39,29 @@ class Pascal5i(Benchmark):
     'pottedplant', 'sheep', 'sofa', 'train', 'tvmonitor',
   )  # fmt: skip
 
-  def __init__(self, data_dir: str | os.PathLike | None, splits_dir: str | os.PathLike):
+  def __init__(self, data_dir: AnyPath | None, splits_dir: AnyPath):
     """Checks that the folders are there; without `data_dir` there are lists alone."""
-    self._images = self._labels = None
-    if data_dir is not None:
-      data = Path(os.path.expanduser(data_dir))
-      self._images, self._labels = data / IMAGES, data / LABELS
-      for folder in (self._images, self._labels):
-        if not folder.is_dir():
-          raise InputError(
-            f'{folder}: no such folder; --data_dir must name the folder that holds {IMAGES} and'
-            f' {LABELS}'
-          )
+    self._data = None if data_dir is None else Path(os.path.expanduser(data_dir))
+    for folder in () if self._data is None else (self._data / IMAGES, self._data / LABELS):
+      if not folder.is_dir():
+        raise InputError(
+          f'{folder}: no such folder; `data_dir` must name the folder that holds {IMAGES} and'
+          f' {LABELS}'
+        )
     self._lists = files.lists_folder(splits_dir, self.name)
 
-  def split(self, fold: int, name: str) -> splits.Split:
+  def split(self, fold: int, name: str) -> Split:
     """See `Benchmark.split`; raises InputError where a list is missing, damaged or misplaced."""
     self.check_split(fold, name)
     folds = [fold] if name == 'val' else [f for f in range(self.num_folds) if f != fold]
     items = [item for f in folds for item in self._read_list(name, f)]
-    return splits.Split(f'{self.name} fold {fold} {name}', tuple(items), self.class_names)
+    return Split(f'{self.name} fold {fold} {name}', tuple(items), self.class_names)
 
   def encoded(self, image_name: str) -> tuple[Path, Path]:
     """See `Benchmark.encoded`: the photograph and its palette mask."""
-    if self._images is None:
+    if self._data is None:
       raise files.lists_alone(self.name)
-    return self._images / f'{image_name}.jpg', self._labels / f'{image_name}.png'
+    return self._data / IMAGES / f'{image_name}.jpg', self._data / LABELS / f'{image_name}.png'
 
   def check_images(self, image_names: Iterable[str]) -> None:
     """See `Benchmark.check_images`."""
@@ -70,7 +69,7 @@ class Pascal5i(Benchmark):
 
   def _read_list(self, name: str, fold: int) -> tuple[tuple[str, int], ...]:
     path = self._lists / name / f'fold{fold}.txt'
-    items = splits.read_pascal_list(path, num_classes=self.num_classes)
+    items = read_pascal_list(path, num_classes=self.num_classes)
     classes = self.test_classes(fold)
     for image_name, class_id in items:
       # A list in the wrong place would put classes of the test into the training.

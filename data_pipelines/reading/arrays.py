@@ -1,6 +1,6 @@
 """From photographs of any size to the arrays of an episode, as the published protocol does it.
 
-Pixels stay uint8; they are normalised on the device, by the backbone's own mean and deviation.
+Pixels stay uint8; they are normalized on the device, by the backbone's own mean and deviation.
 """
 
 from collections.abc import Sequence
@@ -16,15 +16,16 @@ BOUNDARY = 255  # The label of pixels that the annotation leaves open, such as P
 
 
 def image_hw(image_size: int | Sequence[int]) -> tuple[int, int]:
-  """(height, width) from one number for both or from the two of them.
+  """Makes (height, width) of one number for both or of the two of them.
 
   Raises:
     InputError: it is neither, or not positive.
   """
-  sides = (image_size, image_size) if np.ndim(image_size) == 0 else tuple(image_size)
-  if len(sides) != 2 or not all(isinstance(s, int | np.integer) and s > 0 for s in sides):
+  given = image_size if isinstance(image_size, Sequence | np.ndarray) else (image_size, image_size)
+  sides = [int(side) for side in given if isinstance(side, int | np.integer) and side > 0]
+  if len(given) != 2 or len(sides) != 2:
     raise InputError(f'image size {image_size!r}: give a positive number or a height and a width')
-  return int(sides[0]), int(sides[1])
+  return sides[0], sides[1]
 
 
 def resize_image(
@@ -58,7 +59,7 @@ def resize_mask(
 def class_mask(
   label: Integer[np.ndarray, 'h w'], class_id: int, *, boundary: int | None = BOUNDARY
 ) -> tuple[UInt8[np.ndarray, 'h w'], UInt8[np.ndarray, 'h w']]:
-  """Where a label shows the class, and where it leaves open what it shows.
+  """Finds where a label shows the class, and where it leaves open what it shows.
 
   Args:
     label: 0 background, class_id + 1 a class, `boundary` left open.

@@ -8,17 +8,24 @@ from pathlib import Path
 
 from hsnet_jax.errors import InputError
 
+AnyPath = str | os.PathLike[str]
+
+# What the name of a photograph, or of a mask, ends in.
+IMAGE_ENDINGS = frozenset(
+  ('.jpg', '.jpeg', '.png', '.bmp', '.gif', '.tif', '.tiff', '.webp', '.ppm', '.pgm')
+)
+
 
 def digest_of(value: object) -> str:
-  """SHA-256 of a value as JSON."""
+  """Returns the SHA-256 of a value as JSON."""
   return hashlib.sha256(json.dumps(value).encode()).hexdigest()
 
 
-def lists_folder(splits_dir: str | os.PathLike, name: str) -> Path:
-  """The folder of a benchmark's published lists.
+def lists_folder(splits_dir: AnyPath, name: str) -> Path:
+  """Finds the folder of a benchmark's published lists.
 
   Args:
-    splits_dir: `--splits_dir`; may begin with `~`.
+    splits_dir: the folder of all benchmarks' lists; may begin with `~`.
     name: of the benchmark.
 
   Returns:
@@ -30,14 +37,14 @@ def lists_folder(splits_dir: str | os.PathLike, name: str) -> Path:
   folder = Path(os.path.expanduser(splits_dir)) / name
   if not folder.is_dir():
     raise InputError(
-      f'{folder}: no such folder; --splits_dir must name the folder that holds {name}/'
+      f'{folder}: no such folder; `splits_dir` must name the folder that holds {name}/'
     )
   return folder
 
 
 def lists_alone(name: str) -> InputError:
-  """What to raise where images are asked of a benchmark that was made without `data_dir`."""
-  return InputError(f'benchmark {name} was opened for its lists alone; give --data_dir')
+  """Returns what to raise where images are asked of a benchmark made without `data_dir`."""
+  return InputError(f'benchmark {name} was opened for its lists alone; give `data_dir`')
 
 
 def check_listed(pairs: Iterable[tuple[Path, ...]]) -> None:
@@ -59,6 +66,6 @@ def check_listed(pairs: Iterable[tuple[Path, ...]]) -> None:
     if missing:
       more = f' (and {len(missing) - 1} more)' if len(missing) > 1 else ''
       raise InputError(
-        f'{missing[0]}{more}: no such {what}; complete --data_dir or narrow the lists of'
-        ' --splits_dir'
+        f'{missing[0]}{more}: no such {what}; complete `data_dir` or narrow the lists of'
+        ' `splits_dir`'
       )

@@ -1,7 +1,7 @@
 """Reads photographs, labels and masks of every kind that people have.
 
-Photographs become uint8 RGB: grey ones are repeated over the channels, transparency is dropped,
-CMYK is converted. Deeper colour keeps its high byte. Deeper grey keeps the highest 8 of the bits
+Photographs become uint8 RGB: gray ones are repeated over the channels, transparency is dropped,
+CMYK is converted. Deeper color keeps its high byte. Deeper gray keeps the highest 8 of the bits
 that it uses, counted as 8, 10, 12, 14 or 16: a camera of 12 bits stores no value above 4095 in a
 file of 16. One warning names each file that does not use all 16, and its largest value. The arrays
 are read-only.
@@ -14,7 +14,6 @@ aligned.
 
 import dataclasses
 import io
-import os
 import warnings
 from collections.abc import Callable
 from pathlib import Path
@@ -24,6 +23,7 @@ from jaxtyping import Integer, UInt8
 from PIL import Image
 
 from data_pipelines.reading.arrays import BOUNDARY
+from data_pipelines.reading.files import AnyPath
 from hsnet_jax.errors import InputError
 
 
@@ -40,11 +40,14 @@ class Encoded:
   name: str
 
   def __str__(self) -> str:
-    """The name."""
+    """Returns the name."""
     return self.name
 
 
-PathLike = str | os.PathLike | Encoded
+# What is read: a file, or its bytes in memory.
+PathLike = AnyPath | Encoded
+# Where an encoded image or mask of a benchmark is.
+Source = Path | Encoded
 
 _ORIENTATION = 0x0112
 _UPRIGHT = {
@@ -81,17 +84,17 @@ def read_image(path: PathLike, *, upright: bool = True) -> UInt8[np.ndarray, 'h 
 
 
 def read_label(path: PathLike, *, largest: int = 255) -> Integer[np.ndarray, 'h w']:
-  """Reads a label: the palette index or grey value of each pixel, unchanged.
+  """Reads a label: the palette index or gray value of each pixel, unchanged.
 
   Args:
-    path: a palette or grey image; a colour image whose channels are equal counts as grey.
+    path: a palette or gray image; a color image whose channels are equal counts as gray.
     largest: the largest value there may be; beyond 255, labels have 16 bits.
 
   Returns:
     The values, uint8 or uint16 by what `largest` needs; read-only.
 
   Raises:
-    InputError: the file cannot be read, is in colour, or has values above `largest` or fractions.
+    InputError: the file cannot be read, is in color, or has values above `largest` or fractions.
   """
   values = _values(_open(path), path)
   if values.size and values.max() > largest:
@@ -101,13 +104,13 @@ def read_label(path: PathLike, *, largest: int = 255) -> Integer[np.ndarray, 'h 
 
 
 def mask_values(path: PathLike) -> list[int]:
-  """The different values of a mask's pixels, ascending, for messages about it.
+  """Lists the different values of a mask's pixels, ascending, for messages about it.
 
   Args:
     path: the mask.
 
   Returns:
-    Palette indices or grey values.
+    Palette indices or gray values.
 
   Raises:
     InputError: as `read_mask`.
@@ -120,9 +123,9 @@ def read_mask(path: PathLike, *, value: int | None = None) -> UInt8[np.ndarray, 
 
   Every pixel that is not 0 is foreground, whatever its value, with two exceptions:
 
-  - The outlines of PASCAL's labels. Beside palette indices, and beside grey values of which none
+  - The outlines of PASCAL's labels. Beside palette indices, and beside gray values of which none
     is above 20, 255 is the boundary and so background.
-  - Soft edges. Where white (255, or 65535 of 16 bits) is the commonest grey value but 0, the others
+  - Soft edges. Where white (255, or 65535 of 16 bits) is the commonest gray value but 0, the others
     are taken for its edges, and foreground starts at half of it. A JPEG, whose values are never
     exact, starts at half of its largest.
 
@@ -134,23 +137,31 @@ def read_mask(path: PathLike, *, value: int | None = None) -> UInt8[np.ndarray, 
     1 for foreground, 0 for background. May be empty: whether that is an error is the caller's.
 
   Raises:
-    InputError: the file cannot be read, is in colour, or has negative values or fractions.
+    InputError: the file cannot be read, is in color, or has negative values or fractions.
+  """
+  if value is not None:
+    return (_values(_open(path), path) == value).astype(np.uint8)
+  return read_outlined_mask(path)[0]
+
+
+def read_outlined_mask(
+  path: PathLike,
+) -> tuple[UInt8[np.ndarray, 'h w'], UInt8[np.ndarray, 'h w']]:
+  """Reads a mask that a user drew, and what its outline leaves open.
+
+  Args:
+    path: the mask.
+
+  Returns:
+    What `read_mask` returns, and 1 where a pixel is 255 without being foreground: an outline.
+
+  Raises:
+    InputError: as `read_mask`.
   """
   image = _open(path)
   values = _values(image, path)
-  if value is not None:
-    return (values == value).astype(np.uint8)
-  present, counts = np.unique(values[values > 0], return_counts=True)
-  others = present[present != BOUNDARY]
-  indices = image.mode in ('P', 'PA')
-  if image.format == 'JPEG':
-    soft = present.size > 0
-  elif indices or others.max(initial=0) <= _LARGEST_CLASS:
-    outlined = others.size > 0
-    return ((values > 0) & ~(outlined & (values == BOUNDARY))).astype(np.uint8)
-  else:
-    soft = present[-1] in (255, 65535) and counts[-1] == counts.max()
-  return (values >= (present[-1] / 2 if soft else 1)).astype(np.uint8)
+  shown = _foreground(image, values)
+  return shown, ((values == BOUNDARY) & (shown == 0)).astype(np.uint8)
 
 
 def read_pair(
@@ -192,7 +203,7 @@ def read_pair(
       f' {stored[0]} x {stored[1]}; save the mask at the size of the image'
     )
   if upright and size != turned.size:
-    mask = np.asarray(Image.fromarray(mask).transpose(turn))
+    mask = np.asarray(Image.fromarray(mask).transpose(turn)) if turn is not None else mask
   if upright or size != stored:
     image = turned
   return _rgb(image, image_path), mask
@@ -238,11 +249,25 @@ def _reason(path: PathLike, error: Exception) -> str:
 
 
 def _turn(image: Image.Image) -> Image.Transpose | None:
-  """What turns the image upright; None where it is, or where its EXIF block is damaged."""
+  """Finds what turns the image upright; None where it is, or where its EXIF block is damaged."""
   try:
-    return _UPRIGHT.get(image.getexif().get(_ORIENTATION))
+    return _UPRIGHT.get(image.getexif().get(_ORIENTATION, 1))
   except Exception:  # The pixels are sound: a broken note about them is no reason to refuse them.
     return None
+
+
+def _foreground(image: Image.Image, values: np.ndarray) -> np.ndarray:
+  """Tells foreground from background; `read_mask` says how."""
+  present, counts = np.unique(values[values > 0], return_counts=True)
+  others = present[present != BOUNDARY]
+  if image.format == 'JPEG':
+    soft = present.size > 0
+  elif image.mode in ('P', 'PA') or others.max(initial=0) <= _LARGEST_CLASS:
+    outlined = others.size > 0
+    return ((values > 0) & ~(outlined & (values == BOUNDARY))).astype(np.uint8)
+  else:
+    soft = present[-1] in (255, 65535) and counts[-1] == counts.max()
+  return (values >= (present[-1] / 2 if soft else 1)).astype(np.uint8)
 
 
 def _rgb(image: Image.Image, path: PathLike) -> np.ndarray:
@@ -254,11 +279,11 @@ def _rgb(image: Image.Image, path: PathLike) -> np.ndarray:
   try:
     return np.asarray(image.convert('RGB'))
   except ValueError as error:
-    raise InputError(f'{path}: colours of kind {image.mode}; save the image as RGB') from error
+    raise InputError(f'{path}: colors of kind {image.mode}; save the image as RGB') from error
 
 
 def _eight_bits(values: np.ndarray, path: PathLike) -> np.ndarray:
-  """Deep grey as uint8: the highest 8 of the bits in use; of fractions, 1 is white."""
+  """Makes deep gray uint8: the highest 8 of the bits in use; of fractions, 1 is white."""
   fractions = values.dtype.kind == 'f'
   if fractions:
     values = np.nan_to_num(values)
@@ -267,20 +292,20 @@ def _eight_bits(values: np.ndarray, path: PathLike) -> np.ndarray:
   largest = int(values.max())
   depth = next((d for d in _DEPTHS if largest < 2**d), largest.bit_length())
   if depth != 16 and not (fractions and depth == 8):
-    warnings.warn(f'{path}: grey values up to {largest}, taken as {depth} bits', stacklevel=1)
+    warnings.warn(f'{path}: gray values up to {largest}, taken as {depth} bits', stacklevel=1)
   return (values >> (depth - 8)).astype(np.uint8)
 
 
 def _values(image: Image.Image, path: PathLike) -> np.ndarray:
-  """The palette indices or grey values of a mask, whole and not negative."""
+  """Returns the palette indices or gray values of a mask, whole and not negative."""
   values = np.asarray(image)
   if values.ndim == 3:
-    colours = values[..., :1] if image.mode in ('LA', 'PA') else values[..., :3]
-    if image.mode not in ('LA', 'PA', 'RGB', 'RGBA') or np.any(colours != colours[..., :1]):
+    colors = values[..., :1] if image.mode in ('LA', 'PA') else values[..., :3]
+    if image.mode not in ('LA', 'PA', 'RGB', 'RGBA') or np.any(colors != colors[..., :1]):
       raise InputError(
-        f'{path}: the mask is in colour ({image.mode}); save it as a palette or grey image'
+        f'{path}: the mask is in color ({image.mode}); save it as a palette or gray image'
       )
-    values = colours[..., 0]
+    values = colors[..., 0]
   if values.dtype == bool:
     return values.astype(np.uint8)
   if values.dtype.kind == 'f' and not np.all(np.isfinite(values) & (values == np.rint(values))):

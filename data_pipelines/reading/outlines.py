@@ -32,7 +32,7 @@ def check_polygons(segmentation: Any) -> None:
 
 
 def check_points(points: Any, size: tuple[int, int]) -> np.ndarray:
-  """Points as an array [n, 2] of x and y; ValueError where they are none or far out of the image.
+  """Makes an array [n, 2] of x and y; ValueError where points are none or far out of the image.
 
   Args:
     points: pairs of numbers, or the numbers of all pairs in a row.
@@ -88,7 +88,7 @@ def run_lengths(segmentation: Any, size: tuple[int, int]) -> dict[str, Any]:
 
 
 def union(encoded: Sequence[dict[str, Any]]) -> UInt8[np.ndarray, 'h w']:
-  """Where any of several outlines is: 1 there, 0 elsewhere.
+  """Joins several outlines: 1 where any of them is, 0 elsewhere.
 
   Args:
     encoded: what `run_lengths` gives, all of one size.
@@ -98,7 +98,7 @@ def union(encoded: Sequence[dict[str, Any]]) -> UInt8[np.ndarray, 'h w']:
 
 
 def area(encoded: dict[str, Any]) -> int:
-  """How many pixels an outline holds, from what `run_lengths` gives."""
+  """Counts the pixels that an outline holds, from what `run_lengths` gives."""
   return int(_coder().area(encoded))
 
 
@@ -121,19 +121,19 @@ def draw(
   encoded = [(class_id, crowd, run_lengths(s, size)) for class_id, crowd, s in drawn]
   encoded.sort(key=lambda e: (not e[1], -area(e[2]), e[0]))
   label = np.zeros(size, drawn_dtype(num_classes))
-  # Neighbours of one class together: a picture of many cells is decoded once.
+  # Neighbors of one class together: a picture of many cells is decoded once.
   for class_id, group in itertools.groupby(encoded, key=lambda e: e[0]):
     label[union([e[2] for e in group]) > 0] = class_id + 1
   return label
 
 
 def drawn_dtype(num_classes: int) -> type[np.unsignedinteger]:
-  """The type of drawn labels, one for all of a folder's."""
+  """Returns the type of drawn labels, one for all of a folder's."""
   return np.uint8 if num_classes < BOUNDARY else np.uint16
 
 
 def _coder() -> ModuleType:
-  """The library of outlines, imported only where masks are drawn."""
+  """Imports the library of outlines, only where masks are drawn."""
   try:
     from pycocotools import mask
   except ImportError as error:

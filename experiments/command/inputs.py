@@ -7,9 +7,9 @@ from collections.abc import Sequence
 import numpy as np
 
 from data_pipelines import mask_values, read_mask, read_pair, resize_image, resize_mask
+from data_pipelines.reading.files import IMAGE_ENDINGS
 from hsnet_jax.errors import InputError
 
-_ENDINGS = {'.jpg', '.jpeg', '.png', '.bmp', '.gif', '.tif', '.tiff', '.webp', '.ppm', '.pgm'}
 _VALUES = 12  # So many values of a mask make a message.
 
 
@@ -45,7 +45,7 @@ def find_queries(
           f'{path}: a folder of --query cannot be the --output_dir, where masks would be taken for'
           ' queries next time; name another folder'
         )
-      inside = sorted(p for p in path.iterdir() if p.suffix.lower() in _ENDINGS)
+      inside = sorted(p for p in path.iterdir() if p.suffix.lower() in IMAGE_ENDINGS)
       if not inside:
         raise InputError(f'{path}: no image in this folder (--query)')
     found += inside

@@ -164,7 +164,7 @@ def write_made_set(benchmark: MadeImages, folder: str) -> None:
   """Prepares a set of made images, which `Prepared` then opens."""
   from data_pipelines.prepared.builders import builder_class
   from data_pipelines.prepared.checks import all_lists
-  from data_pipelines.prepared.reader import list_key
+  from data_pipelines.prepared.record import list_key
 
   digests = {list_key(*key): split.digest for key, split in all_lists(benchmark).items()}
   record = {'benchmark': benchmark.name, 'skipped': {}, 'lists': digests}

@@ -3,7 +3,7 @@ import pytest
 from data_pipelines import Pascal5i, eval_batches
 from data_pipelines.heldout import HeldOut
 from data_pipelines.shapes.benchmark import Shapes
-from hsnet_jax.errors import InputError
+from tests.facts import refused, warned
 
 
 @pytest.mark.parametrize('fold', range(4))
@@ -34,9 +34,7 @@ def test_pascals_classes_take_turns_and_a_lone_image_is_left_out(voc):
   path.write_text('\n'.join(line for line in lines if line[-2:] != '19' or '_190' in line))
   benchmark = Pascal5i(*voc)
   honest = HeldOut(benchmark)
-  with pytest.warns(
-    UserWarning, match=r"held-out val.*'train' \(class_id 18\) with 1 image"
-  ) as told:
+  with warned('held-out val', "'train'", 'class_id 18', '1 image') as told:
     assert honest.test_classes(2) == (15, 16, 17, 19)
     items = honest.split(2, 'val').items
     episodes = honest.test_episodes(2, count=30)
@@ -49,7 +47,7 @@ def test_pascals_classes_take_turns_and_a_lone_image_is_left_out(voc):
 
 
 def test_larger_classes_can_be_asked_for(voc):
-  with pytest.raises(InputError, match='no class has 4 images'):
+  with refused('4 images'):
     HeldOut(Pascal5i(*voc), least=4).split(0, 'val')
 
 
@@ -63,5 +61,5 @@ def test_the_longest_classes_end_the_list(toy_class):
 
 
 def test_a_fold_that_is_not_there():
-  with pytest.raises(InputError, match='fold 4 is out of range'):
+  with refused('fold 4', '0 to 3'):
     HeldOut(Shapes()).split(4, 'trn')

@@ -1,3 +1,5 @@
+import functools
+
 import cloudpickle
 import numpy as np
 import pytest
@@ -7,6 +9,7 @@ from hypothesis import strategies as st
 from data_pipelines.episodes import training_episode
 from data_pipelines.loading.packed import PackedSplit
 from data_pipelines.splits import Split, trainable
+from tests.facts import refused
 
 # Names of several lengths and alphabets; an image may be of several classes, and listed twice.
 ITEMS = st.lists(
@@ -37,3 +40,13 @@ def test_a_copy_is_little_more_than_the_names():
   items = tuple((f'train2014/COCO_train2014_{i:012d}.jpg', i % 80) for i in range(2000))
   size = len(cloudpickle.dumps(PackedSplit(Split('made', items))))
   assert size < len(items) * (len(items[0][0]) + 24)
+
+
+@pytest.mark.parametrize('class_first', [False, True])
+def test_a_class_that_is_too_small_is_named_as_the_list_names_it(class_first):
+  split = Split('made', (('a', 1), ('a', 1)), ('ant', 'bee'), class_first=class_first)
+  for drawing in (PackedSplit(split).episode, functools.partial(training_episode, split)):
+    with refused('made: ', "'bee'", 'class_id 1', '1 image'):
+      drawing(0, np.random.default_rng(0))
+    with refused('`shots`', 0):
+      drawing(0, np.random.default_rng(0), shots=0)

@@ -5,7 +5,7 @@ import pytest
 from PIL import Image
 
 from data_pipelines.own_pictures.folder import Folder
-from hsnet_jax.errors import InputError
+from tests.facts import refused, warned
 from tests.own_pictures import SIZE, box, coco_content, polygon, save_coco, save_photo
 
 
@@ -19,7 +19,7 @@ def coco():
   [{}, {'images': 'images'}, {'images': 'images', 'json_at': 'annotations/instances_default.json'}],
 )
 def test_coco_outlines_become_labels(tmp_path, coco, places):
-  with pytest.warns(UserWarning, match="left out categories without annotation: .'my-project'."):
+  with warned("'my-project'"):
     folder = Folder(save_coco(tmp_path, coco, **places))
   assert folder.class_names == ('root', 'cell') and folder.boundary is None
   names = [f'{places["images"]}/{i}.jpg' if places else f'{i}.jpg' for i in (10, 20, 30)]
@@ -52,7 +52,7 @@ def test_coco_outlines_of_a_turned_photograph(tmp_path, coco):
   exif = Image.Exif()
   exif[0x0112] = 6
   save_photo(tmp_path / '10.jpg', exif=exif)
-  with pytest.warns(UserWarning, match='left out categories'):
+  with warned("'my-project'"):
     folder = Folder(tmp_path)
   np.testing.assert_array_equal(folder.load('10.jpg')[1], np.rot90(box(1), -1))
 
@@ -64,60 +64,59 @@ def put(content, *keys, value):
 
 
 @pytest.mark.parametrize(
-  ('keys', 'value', 'says'),
+  ('keys', 'value', 'facts'),
   [
-    (('images',), None, "labels.json: has no list of 'images'"),
-    (('images', 0), {'id': 30}, r"images\[0\] has no 'file_name'"),
-    (('images', 0, 'height'), '24', r'images\[0\] has a height or width that is no whole number'),
-    (('images', 0, 'id'), [1], r'images\[0\] has an id that is no number'),
-    (('images', 0, 'id'), 10, 'image id 10 twice'),
-    (('images', 0, 'file_name'), 'x.jpg', 'image x.jpg: no such file'),
-    (('images', 0, 'file_name'), '10.jpg', 'two entries for image 10.jpg'),
-    (('images', 0, 'file_name'), '../10.jpg', "'../10.jpg' leads out of the folder"),
-    (('images', 0, 'file_name'), '/10.jpg', "'/10.jpg' leads out of the folder"),
-    (('images', 0, 'file_name'), '..\\10.jpg', 'leads out of the folder'),
-    (('annotations',), [], 'labels.json: no annotation'),
-    (('annotations', 0, 'image_id'), 99, 'annotation 1 has image_id 99, which is not in images'),
-    (('annotations', 0, 'category_id'), 99, 'annotation 1 has category_id 99'),
-    (('annotations', 0, 'segmentation'), [], 'annotation 1 of 10.jpg has no outline; draw'),
-    (('annotations', 0, 'segmentation'), [[1, 2, 3, 4]], 'a polygon of fewer than 3 points'),
-    (('annotations', 0, 'segmentation'), {'size': []}, 'run lengths without size or counts'),
-    (('categories', 0, 'name'), 'root', 'two categories of one name'),
+    (('images',), None, ["'images'"]),
+    (('images', 0), {'id': 30}, ['images[0]', "'file_name'"]),
+    (('images', 0, 'height'), '24', ['images[0]', 'height']),
+    (('images', 0, 'id'), [1], ['images[0]', 'id']),
+    (('images', 0, 'id'), 10, ['id 10']),
+    (('images', 0, 'file_name'), 'x.jpg', ['x.jpg']),
+    (('images', 0, 'file_name'), '10.jpg', ['10.jpg']),
+    (('images', 0, 'file_name'), '../10.jpg', ["'../10.jpg'", 'out of the folder']),
+    (('images', 0, 'file_name'), '/10.jpg', ["'/10.jpg'", 'out of the folder']),
+    (('images', 0, 'file_name'), '..\\10.jpg', ['out of the folder']),
+    (('annotations',), [], ['no annotation']),
+    (('annotations', 0, 'image_id'), 99, ['annotation 1', 'image_id 99']),
+    (('annotations', 0, 'category_id'), 99, ['annotation 1', 'category_id 99']),
+    (('annotations', 0, 'segmentation'), [], ['annotation 1', '10.jpg', 'outline']),
+    (('annotations', 0, 'segmentation'), [[1, 2, 3, 4]], ['annotation 1', '3 points']),
+    (('annotations', 0, 'segmentation'), {'size': []}, ['annotation 1', 'size or counts']),
+    (('categories', 0, 'name'), 'root', ['two categories']),
   ],
 )
 @pytest.mark.filterwarnings('ignore:.*left out categories')
-def test_coco_that_contradicts_itself(tmp_path, coco, keys, value, says):
+def test_coco_that_contradicts_itself(tmp_path, coco, keys, value, facts):
   put(coco, *keys, value=value)
   save_coco(tmp_path, coco)
-  with pytest.raises(InputError, match=says) as raised:
+  with refused('labels.json', *facts):
     Folder(tmp_path)
-  assert '\n' not in str(raised.value)
 
 
 @pytest.mark.parametrize(
-  ('outline', 'says'),
+  ('outline', 'fact'),
   [
-    ({'size': [9, 9], 'counts': '0'}, 'run lengths of size'),
-    ({'size': list(SIZE), 'counts': [1, 2, 3]}, 'do not fill the image'),
-    ({'size': list(SIZE), 'counts': [-1, 769]}, 'do not fill the image'),
-    ({'size': list(SIZE), 'counts': '1000'}, 'do not fill the image'),
-    ({'size': list(SIZE), 'counts': '1o'}, 'damaged run lengths'),
-    ({'size': list(SIZE), 'counts': 'ooooooooooooooO'}, 'damaged run lengths'),
-    ({'size': list(SIZE), 'counts': 'oooO'}, 'Invalid RLE'),
-    ([[1, 2, 3, 4, 'a', 6]], 'points that are not pairs of numbers'),
-    ([[[0, 0, 9], [5, 5, 9]] * 3], 'points that are not pairs of numbers'),
-    ([[[1, 2], [3, 4, 5]] * 3], 'points that are not pairs of numbers'),
-    ([[1, 2, 3, 4, 10**400, 6]], 'points that are not pairs of numbers'),
-    ([[1, 2, 3, 4, 1e9, 6]], 'points far out of the image'),
-    ([[1, 2, 3, 4, float('nan'), 6]], 'points far out of the image'),
-    ([polygon((-9, -9, -5, -5))], 'its outlines hold no pixel'),
+    ({'size': [9, 9], 'counts': '0'}, '[9, 9]'),
+    ({'size': list(SIZE), 'counts': [1, 2, 3]}, 'run lengths'),
+    ({'size': list(SIZE), 'counts': [-1, 769]}, 'run lengths'),
+    ({'size': list(SIZE), 'counts': '1000'}, 'run lengths'),
+    ({'size': list(SIZE), 'counts': '1o'}, 'run lengths'),
+    ({'size': list(SIZE), 'counts': 'ooooooooooooooO'}, 'run lengths'),
+    ({'size': list(SIZE), 'counts': 'oooO'}, 'RLE'),
+    ([[1, 2, 3, 4, 'a', 6]], 'pairs'),
+    ([[[0, 0, 9], [5, 5, 9]] * 3], 'pairs'),
+    ([[[1, 2], [3, 4, 5]] * 3], 'pairs'),
+    ([[1, 2, 3, 4, 10**400, 6]], 'pairs'),
+    ([[1, 2, 3, 4, 1e9, 6]], '32 x 24'),
+    ([[1, 2, 3, 4, float('nan'), 6]], '32 x 24'),
+    ([polygon((-9, -9, -5, -5))], 'no pixel'),
   ],
 )
 @pytest.mark.filterwarnings('ignore:.*left out categories')
-def test_coco_outlines_that_are_damaged(tmp_path, coco, outline, says):
+def test_coco_outlines_that_are_damaged(tmp_path, coco, outline, fact):
   coco['annotations'][0]['segmentation'] = outline
   folder = Folder(save_coco(tmp_path, coco))
-  with pytest.raises(InputError, match=f'labels.json: 10.jpg: .*{says}'):
+  with refused('labels.json: 10.jpg', fact):
     folder.load('10.jpg')
 
 
@@ -125,22 +124,21 @@ def test_coco_outlines_that_are_damaged(tmp_path, coco, outline, says):
 def test_coco_of_another_size(tmp_path, coco):
   coco['images'][1]['height'] = 10**7
   folder = Folder(save_coco(tmp_path, coco))
-  with pytest.raises(InputError, match='outlines for 32 x 10000000 pixels, but .* has 32 x 24'):
+  with refused('labels.json: 10.jpg', '32 x 10000000', '32 x 24'):
     folder.load('10.jpg')
 
 
 @pytest.mark.parametrize(
-  ('text', 'says'),
-  [('{"images": [', 'not valid JSON'), ('[]', 'holds no JSON object'), ('', 'not valid JSON')],
+  ('text', 'fact'), [('{"images": [', 'JSON'), ('[]', 'JSON object'), ('', 'JSON')]
 )
-def test_damaged_json(tmp_path, text, says):
+def test_damaged_json(tmp_path, text, fact):
   save_coco(tmp_path, text)
-  with pytest.raises(InputError, match=f'labels.json: {says}'):
+  with refused('labels.json', fact):
     Folder(tmp_path)
 
 
 def test_one_coco_file_alone(tmp_path, coco):
   save_coco(tmp_path, coco, json_at='more.json')
   save_coco(tmp_path, coco)
-  with pytest.raises(InputError, match='labels.json and 1 other JSON files'):
+  with refused('labels.json', '1 other'):
     Folder(tmp_path)

@@ -3,7 +3,13 @@
 import json
 
 from data_pipelines import make_benchmark
-from data_pipelines.prepared.checks import check_images, file_versions, files_digest
+from data_pipelines.prepared.checks import (
+  all_lists,
+  check_images,
+  file_versions,
+  files_digest,
+  listed_classes,
+)
 from data_pipelines.shapes.benchmark import Shapes
 from tests import trees
 from tests.own_pictures import coco_content, save_coco
@@ -15,7 +21,7 @@ def test_an_outline_that_was_edited_is_noticed(tmp_path):
   def check(content):
     (tmp_path / 'mine' / 'labels.json').write_text(json.dumps(content))
     benchmark = make_benchmark('folder', data_dir=tmp_path / 'mine')
-    return check_images(benchmark, {name: {c} for name, c in benchmark._items}, journal=journal)
+    return check_images(benchmark, listed_classes(all_lists(benchmark).values()), journal=journal)
 
   content = coco_content()
   save_coco(tmp_path / 'mine', content)

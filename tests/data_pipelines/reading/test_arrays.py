@@ -8,7 +8,7 @@ from PIL import Image
 
 from data_pipelines.reading import arrays as reading
 from data_pipelines.reading.images import Encoded, encode_png, read_pair
-from hsnet_jax.errors import InputError
+from tests.facts import refused
 
 
 @pytest.mark.parametrize(
@@ -58,7 +58,7 @@ def test_episode_arrays_find_the_boundary_after_the_resize():
   np.testing.assert_array_equal(arrays['query_ignore'], resized[0] == 255)
   np.testing.assert_array_equal(arrays['support_masks'], [resized[1] == 7, resized[0] == 7])
   np.testing.assert_array_equal(arrays['support_images'][1], arrays['query_image'])
-  assert {name: (a.shape, a.dtype.name) for name, a in reading.items()} == {
+  assert {name: (a.shape, a.dtype.name) for name, a in arrays.items()} == {
     'query_image': ((24, 32, 3), 'uint8'),
     'query_mask': ((24, 32), 'uint8'),
     'query_ignore': ((24, 32), 'uint8'),
@@ -74,7 +74,7 @@ def test_image_size_is_a_side_or_two(given, expected):
 
 @pytest.mark.parametrize('bad', [0, -1, (3,), (3, 4, 5), (0, 4)])
 def test_other_image_sizes_are_refused(bad):
-  with pytest.raises(InputError, match='image size'):
+  with refused(repr(bad)):
     reading.image_hw(bad)
 
 
