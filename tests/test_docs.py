@@ -2,6 +2,7 @@
 
 import json
 import pathlib
+import pkgutil
 import re
 import shlex
 import subprocess
@@ -96,6 +97,15 @@ def test_named_files_exist(page):
     for choice in choices:
       path = re.sub(r'\{.*\}', choice, name)
       assert (ROOT / path).exists(), path
+
+
+@pytest.mark.parametrize('page', PAGES, ids=ids)
+def test_named_modules_and_functions_exist(page):
+  """Dotted names in backticks, such as `hsnet_jax.metrics.Tally`."""
+  text = re.sub(r'^```.*?^```$', '', page.read_text('utf-8'), flags=re.MULTILINE | re.DOTALL)
+  if page.name != 'CHANGELOG.md':  # where names were
+    for name in re.findall(r'`((?:hsnet_jax|data_pipelines)(?:\.\w+)+)`', text):
+      pkgutil.resolve_name(name)
 
 
 def command_lines():
