@@ -7,12 +7,9 @@ import abc
 from collections.abc import Iterable, Mapping, Sequence
 from typing import Any, Self
 
-import numpy as np
-from jaxtyping import Integer, UInt8
-
 from data_pipelines.episodes import DrawEpisodes, Episode, published_episodes
 from data_pipelines.reading import images
-from data_pipelines.reading.arrays import BOUNDARY
+from data_pipelines.reading.arrays import BOUNDARY, Pair
 from data_pipelines.reading.images import Source
 from data_pipelines.splits import Split
 from hsnet_jax.errors import InputError
@@ -54,14 +51,12 @@ class Benchmark(abc.ABC):
     """Returns where an image and its mask are, encoded as they came."""
     raise NotImplementedError(f'{self.name} has no encoded images')
 
-  def decode(
-    self, image_name: str, image: Source, mask: Source
-  ) -> tuple[UInt8[np.ndarray, 'h w 3'], Integer[np.ndarray, 'h w']]:
+  def decode(self, image_name: str, image: Source, mask: Source) -> Pair:
     """Turns what `encoded` gives, or a copy of it, into what `load` returns."""
     del image_name
     return images.read_pair(image, mask)
 
-  def load(self, image_name: str) -> tuple[UInt8[np.ndarray, 'h w 3'], Integer[np.ndarray, 'h w']]:
+  def load(self, image_name: str) -> Pair:
     """Reads an image and its label at their own size.
 
     A label holds 0 for the background, class_id + 1 for a class, and `boundary` where the
@@ -173,13 +168,11 @@ class OnTop(Benchmark):
     """See `Benchmark.encoded`."""
     return self.benchmark.encoded(image_name)
 
-  def decode(
-    self, image_name: str, image: Source, mask: Source
-  ) -> tuple[UInt8[np.ndarray, 'h w 3'], Integer[np.ndarray, 'h w']]:
+  def decode(self, image_name: str, image: Source, mask: Source) -> Pair:
     """See `Benchmark.decode`."""
     return self.benchmark.decode(image_name, image, mask)
 
-  def load(self, image_name: str) -> tuple[UInt8[np.ndarray, 'h w 3'], Integer[np.ndarray, 'h w']]:
+  def load(self, image_name: str) -> Pair:
     """See `Benchmark.load`."""
     return self.benchmark.load(image_name)
 

@@ -129,7 +129,7 @@ def _instructions(name: str) -> Iterator[None]:
     yield
   except InputError:
     if BENCHMARKS[name].data:
-      print(builder_class(name).MANUAL_DOWNLOAD_INSTRUCTIONS, file=sys.stderr)
+      print(app.with_flags(builder_class(name).MANUAL_DOWNLOAD_INSTRUCTIONS), file=sys.stderr)
     raise
 
 

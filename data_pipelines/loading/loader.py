@@ -25,7 +25,7 @@ rest has a mask of 0 and is ignored. One more array says where it ends:
 
 What a batch holds depends on the seed and its number alone, not on threads, on workers or on what
 was read before. So the state of an iterator is the number of its next batch, and
-`Batches.from_step` goes on from there.
+`Batches.from_step` resumes there.
 
 Of several processes that train together, each reads its own part of each batch: `batch_size` rows
 are divided evenly and in order, and `process_index` says which part. The parts, one after the

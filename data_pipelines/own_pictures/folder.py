@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import Any, Self
 
 import numpy as np
-from jaxtyping import Integer, UInt8
+from jaxtyping import Integer
 from PIL import Image
 
 from data_pipelines.benchmark import Benchmark
@@ -27,6 +27,7 @@ from data_pipelines.own_pictures.layouts import (
   visible,
 )
 from data_pipelines.reading import images
+from data_pipelines.reading.arrays import Pair
 from data_pipelines.reading.files import AnyPath
 from data_pipelines.reading.images import Source
 from data_pipelines.splits import Split, take_turns
@@ -118,9 +119,7 @@ class Folder(Benchmark):
       raise InputError(f'folder has no image {image_name!r}; check the name')
     return self._layout.encoded(image_name)
 
-  def decode(
-    self, image_name: str, image: Source, mask: Source
-  ) -> tuple[UInt8[np.ndarray, 'h w 3'], Integer[np.ndarray, 'h w']]:
+  def decode(self, image_name: str, image: Source, mask: Source) -> Pair:
     """See `Benchmark.decode`; an image without any object is an InputError."""
     if self._kind == ClassFolders.kind:
       class_id = self._class_of[image_name]

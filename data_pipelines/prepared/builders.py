@@ -24,12 +24,12 @@ class Pascal5i(PairBuilder):
     ),
   )
   MANUAL_DOWNLOAD_INSTRUCTIONS = """\
-  --data_dir names the folder VOC2012, which holds
+  `data_dir` names the folder VOC2012, which holds
     JPEGImages/2007_000032.jpg ...            17,125 photographs, from VOCtrainval_11-May-2012.tar
-                                              (--download fetches them)
+                                              (`download` fetches them)
     SegmentationClassAug/2007_000032.png ...  12,031 masks, from SegmentationClassAug.zip, which
                                               reproductions of PASCAL-5i hand on: unpack it there
-  --splits_dir names the folder that holds the published lists, pascal/{trn,val}/fold{0,1,2,3}.txt.
+  `splits_dir` names the folder that holds the published lists, pascal/{trn,val}/fold{0,1,2,3}.txt.
   """
 
 
@@ -42,16 +42,16 @@ class Coco20i(PairBuilder):
     Archive(f'{_COCO}/annotations/annotations_trainval2014.zip', 'annotations'),
   )
   MANUAL_DOWNLOAD_INSTRUCTIONS = """\
-  --data_dir names a folder that holds
+  `data_dir` names a folder that holds
     train2014/COCO_train2014_000000000009.jpg ...  82,783 photographs, from train2014.zip
     val2014/COCO_val2014_000000000042.jpg ...      40,504 photographs, from val2014.zip
-                                                   (--download fetches both)
+                                                   (`download` fetches both)
     annotations/train2014/, annotations/val2014/   the published masks, one PNG a photograph, of the
                                                    same name; or instead of them
     annotations/instances_train2014.json and instances_val2014.json, from
-                                                   annotations_trainval2014.zip (--download fetches
+                                                   annotations_trainval2014.zip (`download` fetches
                                                    it), from which masks are drawn
-  --splits_dir names the folder that holds the published lists, coco/{trn,val}/fold{0,1,2,3}.pkl.
+  `splits_dir` names the folder that holds the published lists, coco/{trn,val}/fold{0,1,2,3}.pkl.
   """
 
 
@@ -59,10 +59,10 @@ class Fss1000(PairBuilder):
   """FSS-1000: 1000 classes of ten photographs with their masks."""
 
   MANUAL_DOWNLOAD_INSTRUCTIONS = """\
-  --data_dir names the folder of the class folders, as fewshot_data.zip of FSS-1000's authors
+  `data_dir` names the folder of the class folders, as fewshot_data.zip of FSS-1000's authors
   unpacks: abacus/1.jpg with abacus/1.png to abacus/10.jpg with abacus/10.png, and so on, 1000
   folders of ten photographs and ten masks.
-  --splits_dir names the folder that holds the published lists, fss/{trn,val,test}.txt.
+  `splits_dir` names the folder that holds the published lists, fss/{trn,val,test}.txt.
   """
 
 
@@ -74,7 +74,7 @@ class Folder(PairBuilder):
   """A user's own images and masks."""
 
   MANUAL_DOWNLOAD_INSTRUCTIONS = """\
-  --data_dir names a folder of your own: class_name/name.jpg with its mask class_name/name.png
+  `data_dir` names a folder of your own: class_name/name.jpg with its mask class_name/name.png
   beside it, or images with COCO-style or LabelMe JSON labels.
   """
 

@@ -11,9 +11,7 @@ import warnings
 from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
-import numpy as np
 import tensorflow_datasets as tfds
-from jaxtyping import Integer, UInt8
 
 from data_pipelines.benchmark import Benchmark, OnTop
 from data_pipelines.prepared.record import (
@@ -24,7 +22,7 @@ from data_pipelines.prepared.record import (
   read_record,
   set_folder,
 )
-from data_pipelines.reading.arrays import image_hw
+from data_pipelines.reading.arrays import Pair, image_hw
 from data_pipelines.reading.files import AnyPath
 from data_pipelines.reading.images import Encoded, Source, encode_png, read_label, read_pair
 from data_pipelines.splits import Split
@@ -114,7 +112,7 @@ class Prepared(OnTop):
       self._splits[fold, name] = dataclasses.replace(whole, items=kept)
     return self._splits[fold, name]
 
-  def load(self, image_name: str) -> tuple[UInt8[np.ndarray, 'h w 3'], Integer[np.ndarray, 'h w']]:
+  def load(self, image_name: str) -> Pair:
     """See `Benchmark.load`; at the size that the set was prepared at."""
     record = self._read(image_name)
     if self.prepared_size is not None:
@@ -131,9 +129,7 @@ class Prepared(OnTop):
       encode_png(record['mask'], name=f'label of {image_name}'),
     )
 
-  def decode(
-    self, image_name: str, image: Source, mask: Source
-  ) -> tuple[UInt8[np.ndarray, 'h w 3'], Integer[np.ndarray, 'h w']]:
+  def decode(self, image_name: str, image: Source, mask: Source) -> Pair:
     """See `Benchmark.decode`; a set of pixels holds labels, however the benchmark has its masks."""
     if self.prepared_size is None:
       return self.benchmark.decode(image_name, image, mask)

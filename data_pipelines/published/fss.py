@@ -7,13 +7,14 @@ from collections.abc import Iterable, Mapping
 from pathlib import Path
 
 import numpy as np
-from jaxtyping import Integer, UInt8
+from jaxtyping import UInt8
 from PIL import Image
 
 from data_pipelines.benchmark import Benchmark
 from data_pipelines.episodes import DrawEpisodes, published_episodes
 from data_pipelines.published.lists import read_fss_list
 from data_pipelines.reading import files, images
+from data_pipelines.reading.arrays import Pair
 from data_pipelines.reading.files import AnyPath
 from data_pipelines.reading.images import Source
 from data_pipelines.splits import Split
@@ -109,9 +110,7 @@ class Fss1000(Benchmark):
     path = self._data / image_name
     return path, path.with_suffix('.png')
 
-  def decode(
-    self, image_name: str, image: Source, mask: Source
-  ) -> tuple[UInt8[np.ndarray, 'h w 3'], Integer[np.ndarray, 'h w']]:
+  def decode(self, image_name: str, image: Source, mask: Source) -> Pair:
     """See `Benchmark.decode`; the label has 16 bits, since classes outnumber 8."""
     category = image_name.rpartition('/')[0]
     if category not in self._ids:

@@ -12,6 +12,9 @@ from PIL import Image
 from hsnet_jax.errors import InputError
 from hsnet_jax.resize import nearest_indices
 
+# A photograph and its label, at the photograph's own size.
+Pair = tuple[UInt8[np.ndarray, 'h w 3'], Integer[np.ndarray, 'h w']]
+
 BOUNDARY = 255  # The label of pixels that the annotation leaves open, such as PASCAL's outlines.
 
 
@@ -75,13 +78,13 @@ def class_mask(
 
 
 def episode_arrays(
-  query: tuple[np.ndarray, np.ndarray],
-  supports: Sequence[tuple[np.ndarray, np.ndarray]],
+  query: Pair,
+  supports: Sequence[Pair],
   *,
   class_id: int,
   size: tuple[int, int],
   boundary: int | None = BOUNDARY,
-) -> dict[str, np.ndarray]:
+) -> dict[str, UInt8[np.ndarray, '...']]:
   """Makes the arrays of one episode.
 
   Args:

@@ -22,7 +22,7 @@ import numpy as np
 from jaxtyping import Integer, UInt8
 from PIL import Image
 
-from data_pipelines.reading.arrays import BOUNDARY
+from data_pipelines.reading.arrays import BOUNDARY, Pair
 from data_pipelines.reading.files import AnyPath
 from hsnet_jax.errors import InputError
 
@@ -169,8 +169,8 @@ def read_pair(
   mask_path: PathLike,
   *,
   upright: bool = False,
-  read: Callable[[PathLike], np.ndarray] = read_label,
-) -> tuple[UInt8[np.ndarray, 'h w 3'], Integer[np.ndarray, 'h w']]:
+  read: Callable[[PathLike], Integer[np.ndarray, 'h w']] = read_label,
+) -> Pair:
   """Reads a photograph and what was drawn on it, on one pixel grid.
 
   Annotation tools differ in whether they follow the EXIF orientation. Where the mask's size fits

@@ -11,7 +11,7 @@ from types import ModuleType
 from typing import Any
 
 import numpy as np
-from jaxtyping import Integer, UInt8
+from jaxtyping import Float, Integer, UInt8
 
 from data_pipelines.reading.arrays import BOUNDARY
 from hsnet_jax.errors import InputError
@@ -31,7 +31,7 @@ def check_polygons(segmentation: Any) -> None:
     raise ValueError('a polygon of fewer than 3 points')
 
 
-def check_points(points: Any, size: tuple[int, int]) -> np.ndarray:
+def check_points(points: Any, size: tuple[int, int]) -> Float[np.ndarray, 'n 2']:
   """Makes an array [n, 2] of x and y; ValueError where points are none or far out of the image.
 
   Args:

@@ -6,8 +6,13 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from data_pipelines import make_benchmark
-from data_pipelines.episodes import class_first_episodes, published_episodes, training_episode
+from data_pipelines import (
+  Episode,
+  class_first_episodes,
+  make_benchmark,
+  published_episodes,
+  training_episode,
+)
 from data_pipelines.splits import Split
 from tests.facts import refused
 
@@ -150,6 +155,14 @@ def test_distinct_supports_need_enough_images(protocol):
 def test_counts_must_be_positive(options, protocol):
   with refused(f'`{next(iter(options))}`', 0):
     protocol(Split('s', (('a', 0), ('b', 0))), **options)
+
+
+def test_of_two_images_each_is_the_others_support():
+  split = Split('s', (('a', 3), ('b', 3)))
+  expected = (Episode('a', ('b',), class_id=3), Episode('b', ('a',), class_id=3))
+  assert published_episodes(split, count=2) == expected
+  drawn = [training_episode(split, i, np.random.default_rng(0)) for i in range(2)]
+  assert tuple(drawn) == expected
 
 
 def test_an_empty_list_has_no_episode():

@@ -31,6 +31,8 @@ SERVE = """
 import contextlib, importlib, io, json, os, sys
 from absl.testing import flagsaver
 from experiments.command import app
+# The libraries that define flags, before flags are saved: what comes later would be forgotten.
+import data_pipelines.loading.loader, data_pipelines.prepared.reader
 main = importlib.import_module(f'experiments.{sys.argv[1]}').main
 answers = sys.stdout
 for line in sys.stdin:

@@ -8,7 +8,7 @@ from jax.sharding import AxisType, NamedSharding
 from jax.sharding import PartitionSpec as P
 
 from data_pipelines.loading.loader import train_batches
-from data_pipelines.loading.placement import pad_rows, place_batch, to_devices
+from data_pipelines.loading.placement import Placed, pad_rows, place_batch, to_devices
 from hsnet_jax.errors import InputError
 from tests.facts import refused
 
@@ -98,6 +98,7 @@ def test_a_jitted_step_takes_them_as_they_are(sharding):
 
 def test_without_a_sharding_the_default_device_has_them():
   (batch,) = to_devices(Source(1))
+  assert isinstance(batch, Placed)
   assert batch.device['x'].devices() == {jax.devices()[0]}
 
 

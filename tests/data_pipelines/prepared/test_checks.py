@@ -1,4 +1,4 @@
-"""Which images are read again when preparing goes on."""
+"""Which images are read again when preparing is resumed."""
 
 import json
 

@@ -1,4 +1,4 @@
-"""data_pipelines/prepared/reader.py: the same benchmark, read from a set."""
+"""The same benchmark, read from a prepared set."""
 
 import json
 import pickle

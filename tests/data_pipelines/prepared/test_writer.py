@@ -1,4 +1,4 @@
-"""data_pipelines/builders: sets as TFDS has them, and downloads."""
+"""Sets as TFDS has them, and downloads."""
 
 import contextlib
 import errno
@@ -312,4 +312,4 @@ def test_every_archive_has_a_checksum_and_every_folder_instructions():
   for name in BUILDERS:
     cls = builder_class(name)
     assert all(archive.url in cls.url_infos for archive in cls.ARCHIVES)
-    assert name == 'shapes' or '--data_dir' in cls.MANUAL_DOWNLOAD_INSTRUCTIONS
+    assert name == 'shapes' or '`data_dir`' in cls.MANUAL_DOWNLOAD_INSTRUCTIONS
