@@ -120,7 +120,7 @@ class BatchIterator(grain.DatasetIterator[Batch]):
       if isinstance(error, RuntimeError) and 'terminated unexpectedly' in str(error):
         raise InputError(
           'a worker process of the loader was killed or could not start; where memory or the room'
-          ' for shared memory has run out, take fewer workers or a smaller batch size'
+          ' for shared memory has run out, lower `num_workers` or `batch_size`'
         ) from error
       raise
     self._next += 1

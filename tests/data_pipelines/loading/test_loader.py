@@ -135,7 +135,7 @@ def test_a_closed_iterator_gives_nothing(toy):
   assert list(iterator) == [] and iterator.get_state() == {'next_batch': 1}
 
 
-@settings(deadline=None, max_examples=25)
+@settings(deadline=None, max_examples=12)
 @given(
   images=st.integers(2, 9),
   rows=st.integers(1, 5),

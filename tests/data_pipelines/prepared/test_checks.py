@@ -2,6 +2,8 @@
 
 import json
 
+import pytest
+
 from data_pipelines import make_benchmark
 from data_pipelines.prepared.checks import (
   all_lists,
@@ -15,6 +17,7 @@ from tests import trees
 from tests.own_pictures import coco_content, save_coco
 
 
+@pytest.mark.filterwarnings('ignore:.*left out categories')
 def test_an_outline_that_was_edited_is_noticed(tmp_path):
   journal = tmp_path / 'journal.jsonl'
 
