@@ -108,7 +108,7 @@ def main() -> int:
 @contextlib.contextmanager
 def _folder() -> Iterator[pathlib.Path]:
   if _OUTPUT_DIR.value:
-    folder = writable_folder(_OUTPUT_DIR.value, flag='--output_dir')
+    folder = writable_folder(_OUTPUT_DIR.value, argument='output_dir')
     if any(folder.iterdir()):
       raise InputError(f'{folder}: holds files already; name an empty folder with --output_dir')
     yield folder

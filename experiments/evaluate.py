@@ -104,7 +104,7 @@ def main() -> None:
   examples = train_batches(benchmark, epochs=1, **batch) if about['model'] == 'prototype' else None
   if examples is None:
     check_image_size(model.module, model.variables, about['image_size'])
-  folder = writable_folder(_output_dir(model, about), flag='--output_dir')
+  folder = writable_folder(_output_dir(model, about), argument='output_dir')
   _announce(about, model.config)
   step = _step(model, benchmark, examples, about)
   with progress_bar(about['episodes'], unit='episode') as bar:

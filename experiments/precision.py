@@ -25,7 +25,7 @@ from experiments.reporting.progress import progress_bar
 from hsnet_jax.inference import combine_shots, predict_episodes
 from hsnet_jax.metrics import Confusion, confusion_counts
 from hsnet_jax.models import PRECISIONS, check_image_size, describe_devices, load_model
-from hsnet_jax.training.steps import normalize
+from hsnet_jax.training import normalize
 
 flags.adopt_module_key_flags(common)
 _CHECKPOINT = flags.DEFINE_string('checkpoint', None, "A checkpoint's folder, or its run's.")

@@ -73,7 +73,7 @@ def main() -> None:
   supports = read_supports(
     _SUPPORT_IMAGES.value, _SUPPORT_MASKS.value, size=(size, size), value=_MASK_VALUE.value
   )
-  folder = writable_folder(_OUTPUT_DIR.value, flag='--output_dir')
+  folder = writable_folder(_OUTPUT_DIR.value, argument='output_dir')
   print('device:', describe_devices())
   print(f'model: backbone {model.backbone.name}, {model.path}, {len(supports[0])}-shot', flush=True)
   predict = methods.predictor(model, *supports)

@@ -89,7 +89,7 @@ Lists = Mapping[tuple[int, str], Split]
 def main() -> None:
   """Prepares a set, or says that it is there."""
   name = _BENCHMARK.value
-  folder = writable_folder(_PREPARED_DIR.value, flag='--prepared_dir')
+  folder = writable_folder(_PREPARED_DIR.value, argument='prepared_dir')
   size = None if _PREPARE_SIZE.value is None else image_hw(_PREPARE_SIZE.value)
   with _instructions(name):
     benchmark = _benchmark(name, builder_class(name))

@@ -42,7 +42,7 @@ from data_pipelines import Benchmark, make_benchmark
 from experiments.command import app
 from experiments.timing import loader as loading
 from experiments.timing.loop import SAVES, loop_table, make_loop, measure_loop
-from experiments.timing.step import measure, plain_xla, random_batch, training_step
+from experiments.timing.step import measure, random_batch, training_step
 from experiments.timing.throughput import peak, table, throughput
 from hsnet_jax.backbones import BACKBONES
 from hsnet_jax.errors import InputError
@@ -105,8 +105,7 @@ def measure_step() -> None:
   print(f'training step: {name}, {size} x {size}, batch {batch_size}, 1-shot', flush=True)
   batch = random_batch(batch_size, size)
   library = training_step(name, batch)
-  with plain_xla():
-    plain = training_step(name, batch)
+  plain = training_step(name, batch, implementation='plain')
   seconds = measure(library, plain, _ROUNDS.value)
   print('| form | median s | least | most |\n|---|---|---|---|')
   for form, values in zip(('library', 'plain XLA'), seconds, strict=True):

@@ -101,7 +101,7 @@ def main() -> int:
     check_flags(space)
   if _ADDRESS.value is not None:
     engine.check_address(_ADDRESS.value)
-  writable_folder(folder, flag='--output_dir')
+  writable_folder(folder, argument='output_dir')
   with alone(folder, does='runs this sweep'):
     print(f'{_TRIALS.value} trials, outputs: {folder}', flush=True)
     received = engine.run_trials(

@@ -216,7 +216,7 @@ def _log(run_dir: pathlib.Path, progress: Progress, *, resume: bool) -> Iterator
   if not hosts.is_writer():
     yield SilentLog()
     return
-  writable_folder(run_dir, flag='--run_dir')
+  writable_folder(run_dir, argument='run_dir')
   with alone(run_dir, does='trains there', name=of_this_machine()):
     last = progress.step if resume else None
     if step_of_last(run_dir) != last and not _OVERWRITE.value:

@@ -60,7 +60,7 @@ def main() -> None:
     raise InputError(
       f'--output={output}: the weights are written as .safetensors; name such a file'
     )
-  writable_folder(output.parent, flag='--output')
+  writable_folder(output.parent, argument='output')
   drawing = {
     'num_classes': _CLASSES.value,
     'size': _IMAGE_SIZE.value,

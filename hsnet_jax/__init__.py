@@ -3,51 +3,58 @@
 Images are NHWC; 4D tensors `[B, Hq, Wq, Hs, Ws, C]`, query first; kernels HWIO.
 """
 
-from hsnet_jax.backbones import BACKBONES, Backbone, get_backbone
-from hsnet_jax.baselines.prototype import (
-  ScoreHistogram,
-  prototype_logits,
-  prototype_scores,
-  prototypes,
-  score_episodes,
-  score_histogram,
-)
-from hsnet_jax.conv4d import center_pivot_conv4d, full_conv4d, separable_conv4d
-from hsnet_jax.correlation import cosine_correlation, hypercorrelation, mask_features
-from hsnet_jax.errors import InputError
-from hsnet_jax.inference import (
-  Segmentation,
-  SupportSet,
-  combine_shots,
-  encode_support,
-  match_shots,
-  mean_margin,
-  predict_episodes,
-  segment,
-  vote,
-)
-from hsnet_jax.kernels.conv2d import conv2d, depthwise_conv2d
-from hsnet_jax.metrics import Confusion, RocHistogram, confusion_counts, probability_histogram
-from hsnet_jax.model import HSNet
-from hsnet_jax.resize import (
-  nearest_indices,
-  resize_bilinear,
-  resize_bilinear_each,
-  resize_nearest,
-)
-from hsnet_jax.training.averaging import average_params, averaged_params
-from hsnet_jax.training.losses import cross_entropy
-from hsnet_jax.training.optimizers import make_optimizer, make_schedule
-from hsnet_jax.training.sharding import batch_sharding, data_mesh, jit_step, pmap_step, replicated
-from hsnet_jax.training.steps import (
-  TrainState,
-  create_train_state,
-  eval_step,
-  init_params,
-  normalize,
-  train_step,
-)
-from hsnet_jax.weights.convert import from_torch, load_backbone, to_torch
+from typing import TYPE_CHECKING
+
+from hsnet_jax.api.lazy import lazy_names
+
+if TYPE_CHECKING:
+  from hsnet_jax.backbones.backbone import Backbone
+  from hsnet_jax.backbones.pixels import normalize
+  from hsnet_jax.backbones.table import BACKBONES, get_backbone
+  from hsnet_jax.baselines.prototype import (
+    ScoreHistogram,
+    episode_scores,
+    prototype_logits,
+    prototype_scores,
+    prototypes,
+    score_episodes,
+    score_histogram,
+  )
+  from hsnet_jax.conv4d import center_pivot_conv4d, full_conv4d, separable_conv4d
+  from hsnet_jax.correlation import cosine_correlation, hypercorrelation, mask_features
+  from hsnet_jax.errors import InputError
+  from hsnet_jax.inference import (
+    Segmentation,
+    SupportSet,
+    combine_shots,
+    encode_support,
+    episode_logits,
+    match_shots,
+    mean_margin,
+    predict_episodes,
+    segment,
+    vote,
+  )
+  from hsnet_jax.kernels.conv2d import conv2d
+  from hsnet_jax.kernels.depthwise import depthwise_conv2d
+  from hsnet_jax.metrics.confusion import Confusion, confusion_counts
+  from hsnet_jax.metrics.roc import RocHistogram, probability_histogram
+  from hsnet_jax.metrics.table import METRICS, Metric, Tally, count_episodes
+  from hsnet_jax.model import HSNet
+  from hsnet_jax.models import Model, find_checkpoint, load_model
+  from hsnet_jax.resize import (
+    nearest_indices,
+    resize_bilinear,
+    resize_bilinear_each,
+    resize_nearest,
+  )
+  from hsnet_jax.training.averaging import average_params, averaged_params
+  from hsnet_jax.training.losses import cross_entropy
+  from hsnet_jax.training.optimizers import make_optimizer, make_schedule
+  from hsnet_jax.training.sharding import batch_sharding, data_mesh, jit_step, pmap_step, replicated
+  from hsnet_jax.training.state import TrainState, create_train_state, init_params
+  from hsnet_jax.training.steps import eval_step, train_step
+  from hsnet_jax.weights.convert import from_torch, load_backbone, to_torch
 
 # Read without an import when the package is built: a literal.
 __version__ = '0.2.0'
@@ -57,10 +64,14 @@ __all__ = [
   'Confusion',
   'HSNet',
   'InputError',
+  'METRICS',
+  'Metric',
+  'Model',
   'RocHistogram',
   'ScoreHistogram',
   'Segmentation',
   'SupportSet',
+  'Tally',
   'TrainState',
   'average_params',
   'averaged_params',
@@ -70,12 +81,16 @@ __all__ = [
   'confusion_counts',
   'conv2d',
   'cosine_correlation',
+  'count_episodes',
   'create_train_state',
   'cross_entropy',
   'data_mesh',
   'depthwise_conv2d',
   'encode_support',
+  'episode_logits',
+  'episode_scores',
   'eval_step',
+  'find_checkpoint',
   'from_torch',
   'full_conv4d',
   'get_backbone',
@@ -83,6 +98,7 @@ __all__ = [
   'init_params',
   'jit_step',
   'load_backbone',
+  'load_model',
   'make_optimizer',
   'make_schedule',
   'mask_features',
@@ -108,3 +124,51 @@ __all__ = [
   'train_step',
   'vote',
 ]
+
+__getattr__, __dir__ = lazy_names(
+  __name__,
+  {
+    '.backbones.backbone': ('Backbone',),
+    '.backbones.pixels': ('normalize',),
+    '.backbones.table': ('BACKBONES', 'get_backbone'),
+    '.baselines.prototype': (
+      'ScoreHistogram',
+      'episode_scores',
+      'prototype_logits',
+      'prototype_scores',
+      'prototypes',
+      'score_episodes',
+      'score_histogram',
+    ),
+    '.conv4d': ('center_pivot_conv4d', 'full_conv4d', 'separable_conv4d'),
+    '.correlation': ('cosine_correlation', 'hypercorrelation', 'mask_features'),
+    '.errors': ('InputError',),
+    '.inference': (
+      'Segmentation',
+      'SupportSet',
+      'combine_shots',
+      'encode_support',
+      'episode_logits',
+      'match_shots',
+      'mean_margin',
+      'predict_episodes',
+      'segment',
+      'vote',
+    ),
+    '.kernels.conv2d': ('conv2d',),
+    '.kernels.depthwise': ('depthwise_conv2d',),
+    '.metrics.confusion': ('Confusion', 'confusion_counts'),
+    '.metrics.roc': ('RocHistogram', 'probability_histogram'),
+    '.metrics.table': ('METRICS', 'Metric', 'Tally', 'count_episodes'),
+    '.model': ('HSNet',),
+    '.models': ('Model', 'find_checkpoint', 'load_model'),
+    '.resize': ('nearest_indices', 'resize_bilinear', 'resize_bilinear_each', 'resize_nearest'),
+    '.training.averaging': ('average_params', 'averaged_params'),
+    '.training.losses': ('cross_entropy',),
+    '.training.optimizers': ('make_optimizer', 'make_schedule'),
+    '.training.sharding': ('batch_sharding', 'data_mesh', 'jit_step', 'pmap_step', 'replicated'),
+    '.training.state': ('TrainState', 'create_train_state', 'init_params'),
+    '.training.steps': ('eval_step', 'train_step'),
+    '.weights.convert': ('from_torch', 'load_backbone', 'to_torch'),
+  },
+)

@@ -12,24 +12,17 @@ from jax.lax import PrecisionLike
 from jaxtyping import Array, Float
 
 from hsnet_jax.kernels.conv2d import check_odd_sides, conv2d, conv2d_plain
-
-# How many times more multiply-adds the dense form of a strided convolution may take and still win:
-# a product runs nearer the peak, and so do its gradients. The convolution sees tens of thousands of
-# images of a few pixels, whose gradients took 3 to 9 times as long on an H200 in float32.
-_DENSE_EXCESS = 8
-# Elements of the largest dense matrix, 64 MB: it grows with the squares of channels and sizes, not
-# with the batch. The network's own stay below a fifth of it at 400 x 400.
-_DENSE_ELEMENTS = 2**24
+from hsnet_jax.kernels.forms import choose
 
 
-def _query_side(x, kernel, precision):
-  """2D convolution over the query dimensions at every support position."""
+def _query_side(x, kernel, precision, implementation='auto'):
+  """Convolves over the query dimensions at every support position."""
   b, hq, wq, hs, ws, c = x.shape
   if hs * ws == 1:  # nothing to move
-    y = conv2d(x.reshape(b, hq, wq, c), kernel, precision=precision)
+    y = conv2d(x.reshape(b, hq, wq, c), kernel, precision=precision, implementation=implementation)
     return y.reshape(b, hq, wq, 1, 1, -1)
   x = x.transpose(0, 3, 4, 1, 2, 5).reshape(b * hs * ws, hq, wq, c)
-  y = conv2d(x, kernel, precision=precision)
+  y = conv2d(x, kernel, precision=precision, implementation=implementation)
   return y.reshape(b, hs, ws, hq, wq, -1).transpose(0, 3, 4, 1, 2, 5)
 
 
@@ -41,7 +34,7 @@ def _taps(n_in: int, k: int, stride: int) -> np.ndarray:
 
 
 def _support_side_dense(x, kernel, stride, precision):
-  """The support side as one product with the convolution's dense matrix."""
+  """Computes the support side as one product with the convolution's dense matrix."""
   b, hq, wq, hs, ws, c = x.shape
   kh, kw, _, o = kernel.shape
   rows, columns = _taps(hs, kh, stride), _taps(ws, kw, stride)
@@ -53,16 +46,16 @@ def _support_side_dense(x, kernel, stride, precision):
   return y.reshape(b, hq, wq, h2, w2, o)
 
 
-def _support_side(x, kernel, stride, precision):
-  """Strided 2D convolution over the support dimensions at every query position."""
+def _support_side(x, kernel, stride, precision, implementation='auto'):
+  """Convolves over the support dimensions, strided, at every query position."""
   check_odd_sides(kernel)  # the dense form would not
-  b, hq, wq, hs, ws, c = x.shape
-  kh, kw, _, o = kernel.shape
-  few = hs * ws <= _DENSE_EXCESS * kh * kw
-  elements = hs * ws * c * -(-hs // stride) * -(-ws // stride) * o
-  if few and elements <= _DENSE_ELEMENTS:
+  form = choose('support_side', implementation, weights=kernel, x=x, stride=stride)
+  if form == 'dense':
     return _support_side_dense(x, kernel, stride, precision)
-  y = conv2d(x.reshape(b * hq * wq, hs, ws, c), kernel, stride=stride, precision=precision)
+  b, hq, wq, hs, ws, c = x.shape
+  options = {'stride': stride, 'precision': precision}
+  options['implementation'] = 'plain' if form == 'plain' else 'auto'
+  y = conv2d(x.reshape(b * hq * wq, hs, ws, c), kernel, **options)
   return y.reshape(b, hq, wq, *y.shape[1:])
 
 
@@ -78,8 +71,9 @@ def center_pivot_conv4d(
   *,
   stride: int = 1,
   precision: PrecisionLike = 'highest',
+  implementation: str = 'auto',
 ) -> Float[Array, 'B Hq Wq H2 W2 O']:
-  """Center-pivot 4D convolution: two 2D convolutions with one center (Eq. 4, Fig. 4c).
+  """Computes the center-pivot 4D convolution: two 2D convolutions with one center (Eq. 4, Fig. 4c).
 
   Args:
     x: stacked 4D correlations or their embedding.
@@ -88,15 +82,18 @@ def center_pivot_conv4d(
     bias: the sum of both sides' biases.
     stride: on the support dimensions; `H2 = ceil(Hs / stride)`.
     precision: of the products.
+    implementation: the form of the support side, of `FORMS['support_side']`, by default what its
+      table says; 'plain' is that of both sides.
 
   Returns:
     The sum of both convolutions.
 
   Raises:
-    ValueError: a side of a kernel is even.
+    ValueError: a side of a kernel is even, or there is no such form.
   """
-  y = _query_side(x[:, :, :, ::stride, ::stride], query_kernel, precision)
-  return _add_bias(y + _support_side(x, support_kernel, stride, precision), bias)
+  of_query = 'plain' if implementation == 'plain' else 'auto'
+  y = _query_side(x[:, :, :, ::stride, ::stride], query_kernel, precision, of_query)
+  return _add_bias(y + _support_side(x, support_kernel, stride, precision, implementation), bias)
 
 
 def separable_conv4d(
@@ -108,7 +105,7 @@ def separable_conv4d(
   stride: int = 1,
   precision: PrecisionLike = 'highest',
 ) -> Float[Array, 'B Hq Wq H2 W2 O']:
-  """Separable 4D convolution (Fig. 4b): the query side's 2D convolution, then the support's.
+  """Computes the separable 4D convolution (Fig. 4b): the query side's, then the support's.
 
   Args:
     x: stacked 4D correlations or their embedding.
@@ -136,7 +133,7 @@ def full_conv4d(
   stride: int = 1,
   precision: PrecisionLike = 'highest',
 ) -> Float[Array, 'B Hq Wq H2 W2 O']:
-  """Full 4D convolution (Fig. 4a), as a sum of 2D ones over the query side's taps.
+  """Computes the full 4D convolution (Fig. 4a) as a sum of 2D ones over the query side's taps.
 
   XLA has no 4D convolution; each of the `k * l` taps of the query side is a shift of the query
   dimensions followed by a 2D convolution over the support dimensions.

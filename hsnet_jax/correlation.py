@@ -31,7 +31,18 @@ def mask_features(
   return tuple(f * soft[f.shape[1:3]].astype(f.dtype) for f in features)
 
 
-def _normalize(x: Float[Array, '*shape C'], eps: float) -> Float[Array, '*shape C']:
+def normalize_features(
+  x: Float[Array, '*shape C'], *, eps: float = 1e-5
+) -> Float[Array, '*shape C']:
+  """Divides features by their norm, as Eq. 2 does on both sides: x / (||x|| + eps).
+
+  Args:
+    x: feature maps, of any number of axes; the last one is channels.
+    eps: added to each norm, so that a vector of zeros stays one.
+
+  Returns:
+    Vectors of length 1 or 0, in the type of `x`.
+  """
   # At least float32: a sum of squares outgrows float16, and eps is nothing beside a bfloat16.
   wide = x.astype(jnp.promote_types(x.dtype, jnp.float32))
   square = jnp.sum(jnp.square(wide), axis=-1, keepdims=True)
@@ -58,12 +69,32 @@ def cosine_correlation(
   Returns:
     4D correlations in [0, 1], query positions first.
   """
-  query, support = _normalize(query, eps), _normalize(support, eps)
+  return correlate(
+    normalize_features(query, eps=eps), normalize_features(support, eps=eps), precision=precision
+  )
+
+
+def correlate(
+  query: Float[Array, 'B Hq Wq C'],
+  support: Float[Array, 'B Hs Ws C'],
+  *,
+  precision: PrecisionLike = 'highest',
+) -> Float[Array, 'B Hq Wq Hs Ws']:
+  """Correlates features that are normalized already: the product of Eq. 2, clamped at 0.
+
+  Args:
+    query: the query's feature maps, through `normalize_features`.
+    support: the support's, likewise.
+    precision: of the products.
+
+  Returns:
+    4D correlations in [0, 1], query positions first.
+  """
   return jnp.maximum(jnp.einsum('bhwc,bijc->bhwij', query, support, precision=precision), 0)
 
 
 def _levels_by_size(features: Sequence[Float[Array, 'B _h _w _c']]) -> tuple[int, ...]:
-  """How many neighbouring maps share a size, finest first."""
+  """Counts how many neighboring maps share a size, finest first."""
   counts: list[int] = []
   previous = None
   for f in features:
@@ -80,15 +111,17 @@ def hypercorrelation(
   support_features: Sequence[Float[Array, 'B _hs _ws _c']],
   *,
   levels: Sequence[int] | None = None,
+  normalized: bool = False,
   precision: PrecisionLike = 'highest',
 ) -> tuple[Float[Array, 'B _Hq _Wq _Hs _Ws _L'], ...]:
-  """The pyramid of stacked 4D correlations (Sec. 4.1).
+  """Stacks 4D correlations to a pyramid (Sec. 4.1).
 
   Args:
     query_features: the query's maps in the network's order, finest first.
     support_features: the support's, masked or not; as many, with the same channels.
-    levels: how many maps each level of the pyramid has, finest first. Without it, neighbouring
+    levels: how many maps each level of the pyramid has, finest first. Without it, neighboring
       maps of equal size form a level, which tiny images can mislead.
+    normalized: whether the support's have been through `normalize_features`.
     precision: of the products.
 
   Returns:
@@ -104,13 +137,11 @@ def hypercorrelation(
       f'{len(query_features)} query maps, {len(support_features)} support maps and levels of '
       f'{tuple(levels)} maps do not agree'
     )
-  pyramid = []
-  first = 0
-  for count in levels:
-    pairs = zip(
-      query_features[first : first + count], support_features[first : first + count], strict=True
-    )
-    maps = [cosine_correlation(q, s, precision=precision) for q, s in pairs]
-    pyramid.append(jnp.stack(maps, axis=-1))
-    first += count
+  if not normalized:
+    support_features = [normalize_features(s) for s in support_features]
+  pairs = zip(query_features, support_features, strict=True)
+  maps = [correlate(normalize_features(q), s, precision=precision) for q, s in pairs]
+  ends = np.cumsum(levels).tolist()
+  starts = [0, *ends[:-1]]
+  pyramid = [jnp.stack(maps[i:j], axis=-1) for i, j in zip(starts, ends, strict=True)]
   return tuple(reversed(pyramid))

@@ -4,8 +4,8 @@ import flax.linen as nn
 from jax.lax import PrecisionLike
 from jaxtyping import Array, Float
 
-from hsnet_jax.encoder import uniform_by_fan_in
 from hsnet_jax.kernels.conv2d import conv2d
+from hsnet_jax.kernels.initial import uniform_by_fan_in
 from hsnet_jax.resize import resize_bilinear
 
 # Output channels of `conv0` to `conv3`; the last two are background and foreground.
@@ -17,6 +17,7 @@ class Conv2d(nn.Module):
 
   features: int
   precision: PrecisionLike = 'highest'
+  implementation: str = 'auto'
 
   @nn.compact
   def __call__(self, x: Float[Array, 'B H W C']) -> Float[Array, 'B H W O']:
@@ -25,19 +26,22 @@ class Conv2d(nn.Module):
     init = uniform_by_fan_in(shape)
     kernel = self.param('kernel', init, shape)
     bias = self.param('bias', init, (self.features,))
-    return conv2d(x, kernel, precision=self.precision) + bias[None, None, None]
+    options = {'precision': self.precision, 'implementation': self.implementation}
+    return conv2d(x, kernel, **options) + bias[None, None, None]
 
 
 class Decoder(nn.Module):
   """Context to logits of twice its size, channel 1 the foreground."""
 
   precision: PrecisionLike = 'highest'
+  implementation: str = 'auto'
 
   @nn.compact
   def __call__(self, x: Float[Array, 'B H W C']) -> Float[Array, 'B 2*H 2*W 2']:
     """Decodes the encoder's context."""
+    options = {'precision': self.precision, 'implementation': self.implementation}
     conv0, conv1, conv2, conv3 = (
-      Conv2d(width, precision=self.precision, name=f'conv{i}') for i, width in enumerate(WIDTHS)
+      Conv2d(width, **options, name=f'conv{i}') for i, width in enumerate(WIDTHS)
     )
     x = nn.relu(conv1(nn.relu(conv0(x))))
     x = resize_bilinear(x, (2 * x.shape[1], 2 * x.shape[2]), precision=self.precision)

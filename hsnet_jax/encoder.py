@@ -1,57 +1,55 @@
 """The 4D encoder: squeezing blocks for each pyramid level, mixing blocks down it (Fig. 2)."""
 
-import math
-from collections.abc import Sequence
+from typing import NamedTuple
 
 import flax.linen as nn
-import jax
 import jax.numpy as jnp
 from jax.lax import PrecisionLike
 from jaxtyping import Array, Float
 
 from hsnet_jax.conv4d import center_pivot_conv4d
 from hsnet_jax.errors import InputError
+from hsnet_jax.kernels.initial import uniform_by_fan_in
 from hsnet_jax.resize import resize_bilinear
 
 WIDTHS = (16, 64, 128)
-# (name, kernels, strides) of each level's three layers, coarsest first. The names are those of the
-# published parameters: `encoder_layer4` is `squeeze4`.
-SQUEEZING = (
-  ('squeeze4', (3, 3, 3), (2, 2, 2)),
-  ('squeeze3', (5, 3, 3), (4, 2, 2)),
-  ('squeeze2', (5, 5, 3), (4, 4, 2)),
-)
-MIXING = ('mix4to3', 'mix3to2')
 MIXING_WIDTHS = (WIDTHS[-1],) * 3
 
 
-def fan_in_bound(kernel_shape: Sequence[int]) -> float:
-  """1/sqrt(fan_in) of a kernel: PyTorch draws it and its bias uniformly within.
+class Squeezing(NamedTuple):
+  """A level's squeezing block: its name, and the kernels and strides of its three layers."""
+
+  name: str
+  kernels: tuple[int, ...]
+  strides: tuple[int, ...]
+
+
+def squeezing(levels: int) -> tuple[Squeezing, ...]:
+  """Lays out the squeezing blocks of a pyramid.
+
+  Strides bring the support dimensions of all levels to one size where each level has twice the
+  side of the next: those of the coarsest level are 2, 2, 2, and with every finer one the next
+  layer's doubles. A kernel is one wider than its stride. With three levels these are the published
+  blocks; names count as the published parameters do (`encoder_layer4` is `squeeze4`), the finest
+  level is 2.
 
   Args:
-    kernel_shape: HWIO.
+    levels: how many there are.
 
   Returns:
-    The bound.
+    One a level, coarsest first.
   """
-  return 1 / math.sqrt(math.prod(kernel_shape[:-1]))
+  blocks = []
+  for i in range(levels):
+    strides = tuple(2 ** (1 + (i + len(WIDTHS) - 1 - j) // len(WIDTHS)) for j in range(len(WIDTHS)))
+    kernels = tuple(stride + 1 for stride in strides)
+    blocks.append(Squeezing(f'squeeze{levels + 1 - i}', kernels, strides))
+  return tuple(blocks)
 
 
-def uniform_by_fan_in(kernel_shape: Sequence[int]) -> nn.initializers.Initializer:
-  """PyTorch's default initial values of a convolution's weights and of its bias.
-
-  Args:
-    kernel_shape: HWIO, of the kernel, also for the bias.
-
-  Returns:
-    The initializer.
-  """
-  bound = fan_in_bound(kernel_shape)
-
-  def init(key, shape, dtype=jnp.float32):
-    return jax.random.uniform(key, shape, dtype, -bound, bound)
-
-  return init
+def mixing(levels: int) -> tuple[str, ...]:
+  """Names the mixing blocks of a pyramid: one fewer than levels, coarsest first."""
+  return tuple(f'mix{number}to{number - 1}' for number in range(levels + 1, 2, -1))
 
 
 def upsample_query(
@@ -82,6 +80,7 @@ class CenterPivotConv4d(nn.Module):
   kernel_size: int
   stride: int = 1
   precision: PrecisionLike = 'highest'
+  implementation: str = 'auto'
 
   @nn.compact
   def __call__(self, x: Float[Array, 'B Hq Wq Hs Ws C']) -> Float[Array, 'B Hq Wq H2 W2 O']:
@@ -100,6 +99,7 @@ class CenterPivotConv4d(nn.Module):
       (query_bias + support_bias).astype(x.dtype),
       stride=self.stride,
       precision=self.precision,
+      implementation=self.implementation,
     )
 
 
@@ -115,7 +115,7 @@ class GroupNorm(nn.Module):
 
   @nn.compact
   def __call__(self, x: Float[Array, 'B Hq Wq Hs Ws C']) -> Float[Array, 'B Hq Wq Hs Ws C']:
-    """Normalises each group of channels over all positions of an episode, in float32 at least."""
+    """Normalizes each group of channels over all positions of an episode, in float32 at least."""
     channels = x.shape[-1]
     scale = self.param('scale', nn.initializers.ones, (channels,))
     bias = self.param('bias', nn.initializers.zeros, (channels,))
@@ -138,12 +138,14 @@ class Block(nn.Module):
   kernels: tuple[int, ...] = (3, 3, 3)
   strides: tuple[int, ...] = (1, 1, 1)
   precision: PrecisionLike = 'highest'
+  implementation: str = 'auto'
 
   @nn.compact
   def __call__(self, x: Float[Array, 'B Hq Wq Hs Ws C']) -> Float[Array, 'B Hq Wq H2 W2 O']:
     """Applies the layers; the support dimensions shrink by each one's stride."""
+    options = {'precision': self.precision, 'implementation': self.implementation}
     for i, layer in enumerate(zip(self.features, self.kernels, self.strides, strict=True)):
-      x = CenterPivotConv4d(*layer, precision=self.precision, name=f'conv{i}')(x)
+      x = CenterPivotConv4d(*layer, **options, name=f'conv{i}')(x)
       x = GroupNorm(name=f'norm{i}')(x)
       x = nn.relu(x)
     return x
@@ -153,6 +155,7 @@ class Encoder(nn.Module):
   """Squeezes each level's support dimensions and mixes coarse into fine."""
 
   precision: PrecisionLike = 'highest'
+  implementation: str = 'auto'
 
   @nn.compact
   def __call__(
@@ -170,12 +173,13 @@ class Encoder(nn.Module):
       InputError: two levels' support dimensions differ after squeezing, as VGG-16's do at some
         sizes.
     """
+    options = {'precision': self.precision, 'implementation': self.implementation}
     squeezed = [
-      Block(WIDTHS, kernels, strides, precision=self.precision, name=name)(level)
-      for (name, kernels, strides), level in zip(SQUEEZING, pyramid, strict=True)
+      Block(WIDTHS, kernels, strides, **options, name=name)(level)
+      for (name, kernels, strides), level in zip(squeezing(len(pyramid)), pyramid, strict=True)
     ]
     mixed = squeezed[0]
-    for name, finer in zip(MIXING, squeezed[1:], strict=True):
+    for name, finer in zip(mixing(len(pyramid)), squeezed[1:], strict=True):
       if mixed.shape[3:5] != finer.shape[3:5]:
         raise InputError(
           f'the support dimensions of two levels, {mixed.shape[3:5]} and {finer.shape[3:5]}, '
@@ -183,5 +187,5 @@ class Encoder(nn.Module):
           'coarsest first); choose another image size'
         )
       mixed = upsample_query(mixed, finer.shape[1:3], precision=self.precision) + finer
-      mixed = Block(MIXING_WIDTHS, precision=self.precision, name=name)(mixed)
+      mixed = Block(MIXING_WIDTHS, **options, name=name)(mixed)
     return mixed.mean(axis=(3, 4))

@@ -1,8 +1,8 @@
 """From a model and images to masks: K shots, many queries, one support set.
 
-Images are `[B, H, W, 3]` and already normalised the way the backbone wants them; masks are
-`[B, H, W]` in {0, 1}. Everything is a pure function over the public methods of `HSNet`
-(`encode`, `match`) and may be jitted with the model as a static argument:
+Images are `[B, H, W, 3]` and already normalized the way the backbone wants them, those of
+`episode_logits` aside; masks are `[B, H, W]` in {0, 1}. Everything is a pure function over the
+public methods of `HSNet` and may be jitted with the model as a static argument:
 
     segment_jit = jax.jit(segment, static_argnums=0, static_argnames='output_size')
 
@@ -10,7 +10,7 @@ Without that the backbone runs one operation at a time, each compiled by itself.
 """
 
 import functools
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any, NamedTuple
 
 import jax
@@ -18,21 +18,21 @@ import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Array, Bool, Float, Integer, Shaped
 
+from hsnet_jax.backbones.pixels import normalize
 from hsnet_jax.resize import resize_bilinear_each
 
 Size = tuple[int, int]
 
 
 class SupportSet(NamedTuple):
-  """K support images of one class, encoded once.
+  """K support images of one class, ready to be matched with any number of queries.
 
   Attributes:
-    features: the backbone's maps, each `[K, h, w, C]`, in the network's order.
-    masks: their masks at image size, `[K, H, W]`.
+    features: the backbone's maps, masked (Eq. 1) and divided by their norm (Eq. 2), each
+      `[K, h, w, C]`, in the network's order.
   """
 
   features: tuple[Array, ...]
-  masks: Array
 
 
 class Segmentation(NamedTuple):
@@ -111,19 +111,21 @@ def encode_support(
   images: Float[Array | np.ndarray, 'shots h w 3'],
   masks: Shaped[Array | np.ndarray, 'shots h w'],
 ) -> SupportSet:
-  """Runs the backbone on K support images, once for any number of queries.
+  """Encodes and masks K support images, once for any number of queries.
 
   Args:
     model: an `HSNet`.
     variables: its variables.
-    images: the support images, `[K, H, W, 3]`, normalised.
+    images: the support images, `[K, H, W, 3]`, normalized.
     masks: their masks, `[K, H, W]` in {0, 1}.
 
   Returns:
     A `SupportSet` for `segment`; a pytree.
   """
   features = model.apply(variables, jnp.asarray(images), method='encode')
-  return SupportSet(tuple(features), jnp.asarray(masks).astype(jnp.float32))
+  masks = jnp.asarray(masks).astype(jnp.float32)
+  masked = model.apply(variables, features, masks, method='mask_support_features')
+  return SupportSet(tuple(masked))
 
 
 def segment(
@@ -143,7 +145,7 @@ def segment(
   Args:
     model: an `HSNet`.
     variables: its variables.
-    query_images: the queries, `[B, H, W, 3]`, normalised; their size may differ from the
+    query_images: the queries, `[B, H, W, 3]`, normalized; their size may differ from the
       supports' where the network allows it.
     support_set: from `encode_support`.
     output_size: (height, width) of the answer; by default the size of the queries.
@@ -177,8 +179,8 @@ def match_shots(
   Returns:
     `[K, B, h, w, 2]`, channel 1 the foreground.
   """
-  options = {'output_size': output_size and tuple(output_size), 'shared': True}
-  return _match_shots(model, variables, tuple(query_features), support_set, **options)
+  size = output_size and tuple(output_size)
+  return _match_set(model, variables, tuple(query_features), support_set, output_size=size)
 
 
 def predict_episodes(
@@ -200,8 +202,8 @@ def predict_episodes(
   Args:
     model: an `HSNet`.
     variables: its variables.
-    query: the queries, `[B, H, W, 3]`, normalised.
-    supports: the supports of each query, `[B, K, H, W, 3]`, normalised; of the queries' size.
+    query: the queries, `[B, H, W, 3]`, normalized.
+    supports: the supports of each query, `[B, K, H, W, 3]`, normalized; of the queries' size.
     masks: the supports' masks, `[B, K, H, W]` in {0, 1}.
     output_size: (height, width) of the logits; by default the size of the queries.
     own_sizes: (height, width) of each query's photograph, none above `output_size`: its logits
@@ -220,17 +222,49 @@ def predict_episodes(
   images = jnp.concatenate([jnp.asarray(query), by_shot])
   features = model.apply(variables, images, method='encode')
   query_features = tuple(x[:batch] for x in features)
-  support_set = SupportSet(
-    tuple(x[batch:].reshape(shots, batch, *x.shape[1:]) for x in features),
-    jnp.moveaxis(jnp.asarray(masks), 1, 0).astype(jnp.float32),
-  )
+  support_features = tuple(x[batch:].reshape(shots, batch, *x.shape[1:]) for x in features)
+  by_shot_masks = jnp.moveaxis(jnp.asarray(masks), 1, 0).astype(jnp.float32)
   size = tuple(output_size or query.shape[1:3])
-  options = {'output_size': size if own_sizes is None else None, 'shared': False}
-  logits = _match_shots(model, variables, query_features, support_set, **options)
+  logits = _match_episodes(
+    model,
+    variables,
+    query_features,
+    (support_features, by_shot_masks),
+    output_size=size if own_sizes is None else None,
+  )
   if own_sizes is None:
     return logits
   each = functools.partial(resize_bilinear_each, sizes=jnp.asarray(own_sizes), canvas=size)
   return jax.vmap(each)(logits)
+
+
+def episode_logits(
+  model: Any, variables: Mapping[str, Any], batch: Mapping[str, Array | np.ndarray]
+) -> Float[Array, 'shots batch out_h out_w 2']:
+  """Computes the logits of a batch of episodes as loaders give it: the one way from it to logits.
+
+  Args:
+    model: an `HSNet`.
+    variables: its variables.
+    batch: `query_image` uint8 `[B, H, W, 3]`, `query_mask` `[B, H2, W2]` for the size of the
+      logits, `support_images` uint8 `[B, K, H, W, 3]`, `support_masks` `[B, K, H, W]`; where
+      masks are at the photographs' own sizes, `query_size` `[B, 2]`.
+
+  Returns:
+    As `predict_episodes`, at the size of the query's masks.
+
+  Raises:
+    ValueError: queries and supports differ in size.
+  """
+  return predict_episodes(
+    model,
+    variables,
+    normalize(batch['query_image'], model.backbone),
+    normalize(batch['support_images'], model.backbone),
+    batch['support_masks'],
+    output_size=batch['query_mask'].shape[1:3],
+    own_sizes=batch.get('query_size'),
+  )
 
 
 def check_one_size(query: Any, supports: Any) -> None:
@@ -243,22 +277,36 @@ def check_one_size(query: Any, supports: Any) -> None:
     )
 
 
-# Compiled even where the caller is not, since an uncompiled loop would be compiled anew each time.
-@functools.partial(jax.jit, static_argnames=('model', 'output_size', 'shared'), inline=True)
-def _match_shots(model, variables, query_features, shots: SupportSet, *, output_size, shared):
-  """Logits `[K, B, h, w, 2]` of the shots of one support set or of each query's own.
-
-  Those of one set, `shared`, are `[K, ...]`, else `[K, B, ...]`.
-  """
+# Both are compiled even where the caller is not, since an uncompiled loop would be compiled anew
+# each time.
+@functools.partial(jax.jit, static_argnames=('model', 'output_size'), inline=True)
+def _match_set(model, variables, query_features, support_set: SupportSet, *, output_size):
+  """Logits `[K, B, h, w, 2]` of one support set for all queries."""
   batch = query_features[0].shape[0]
 
   def match(shot):
-    if shared:  # here and not before the loop, where it would make K x B copies
-      shot = jax.tree.map(lambda x: jnp.broadcast_to(x, (batch, *x.shape)), shot)
-    options = {'output_size': output_size, 'method': 'match'}
-    return model.apply(variables, query_features, shot.features, shot.masks, **options)
+    # Here and not before the loop, where it would make K x B copies.
+    shot = tuple(jnp.broadcast_to(x, (batch, *x.shape)) for x in shot)
+    options = {'output_size': output_size, 'method': 'match_masked'}
+    return model.apply(variables, query_features, shot, **options)
 
-  if shots.masks.shape[0] == 1:
+  return _one_by_one(match, support_set.features)
+
+
+@functools.partial(jax.jit, static_argnames=('model', 'output_size'), inline=True)
+def _match_episodes(model, variables, query_features, shots, *, output_size):
+  """Logits `[K, B, h, w, 2]` of each query's own shots, features and masks `[K, B, ...]`."""
+
+  def match(shot):
+    options = {'output_size': output_size, 'method': 'match'}
+    return model.apply(variables, query_features, *shot, **options)
+
+  return _one_by_one(match, shots)
+
+
+def _one_by_one(match: Callable[[Any], Array], shots: Any) -> Array:
+  """Matches one shot after the other."""
+  if jax.tree.leaves(shots)[0].shape[0] == 1:
     return match(jax.tree.map(lambda x: x[0], shots))[None]
   # A gradient keeps nothing of a shot but its inputs; a loop needs no guard against merging.
   return jax.lax.map(jax.checkpoint(match, prevent_cse=False), shots)

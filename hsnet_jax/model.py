@@ -1,16 +1,19 @@
 """HSNet: `(query, support, support mask) -> logits` (Fig. 2)."""
 
 import dataclasses
+from collections.abc import Mapping
 
 import flax.linen as nn
+import jax
 import jax.numpy as jnp
 import numpy as np
 from jax.lax import PrecisionLike
 from jax.typing import DTypeLike
 from jaxtyping import Array, Float, Shaped
 
-from hsnet_jax.backbones import get_backbone
-from hsnet_jax.correlation import hypercorrelation, mask_features
+from hsnet_jax.backbones.backbone import Backbone, Weights
+from hsnet_jax.backbones.table import get_backbone
+from hsnet_jax.correlation import hypercorrelation, mask_features, normalize_features
 from hsnet_jax.decoder import Decoder
 from hsnet_jax.encoder import Encoder
 from hsnet_jax.errors import InputError
@@ -27,23 +30,27 @@ class HSNet(nn.Module):
   starts from `create_train_state(key, model=model, backbone=load_backbone(name))`.
 
   Attributes:
-    backbone: a name in `hsnet_jax.backbones.BACKBONES`.
+    backbone: a name in `hsnet_jax.BACKBONES`, or a `hsnet_jax.Backbone` of your own.
     mask_support: whether support features are masked (Eq. 1); without it, the paper's dagger
       variant.
     precision: of all products and convolutions, the backbone's among them.
     dtype: what the backbone, the correlation and the 4D convolutions compute in, such as bfloat16;
       None for what the images have. Parameters, norms, the decoder and the logits are float32.
+    implementation: 'auto', each kernel in the form that `hsnet_jax.kernels.forms` says for shape
+      and platform; or 'plain', XLA's own convolutions everywhere, the oracle of the others.
   """
 
-  backbone: str = 'resnet50'
+  backbone: str | Backbone = 'resnet50'
   mask_support: bool = dataclasses.field(default=True, kw_only=True)
   precision: PrecisionLike = dataclasses.field(default='highest', kw_only=True)
   dtype: DTypeLike | None = dataclasses.field(default=None, kw_only=True)
+  implementation: str = dataclasses.field(default='auto', kw_only=True)
 
   def setup(self):
     """Builds the two learnable parts."""
-    self.encoder = Encoder(precision=self.precision)
-    self.decoder = Decoder(precision=self.precision)
+    options = {'precision': self.precision, 'implementation': self.implementation}
+    self.encoder = Encoder(**options)
+    self.decoder = Decoder(**options)
 
   def __call__(
     self,
@@ -56,8 +63,8 @@ class HSNet(nn.Module):
     """Segments queries by one support image each.
 
     Args:
-      query: normalised query images.
-      support: normalised support images; of the query's size, both go through the backbone as
+      query: normalized query images.
+      support: normalized support images; of the query's size, both go through the backbone as
         one batch.
       support_mask: 1 where the support shows the class, else 0, in numbers of any kind or bool.
       output_size: `(height, width)` of the logits; without it, the query's.
@@ -79,30 +86,67 @@ class HSNet(nn.Module):
     return self.match(query_features, support_features, support_mask, output_size=size)
 
   def encode(self, images: Float[Array, 'B H W 3']) -> Features:
-    """Backbone features.
+    """Computes backbone features.
 
     Args:
-      images: normalised by the backbone's mean and standard deviation, as `normalize` does.
+      images: normalized by the backbone's mean and standard deviation, as `normalize` does.
 
     Returns:
       The backbone's maps, finest first.
 
     Raises:
-      InputError: images are so small that a map is empty, as VGG-16's below 32 pixels.
+      InputError: images are so small that a map is empty, as VGG-16's below 32 pixels; or the
+        backbone does not do what its description says.
     """
     spec = get_backbone(self.backbone)
-    if self.is_initializing():
-      for name, weights in spec.init(self.make_rng('params')).items():
-        self.put_variable('backbone', name, weights)
-    weights, images = self.variables['backbone'], images.astype(self.dtype or images.dtype)
-    features = spec.apply(weights, images, precision=self.precision)
+    images = images.astype(self.dtype or images.dtype)
+    options = {} if self.implementation == 'auto' else {'implementation': self.implementation}
+    features = spec.apply(self._weights(spec), images, precision=self.precision, **options)
+    features = tuple(features)
+    if len(features) != sum(spec.levels):
+      raise InputError(
+        f'{spec.name}: its `apply` gives {len(features)} feature maps, but its `levels` are '
+        f'{spec.levels}, {sum(spec.levels)} in all'
+      )
     if any(0 in f.shape[1:3] for f in features):
       height, width = images.shape[1:3]
       raise InputError(
-        f'{self.backbone} cannot take images of {height} x {width} pixels, of which its coarsest '
+        f'{spec.name} cannot take images of {height} x {width} pixels, of which its coarsest '
         'features are empty; choose at least 32 x 32'
       )
     return features
+
+  def _weights(self, spec: Backbone) -> Weights:
+    """Returns the backbone's weights; draws them where the variables are initialized."""
+    if self.is_initializing():
+      drawn = spec.init(self.make_rng('params'))
+      if not isinstance(drawn, Mapping):
+        raise InputError(
+          f'{spec.name}: its `init` gives a {type(drawn).__name__}; weights are a dictionary'
+        )
+      for name, weights in drawn.items():
+        self.put_variable('backbone', name, weights)
+    elif 'backbone' not in self.variables and jax.eval_shape(spec.init, jax.random.key(0)):
+      raise InputError(
+        f"the variables hold no weights of {spec.name}: give {{'params': ..., 'backbone': ...}}"
+      )
+    return self.variables.get('backbone', {})
+
+  def mask_support_features(
+    self, support_features: Features, support_mask: Shaped[Array | np.ndarray, 'B Hm Wm']
+  ) -> Features:
+    """Masks support features (Eq. 1) and divides them by their norm (Eq. 2), once for any queries.
+
+    Args:
+      support_features: from `encode`.
+      support_mask: the supports' masks, of any size.
+
+    Returns:
+      What `match_masked` takes.
+    """
+    if self.mask_support:
+      support_features = mask_features(support_features, support_mask)
+    return tuple(normalize_features(f) for f in support_features)
 
   def match(
     self,
@@ -112,7 +156,7 @@ class HSNet(nn.Module):
     *,
     output_size: tuple[int, int] | None = None,
   ) -> Float[Array, 'B H2 W2 2']:
-    """Segments queries from features, so that a support set is encoded once.
+    """Segments queries from features.
 
     Args:
       query_features: from `encode`.
@@ -127,19 +171,44 @@ class HSNet(nn.Module):
     Raises:
       InputError: the backbone cannot take supports of this size, as VGG-16 at some.
     """
-    if self.mask_support:
-      support_features = mask_features(support_features, support_mask)
-    levels = get_backbone(self.backbone).levels
+    masked = self.mask_support_features(support_features, support_mask)
+    return self.match_masked(query_features, masked, output_size=output_size)
+
+  def match_masked(
+    self,
+    query_features: Features,
+    masked_features: Features,
+    *,
+    output_size: tuple[int, int] | None = None,
+  ) -> Float[Array, 'B H2 W2 2']:
+    """Segments queries by supports that are masked and normalized already.
+
+    Args:
+      query_features: from `encode`.
+      masked_features: from `mask_support_features`, as many images.
+      output_size: as for `match`.
+
+    Returns:
+      Logits; channel 1 is the foreground.
+
+    Raises:
+      InputError: the backbone cannot take supports of this size, as VGG-16 at some.
+    """
+    spec = get_backbone(self.backbone)
     pyramid = hypercorrelation(
-      query_features, support_features, levels=levels, precision=self.precision
+      query_features,
+      masked_features,
+      levels=spec.levels,
+      normalized=True,
+      precision=self.precision,
     )
     try:
       context = self.encoder(pyramid)
     except InputError as error:
-      # Not the mask's size, which may be any: the finest map's, at a stride of 8.
-      height, width = (8 * n for n in support_features[0].shape[1:3])
+      # Not the mask's size, which may be any: the finest map's.
+      height, width = (spec.stride * n for n in masked_features[0].shape[1:3])
       raise InputError(
-        f'{self.backbone} cannot take support images of about {height} x {width} pixels: {error}'
+        f'{spec.name} cannot take support images of about {height} x {width} pixels: {error}'
       ) from None
     logits = self.decoder(context.astype(jnp.promote_types(context.dtype, jnp.float32)))
     if output_size is None:

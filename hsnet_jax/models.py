@@ -12,8 +12,9 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
-from hsnet_jax import checkpoints
-from hsnet_jax.backbones import Backbone, get_backbone
+from hsnet_jax.backbones.backbone import Backbone
+from hsnet_jax.backbones.table import get_backbone
+from hsnet_jax.checkpoints.loading import load_checkpoint
 from hsnet_jax.errors import InputError
 from hsnet_jax.model import HSNet
 from hsnet_jax.weights.convert import to_torch
@@ -41,36 +42,61 @@ class Model:
 
   @property
   def backbone(self) -> Backbone:
-    """The backbone's row of the table."""
+    """Returns the network's backbone."""
     return get_backbone(self.module.backbone)
 
 
 def find_checkpoint(path: str | os.PathLike) -> pathlib.Path:
-  """The checkpoint that a path names: itself, or the best one of a run's folder."""
+  """Finds the checkpoint that a path names: itself, or the best one of a run's folder."""
   path = pathlib.Path(path).expanduser()
   folder = path / 'checkpoints'
   return folder / 'best' if folder.is_dir() else path
 
 
-def network(config: Mapping[str, Any], *, precision: str | None = None) -> HSNet:
-  """The network that a checkpoint or a run describes.
+def network(
+  config: Mapping[str, Any],
+  *,
+  backbone: Backbone | None = None,
+  precision: str | None = None,
+  implementation: str = 'auto',
+) -> HSNet:
+  """Makes the network that a checkpoint or a run describes.
 
   Args:
     config: its 'backbone'; 'mask_support' and 'precision' where they are not the published ones.
+    backbone: the backbone of that name, where it is one of your own.
     precision: of `PRECISIONS`, in place of its own.
+    implementation: of the kernels, as `HSNet` has it.
+
+  Returns:
+    The network, without variables.
+
+  Raises:
+    InputError: there is no such precision.
   """
-  dtype = PRECISIONS[precision or config.get('precision', 'float32')]
-  return HSNet(config['backbone'], mask_support=config.get('mask_support', True), dtype=dtype)
+  name = precision or config.get('precision', 'float32')
+  if name not in PRECISIONS:
+    raise InputError(f'`precision` is {name!r}; there are {", ".join(PRECISIONS)}')
+  return HSNet(
+    backbone or config['backbone'],
+    mask_support=config.get('mask_support', True),
+    dtype=PRECISIONS[name],
+    implementation=implementation,
+  )
 
 
 def load_model(
-  path: str | os.PathLike | None, *, backbone: str | None = None, precision: str | None = None
+  path: str | os.PathLike | None,
+  *,
+  backbone: str | Backbone | None = None,
+  precision: str | None = None,
 ) -> Model:
   """Loads a model from a checkpoint.
 
   Args:
     path: a checkpoint's folder, or a run's.
-    backbone: the backbone it must have; None takes any.
+    backbone: the backbone it must have, by name or, where it is not in the table, itself; None
+      takes any of the table.
     precision: as for `network`.
 
   Returns:
@@ -81,15 +107,19 @@ def load_model(
       tensors are not those of its network.
   """
   if path is None:
-    raise InputError('--checkpoint is missing: name the folder of a checkpoint or of a run')
+    raise InputError('`checkpoint` is missing: name the folder of a checkpoint or of a run')
   path = find_checkpoint(path)
-  checkpoint = checkpoints.load_checkpoint(path, backbone=backbone)
-  config = checkpoint.config
-  check_variables(checkpoint.variables, backbone=config['backbone'], path=path)
-  return Model(network(config, precision=precision), checkpoint.variables, config, path)
+  name = backbone.name if isinstance(backbone, Backbone) else backbone
+  checkpoint = load_checkpoint(path, backbone=name)
+  own = backbone if isinstance(backbone, Backbone) else None
+  module = network(checkpoint.config, backbone=own, precision=precision)
+  check_variables(checkpoint.variables, backbone=module.backbone, path=path)
+  return Model(module, checkpoint.variables, checkpoint.config, path)
 
 
-def check_variables(variables: Mapping[str, Any], *, backbone: str, path: pathlib.Path) -> None:
+def check_variables(
+  variables: Mapping[str, Any], *, backbone: str | Backbone, path: pathlib.Path
+) -> None:
   """Raises InputError unless a checkpoint's variables are those of its network; lists the names.
 
   Args:
@@ -121,13 +151,13 @@ def check_image_size(module: HSNet, variables: Any, size: int) -> None:
 
 
 def describe_devices() -> str:
-  """The devices that computation runs on, in words."""
+  """Describes the devices that computation runs on."""
   devices = jax.devices()
   return f'{len(devices)} x {devices[0].device_kind} ({devices[0].platform})'
 
 
 def digest(tree: Mapping[str, Any]) -> str:
-  """SHA-256 of the names and values of a tree of arrays."""
+  """Computes the SHA-256 of the names and values of a tree of arrays."""
   hashed = hashlib.sha256()
   for path, leaf in sorted(leaves(tree), key=lambda item: item[0]):
     hashed.update('/'.join(path).encode() + np.asarray(leaf).tobytes())
@@ -135,5 +165,5 @@ def digest(tree: Mapping[str, Any]) -> str:
 
 
 def count_parameters(tree: Any) -> int:
-  """How many numbers a tree of arrays holds."""
+  """Counts the numbers that a tree of arrays holds."""
   return sum(leaf.size for leaf in jax.tree.leaves(tree))

@@ -1,11 +1,69 @@
-"""Writes whole files or none: a temporary name beside the target, then one rename."""
+"""Writes whole files or none, by a temporary name beside the target and one rename.
+
+And says in words what the machine refuses: a full disk, a folder that may not be written to.
+"""
 
 import contextlib
+import errno
 import os
 import pathlib
 from collections.abc import Iterator
 
 from hsnet_jax.errors import InputError
+
+# What the machine refuses, and a user can mend; other OSErrors are bugs until shown otherwise.
+REFUSALS = {
+  errno.ENOSPC: 'the disk is full',
+  errno.EDQUOT: 'the disk quota is used up',
+  errno.EFBIG: 'the file is larger than allowed here',
+  errno.EACCES: 'permission denied',
+  errno.EPERM: 'permission denied',
+  errno.EROFS: 'the disk is read-only',
+  errno.ENOTDIR: 'a part of the path is a file, not a folder',
+  errno.EISDIR: 'this is a folder, not a file',
+  errno.EEXIST: 'a file of this name is in the way',
+  errno.ENAMETOOLONG: 'the name is too long',
+}
+_FULL = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)
+
+
+def machine_error(error: BaseException | None) -> str | None:
+  """Says what the machine refused, in one line, if that is what an exception comes from.
+
+  Args:
+    error: an exception; those it was raised from are looked through as well.
+
+  Returns:
+    The line, or None if the exception is something else.
+  """
+  for one in _chain(error):
+    if isinstance(one, OSError) and one.errno in REFUSALS:
+      where = f'{one.filename}: ' if one.filename else ''
+      return f'{where}{REFUSALS[one.errno]}'
+    # Storage libraries in C++ keep the system's words and lose its number.
+    for code in (*_FULL, errno.EACCES):
+      if os.strerror(code) in str(one):
+        return REFUSALS[code]
+  return None
+
+
+def is_disk_full(error: BaseException | None) -> bool:
+  """Says whether an error, however wrapped, comes from a disk, quota or file size limit."""
+  for one in _chain(error):
+    if isinstance(one, OSError) and one.errno in _FULL:
+      return True
+    if any(os.strerror(code) in str(one) for code in _FULL):
+      return True
+  return False
+
+
+def _chain(error: BaseException | None) -> Iterator[BaseException]:
+  """Yields an exception and those that it was raised from."""
+  seen = set()
+  while error is not None and id(error) not in seen:
+    seen.add(id(error))
+    yield error
+    error = error.__cause__ or error.__context__
 
 
 @contextlib.contextmanager
@@ -54,12 +112,12 @@ def write_text(path: str | os.PathLike, text: str) -> None:
     part.write_text(text, encoding='utf-8')
 
 
-def writable_folder(path: str | os.PathLike, *, flag: str) -> pathlib.Path:
+def writable_folder(path: str | os.PathLike, *, argument: str) -> pathlib.Path:
   """Makes a folder, and makes sure before a long run that files can be written to it.
 
   Args:
     path: the folder.
-    flag: the flag that named it, for the message.
+    argument: what the caller calls it, such as 'run_dir', for the message.
 
   Returns:
     The folder.
@@ -75,6 +133,6 @@ def writable_folder(path: str | os.PathLike, *, flag: str) -> pathlib.Path:
     (folder / '.writable').unlink()
   except OSError as error:
     raise InputError(
-      f'{folder}: cannot write there ({error.strerror}); name another folder with {flag}'
+      f'{folder}: cannot write there ({error.strerror}); name another folder with `{argument}`'
     ) from error
   return folder

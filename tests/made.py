@@ -6,6 +6,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
+from hsnet_jax.model import HSNet
 from hsnet_jax.weights.convert import from_torch
 from hsnet_jax.weights.names import hsnet_tensors
 from tests.golden_recipe import weight
@@ -71,3 +72,16 @@ def conv_oracle(x, kernel, stride=1, padding=None):
     window = x[:, i * stride : i * stride + kh, j * stride : j * stride + kw]
     y[:, i, j] = np.tensordot(window, kernel, 3)
   return y
+
+
+class OneParameter(HSNet):
+  """In place of the network: logits that follow from one parameter `w` and the pixels."""
+
+  def apply(self, variables, *operands, method, output_size=None):
+    """Does what `HSNet.apply` is asked for by its method."""
+    if method == 'encode':
+      return operands
+    assert method == 'match'
+    (query,), (support,), mask = operands
+    margin = variables['params']['w'] * (query.mean(-1) + support.mean(-1) * mask)
+    return jnp.stack([jnp.zeros_like(margin), margin], -1)

@@ -5,7 +5,6 @@ interrupted from the keyboard; what else a script ends with, its own help says. 
 traceback.
 """
 
-import errno
 import logging as std_logging
 import os
 import re
@@ -19,25 +18,12 @@ from collections.abc import Callable
 from absl import app, flags, logging
 
 from hsnet_jax.errors import InputError
+from hsnet_jax.whole_files import machine_error
 
 # How the library writes the name of an argument.
 _ARGUMENT = re.compile(r'`([A-Za-z_]\w*)`')
 
 _HELP = ('--help', '-help', '-h', '--h', '--helpshort', '-helpshort')
-
-# What the machine refuses, and a user can mend; other OSErrors are bugs until shown otherwise.
-_MACHINE = {
-  errno.ENOSPC: 'the disk is full',
-  errno.EDQUOT: 'the disk quota is used up',
-  errno.EFBIG: 'the file is larger than allowed here',
-  errno.EACCES: 'permission denied',
-  errno.EPERM: 'permission denied',
-  errno.EROFS: 'the disk is read-only',
-  errno.ENOTDIR: 'a part of the path is a file, not a folder',
-  errno.EISDIR: 'this is a folder, not a file',
-  errno.EEXIST: 'a file of this name is in the way',
-  errno.ENAMETOOLONG: 'the name is too long',
-}
 
 
 def run(main: Callable[[], int | None]) -> None:
@@ -69,29 +55,6 @@ def run(main: Callable[[], int | None]) -> None:
     _fail(line)
 
 
-def machine_error(error: BaseException | None) -> str | None:
-  """What the machine refused, in one line, if that is what an exception comes from.
-
-  Args:
-    error: an exception; those it was raised from are looked through as well.
-
-  Returns:
-    The line, or None if the exception is something else.
-  """
-  seen = set()
-  while error is not None and id(error) not in seen:
-    seen.add(id(error))
-    if isinstance(error, OSError) and error.errno in _MACHINE:
-      where = f'{error.filename}: ' if error.filename else ''
-      return f'{where}{_MACHINE[error.errno]}'
-    # Storage libraries in C++ keep the system's words and lose its number.
-    for code in (errno.ENOSPC, errno.EDQUOT, errno.EFBIG, errno.EACCES):
-      if os.strerror(code) in str(error):
-        return _MACHINE[code]
-    error = error.__cause__ or error.__context__
-  return None
-
-
 def with_flags(text: str) -> str:
   """Writes the arguments that a message of the library names as flags of the running command.
 
@@ -118,6 +81,16 @@ def _hush_threads() -> None:
       speak(args)
 
   threading.excepthook = hook
+  report = sys.unraisablehook
+
+  def late(unraisable) -> None:
+    # What TensorStore's threads say when Orbax, on an error, has closed their event loop.
+    if str(unraisable.exc_value) != 'Event loop is closed':
+      report(unraisable)
+
+  sys.unraisablehook = late
+  # Reads and writes that Orbax had not begun by then.
+  warnings.filterwarnings('ignore', "coroutine '.*' was never awaited", RuntimeWarning)
   std_logging.getLogger('asyncio').setLevel(std_logging.CRITICAL)
 
 

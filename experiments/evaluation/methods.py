@@ -19,7 +19,7 @@ from hsnet_jax.inference import combine_shots, encode_support, match_shots
 from hsnet_jax.metrics import confusion_counts, probability_histogram
 from hsnet_jax.models import Model
 from hsnet_jax.resize import resize_bilinear
-from hsnet_jax.training.steps import eval_step, normalize
+from hsnet_jax.training import eval_step, normalize
 
 Size = tuple[int, int]
 

@@ -22,8 +22,8 @@ from experiments.training.loop import Hooks, Limits, fit
 from experiments.training.saver import Saver
 from hsnet_jax.backbones import get_backbone
 from hsnet_jax.models import network
+from hsnet_jax.training import create_train_state, train_step
 from hsnet_jax.training.sharding import batch_sharding, data_mesh, jit_step, place, replicated
-from hsnet_jax.training.steps import create_train_state, train_step
 
 SAVES = 3  # In each stretch of steps that saves.
 FORMS = ('bare step', 'training loop', 'training loop that saves')

@@ -1,18 +1,15 @@
 """The training step as the library runs it, and in the plain formulation, to be timed in turn."""
 
-import contextlib
 import functools
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 
 import jax
 import numpy as np
 
-from hsnet_jax import conv4d
 from hsnet_jax.backbones import get_backbone
-from hsnet_jax.kernels import conv2d
 from hsnet_jax.model import HSNet
-from hsnet_jax.training.steps import create_train_state, train_step
+from hsnet_jax.training import create_train_state, train_step
 
 
 def random_batch(batch_size: int, image_size: int) -> dict[str, np.ndarray]:
@@ -33,25 +30,20 @@ def random_batch(batch_size: int, image_size: int) -> dict[str, np.ndarray]:
   }
 
 
-@contextlib.contextmanager
-def plain_xla() -> Iterator[None]:
-  """What is traced inside takes XLA's own convolutions alone."""
-  on_cpu, excess = conv2d.on_cpu, conv4d._DENSE_EXCESS
-  conv2d.on_cpu, conv4d._DENSE_EXCESS = lambda: False, 0
-  # What was traced outside of here would be found again for the same shapes, and the reverse.
-  jax.clear_caches()
-  try:
-    yield
-  finally:
-    conv2d.on_cpu, conv4d._DENSE_EXCESS = on_cpu, excess
-    jax.clear_caches()
+def training_step(
+  name: str, batch: dict[str, np.ndarray], *, implementation: str = 'auto'
+) -> Callable[[], None]:
+  """Compiles a training step; returns what runs it once, on a state of its own.
 
-
-def training_step(name: str, batch: dict[str, np.ndarray]) -> Callable[[], None]:
-  """Compiles a training step; returns what runs it once, on a state of its own."""
+  Args:
+    name: the backbone.
+    batch: to train on.
+    implementation: of the network's kernels; 'plain' for XLA's own convolutions alone.
+  """
   key = jax.random.key(0)
   weights = get_backbone(name).init(key)
-  state = create_train_state(key, model=HSNet(name), backbone=weights)
+  model = HSNet(name, implementation=implementation)
+  state = create_train_state(key, model=model, backbone=weights)
   batch = jax.device_put(batch)
   step = jax.jit(train_step).lower(state, batch).compile()
 

@@ -11,10 +11,10 @@ from typing import Any, TypeVar
 import jax
 import jax.numpy as jnp
 
-from experiments.timing.step import plain_xla, random_batch
+from experiments.timing.step import random_batch
 from hsnet_jax.backbones import get_backbone
 from hsnet_jax.models import network
-from hsnet_jax.training.steps import TrainState, create_train_state, train_step
+from hsnet_jax.training import TrainState, create_train_state, train_step
 
 Result = TypeVar('Result')
 
@@ -116,9 +116,10 @@ class _Step:
           return (time.perf_counter() - start) / count
 
 
-def _state(backbone: str, precision: str) -> TrainState:
+def _state(backbone: str, precision: str, *, implementation: str = 'auto') -> TrainState:
   key = jax.random.key(0)
-  model = network({'backbone': backbone, 'precision': precision})
+  config = {'backbone': backbone, 'precision': precision}
+  model = network(config, implementation=implementation)
   return create_train_state(key, model=model, backbone=get_backbone(backbone).init(key))
 
 
@@ -130,8 +131,9 @@ def count_operations(backbone: str, image_size: int, batch_size: int) -> float:
   """
   batch = random_batch(batch_size, image_size)
   # GPU back ends do not count.
-  with plain_xla(), jax.default_device(jax.local_devices(backend='cpu')[0]):
-    leaves, tree = jax.tree.flatten(jax.jit(lambda: _state(backbone, 'float32'))())
+  with jax.default_device(jax.local_devices(backend='cpu')[0]):
+    plain = {'implementation': 'plain'}
+    leaves, tree = jax.tree.flatten(jax.jit(lambda: _state(backbone, 'float32', **plain))())
 
     def step(leaves, batch):
       return jax.tree.leaves(train_step(tree.unflatten(leaves), batch))

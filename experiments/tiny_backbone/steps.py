@@ -16,7 +16,7 @@ from jaxtyping import Array, Float, Key, UInt8
 from data_pipelines.shapes.lessons import MAX_OBJECTS, SILHOUETTE, Lessons
 from hsnet_jax.backbones import tiny
 from hsnet_jax.kernels.conv2d import conv2d
-from hsnet_jax.training.steps import normalize
+from hsnet_jax.training import normalize
 
 _CELL = 4  # Whether an object covers a place is learnt on a grid of 4 x 4 pixels.
 _SHAPE = SILHOUETTE * SILHOUETTE

@@ -13,7 +13,7 @@ import numpy as np
 from experiments.training.folder import older_checkpoints
 from hsnet_jax import checkpoints
 from hsnet_jax.errors import InputError
-from hsnet_jax.training.steps import TrainState
+from hsnet_jax.training import TrainState
 
 
 class Saver:

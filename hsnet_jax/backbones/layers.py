@@ -7,15 +7,14 @@ from jax import lax
 from jax.lax import PrecisionLike
 from jaxtyping import Array, Float
 
+from hsnet_jax.backbones.backbone import Weights
 from hsnet_jax.kernels.conv2d import conv2d
-
-Weights = dict  # nested dictionaries of arrays, named as the weights' source names them
 
 
 def fold_batch_norm(
   weights: dict[str, Float[Array, ' C']], *, epsilon: float = 1e-5
 ) -> tuple[Float[Array, ' C'], Float[Array, ' C']]:
-  """The scale and shift that batch norm with stored statistics amounts to.
+  """Computes the scale and shift that batch norm with stored statistics amounts to.
 
   Args:
     weights: its 'scale', 'bias', 'mean' and 'var'.
@@ -36,8 +35,9 @@ def conv_batch_norm(
   stride: int = 1,
   epsilon: float = 1e-5,
   precision: PrecisionLike = 'highest',
+  implementation: str = 'auto',
 ) -> Float[Array, 'B H2 W2 O']:
-  """Convolution and frozen batch norm; the norm's scale goes into the kernel, one pass less.
+  """Convolves and applies frozen batch norm, whose scale goes into the kernel: one pass less.
 
   Args:
     x: feature maps.
@@ -46,31 +46,38 @@ def conv_batch_norm(
     stride: of both axes.
     epsilon: added to the norm's variance.
     precision: of the products.
+    implementation: of `conv2d`.
 
   Returns:
-    The normalised maps, `ceil(H / stride)` by `ceil(W / stride)`.
+    The normalized maps, `ceil(H / stride)` by `ceil(W / stride)`.
   """
   scale, shift = fold_batch_norm(norm, epsilon=epsilon)
   # Folded in the weights' own type, and only then in that of `x`.
   kernel = (conv['kernel'] * scale[None, None, None]).astype(x.dtype)
-  return conv2d(x, kernel, stride=stride, precision=precision) + _bias(shift).astype(x.dtype)
+  y = conv2d(x, kernel, stride=stride, precision=precision, implementation=implementation)
+  return y + _bias(shift).astype(x.dtype)
 
 
 def conv_bias(
-  x: Float[Array, 'B H W C'], conv: dict[str, Array], *, precision: PrecisionLike = 'highest'
+  x: Float[Array, 'B H W C'],
+  conv: dict[str, Array],
+  *,
+  precision: PrecisionLike = 'highest',
+  implementation: str = 'auto',
 ) -> Float[Array, 'B H W O']:
-  """Stride-1 convolution with bias.
+  """Convolves with stride 1, and adds the bias.
 
   Args:
     x: feature maps.
     conv: its 'kernel' `[k, l, C, O]`, with odd sides, and its 'bias' `[O]`.
     precision: of the products.
+    implementation: of `conv2d`.
 
   Returns:
     The convolved maps, of the same size.
   """
   kernel, bias = (conv[name].astype(x.dtype) for name in ('kernel', 'bias'))
-  return conv2d(x, kernel, precision=precision) + _bias(bias)
+  return conv2d(x, kernel, precision=precision, implementation=implementation) + _bias(bias)
 
 
 def _bias(b: Float[Array, ' C']) -> Float[Array, '1 1 1 C']:
@@ -80,7 +87,7 @@ def _bias(b: Float[Array, ' C']) -> Float[Array, '1 1 1 C']:
 def max_pool(
   x: Float[Array, 'B H W C'], window: int, *, stride: int = 2, padding: int = 0
 ) -> Float[Array, 'B H2 W2 C']:
-  """Max pooling, padded with minus infinity; the last, incomplete window is dropped.
+  """Pools by the maximum, padded with minus infinity; the last, incomplete window is dropped.
 
   Args:
     x: feature maps.
@@ -98,7 +105,7 @@ def max_pool(
 
 
 def init_conv(key: Array, height: int, width: int, channels: int, out: int) -> Weights:
-  """He-normal kernel, for backbones that start from scratch.
+  """Draws a He-normal kernel, for backbones that start from scratch.
 
   Args:
     key: for the draw.
@@ -115,7 +122,7 @@ def init_conv(key: Array, height: int, width: int, channels: int, out: int) -> W
 
 
 def init_norm(channels: int) -> Weights:
-  """Batch norm that passes its input on.
+  """Makes a batch norm that passes its input on.
 
   Args:
     channels: of the input.

@@ -9,8 +9,10 @@ from jax import lax
 from jax.lax import PrecisionLike
 from jaxtyping import Array, Float
 
-from hsnet_jax.backbones.layers import Weights, fold_batch_norm, init_conv, init_norm
-from hsnet_jax.kernels.conv2d import DIMENSIONS, conv2d, depthwise_conv2d
+from hsnet_jax.backbones.backbone import Backbone, Weights
+from hsnet_jax.backbones.layers import fold_batch_norm, init_conv, init_norm
+from hsnet_jax.kernels.conv2d import DIMENSIONS, conv2d
+from hsnet_jax.kernels.depthwise import depthwise_conv2d
 
 _EPSILON = 1e-3
 _WIDTHS = (48, 96, 96, 192, 192, 384, 384, 384, 384, 384, 384, 768, 768)
@@ -19,7 +21,7 @@ _FIRST_FEATURE = 4
 
 
 def init(key: Array) -> Weights:
-  """Random weights, named as Keras names them.
+  """Draws random weights, named as Keras names them.
 
   Args:
     key: for the draw.
@@ -41,20 +43,25 @@ def init(key: Array) -> Weights:
 
 
 def _same_padding(n: int, stride: int) -> tuple[int, int]:
-  """TensorFlow's 'SAME' padding of a 3-wide window: the odd pixel goes last."""
+  """Computes TensorFlow's 'SAME' padding of a 3-wide window: the odd pixel goes last."""
   total = max((-(-n // stride) - 1) * stride + 3 - n, 0)
   return total // 2, total - total // 2
 
 
 def apply(
-  weights: Weights, images: Float[Array, 'B H W 3'], *, precision: PrecisionLike = 'highest'
+  weights: Weights,
+  images: Float[Array, 'B H W 3'],
+  *,
+  precision: PrecisionLike = 'highest',
+  implementation: str = 'auto',
 ) -> tuple[Float[Array, 'B _h _w _c'], ...]:
-  """Features of normalised images, finest first.
+  """Computes features of normalized images, finest first.
 
   Args:
     weights: as `init` makes them.
     images: scaled to [-1, 1].
     precision: of the products.
+    implementation: of the kernels.
 
   Returns:
     Ten maps: two of 192 channels at stride 8, six of 384 at 16, two of 768 at 32, sizes rounded
@@ -73,17 +80,33 @@ def apply(
   )
   x = jax.nn.relu6(x + shift)
   features = []
+  options = {'precision': precision, 'implementation': implementation}
   for block in range(1, len(_WIDTHS) + 1):
     stride = 2 if block in _STRIDE_2 else 1
     scale, shift = norm(f'conv_dw_{block}_bn')
     kernel = (weights[f'conv_dw_{block}']['kernel'] * scale[None, None, :, None]).astype(x.dtype)
     pads = tuple(_same_padding(n, stride) for n in x.shape[1:3])
-    y = depthwise_conv2d(x, kernel, stride=stride, padding=pads, precision=precision)
+    y = depthwise_conv2d(x, kernel, stride=stride, padding=pads, **options)
     x = jax.nn.relu6(y + shift)
     scale, shift = norm(f'conv_pw_{block}_bn')
     kernel = (weights[f'conv_pw_{block}']['kernel'] * scale[None, None, None]).astype(x.dtype)
-    before_relu = conv2d(x, kernel, precision=precision) + shift
+    before_relu = conv2d(x, kernel, **options) + shift
     if block >= _FIRST_FEATURE:
       features.append(before_relu)
     x = jax.nn.relu6(before_relu)
   return tuple(features)
+
+
+ROWS = {
+  'mobilenet_v1_075': Backbone(
+    'mobilenet_v1_075',
+    init,
+    apply,
+    (2, 6, 2),
+    mean=(127.5,) * 3,
+    std=(127.5,) * 3,
+    keras='mobilenet_7_5_224_tf_no_top.h5',
+    depthwise=r'conv_dw_\d+',
+    unused=r'(fc|classifier|pre_logits|head)\..*|conv_preds/.*',
+  )
+}

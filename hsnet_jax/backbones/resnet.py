@@ -5,12 +5,14 @@ its ReLU, at strides 8, 16 and 32.
 """
 
 import functools
+from collections.abc import Callable
 
 import jax
 from jax.lax import PrecisionLike
 from jaxtyping import Array, Float
 
-from hsnet_jax.backbones.layers import Weights, conv_batch_norm, init_conv, init_norm, max_pool
+from hsnet_jax.backbones.backbone import Backbone, Weights
+from hsnet_jax.backbones.layers import conv_batch_norm, init_conv, init_norm, max_pool
 
 STAGES = {'resnet50': (3, 4, 6, 3), 'resnet101': (3, 4, 23, 3)}
 _WIDTHS = (64, 128, 256, 512)
@@ -18,7 +20,7 @@ _EXPANSION = 4
 
 
 def init(key: Array, *, stages: tuple[int, ...]) -> Weights:
-  """Random weights, named as torchvision names them.
+  """Draws random weights, named as torchvision names them.
 
   Args:
     key: for the draw.
@@ -54,10 +56,9 @@ def init(key: Array, *, stages: tuple[int, ...]) -> Weights:
 
 
 def _bottleneck(
-  x: Float[Array, 'B H W C'], weights: Weights, stride: int, precision: PrecisionLike
+  x: Float[Array, 'B H W C'], weights: Weights, stride: int, conv_norm: Callable
 ) -> Float[Array, 'B H2 W2 D']:
-  """One bottleneck, before its last ReLU."""
-  conv_norm = functools.partial(conv_batch_norm, precision=precision)
+  """Computes one bottleneck, before its last ReLU."""
   y = jax.nn.relu(conv_norm(x, weights['conv1'], weights['bn1']))
   y = jax.nn.relu(conv_norm(y, weights['conv2'], weights['bn2'], stride=stride))
   y = conv_norm(y, weights['conv3'], weights['bn3'])
@@ -73,27 +74,43 @@ def apply(
   *,
   stages: tuple[int, ...],
   precision: PrecisionLike = 'highest',
+  implementation: str = 'auto',
 ) -> tuple[Float[Array, 'B _h _w _c'], ...]:
-  """Features of normalised images, finest first.
+  """Computes features of normalized images, finest first.
 
   Args:
     weights: as `init` makes them.
-    images: normalised by the means and deviations of ImageNet.
+    images: normalized by the means and deviations of ImageNet.
     stages: blocks of every stage, a row of `STAGES`.
     precision: of the products.
+    implementation: of the kernels.
 
   Returns:
     A map a block: of 512 channels at stride 8, 1024 at 16, 2048 at 32, sizes rounded up.
   """
-  x = conv_batch_norm(images, weights['conv1'], weights['bn1'], stride=2, precision=precision)
-  x = jax.nn.relu(x)
+  conv_norm = functools.partial(conv_batch_norm, precision=precision, implementation=implementation)
+  x = jax.nn.relu(conv_norm(images, weights['conv1'], weights['bn1'], stride=2))
   x = max_pool(x, 3, padding=1)
   features = []
   for i, blocks in enumerate(stages):
     for j in range(blocks):
       stride = 2 if i > 0 and j == 0 else 1
-      before_relu = _bottleneck(x, weights[f'layer{i + 1}'][str(j)], stride, precision)
+      before_relu = _bottleneck(x, weights[f'layer{i + 1}'][str(j)], stride, conv_norm)
       x = jax.nn.relu(before_relu)
       if i > 0:
         features.append(before_relu)
   return tuple(features)
+
+
+def _row(name: str) -> Backbone:
+  stages = STAGES[name]
+  return Backbone(
+    name,
+    functools.partial(init, stages=stages),
+    functools.partial(apply, stages=stages),
+    stages[1:],
+    hub=f'timm/{name}.tv_in1k',
+  )
+
+
+ROWS = {name: _row(name) for name in STAGES}

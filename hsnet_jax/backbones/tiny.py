@@ -14,7 +14,8 @@ import jax
 from jax.lax import PrecisionLike
 from jaxtyping import Array, Float
 
-from hsnet_jax.backbones.layers import Weights, conv_batch_norm, init_conv, init_norm
+from hsnet_jax.backbones.backbone import Backbone, Weights
+from hsnet_jax.backbones.layers import conv_batch_norm, init_conv, init_norm
 
 LEVELS = (2, 2, 2)
 MEAN = (127.5,) * 3
@@ -26,7 +27,7 @@ _STAGES = ((32, 1, 1), (64, 4, 2), (96, 2, 2), (128, 2, 2))
 
 
 def init(key: Array) -> Weights:
-  """Random weights, named as torchvision names a ResNet's.
+  """Draws random weights, named as torchvision names a ResNet's.
 
   Args:
     key: for the draw.
@@ -63,21 +64,25 @@ def apply(
   *,
   conv_norm: Callable | None = None,
   precision: PrecisionLike = 'highest',
+  implementation: str = 'auto',
 ) -> tuple[Float[Array, 'B _h _w _c'], ...]:
-  """Features of normalised images, finest first.
+  """Computes features of normalized images, finest first.
 
   Args:
     weights: as `init` makes them.
     images: `(pixels - MEAN) / STD`.
     conv_norm: `(x, conv, norm, *, stride=1) -> y`, convolution and norm; training passes one that
-      normalises with the batch's own statistics. `conv_batch_norm` by default.
+      normalizes with the batch's own statistics. `conv_batch_norm` by default.
     precision: of the default's products.
+    implementation: of the default's kernels.
 
   Returns:
     Six maps: two of 64 channels at stride 8, 96 at 16, 128 at 32.
   """
   if conv_norm is None:
-    conv_norm = functools.partial(conv_batch_norm, precision=precision)
+    conv_norm = functools.partial(
+      conv_batch_norm, precision=precision, implementation=implementation
+    )
   x = jax.nn.relu(conv_norm(images, weights['conv1'], weights['bn1'], stride=4))
   levels = []
   for i, (_, blocks, first_stride) in enumerate(_STAGES):
@@ -95,3 +100,8 @@ def apply(
       features.append(before_relu)
     levels.append(features[-2:])
   return tuple(feature for level in levels[1:] for feature in level)
+
+
+ROWS = {
+  'tiny': Backbone('tiny', init, apply, LEVELS, mean=MEAN, std=STD, packaged='tiny.safetensors')
+}

@@ -9,7 +9,8 @@ import jax.numpy as jnp
 from jax.lax import PrecisionLike
 from jaxtyping import Array, Float
 
-from hsnet_jax.backbones.layers import Weights, conv_bias, init_conv, max_pool
+from hsnet_jax.backbones.backbone import Backbone, Weights
+from hsnet_jax.backbones.layers import conv_bias, init_conv, max_pool
 
 # Convolutions by their number, with their output channels; a pooling stands before each new row.
 _STAGES = (
@@ -23,7 +24,7 @@ _FIRST_FEATURE = 17
 
 
 def init(key: Array) -> Weights:
-  """Random weights, named as torchvision names them.
+  """Draws random weights, named as torchvision names them.
 
   Args:
     key: for the draw.
@@ -41,14 +42,19 @@ def init(key: Array) -> Weights:
 
 
 def apply(
-  weights: Weights, images: Float[Array, 'B H W 3'], *, precision: PrecisionLike = 'highest'
+  weights: Weights,
+  images: Float[Array, 'B H W 3'],
+  *,
+  precision: PrecisionLike = 'highest',
+  implementation: str = 'auto',
 ) -> tuple[Float[Array, 'B _h _w _c'], ...]:
-  """Features of normalised images, finest first.
+  """Computes features of normalized images, finest first.
 
   Args:
     weights: as `init` makes them.
-    images: normalised by the means and deviations of ImageNet.
+    images: normalized by the means and deviations of ImageNet.
     precision: of the products.
+    implementation: of the kernels.
 
   Returns:
     Seven maps of 512 channels: three at stride 8, three at 16, one at 32, sizes rounded down.
@@ -57,9 +63,13 @@ def apply(
   features = []
   for stage in _STAGES:
     for number in stage:
-      before_relu = conv_bias(x, weights['features'][str(number)], precision=precision)
+      conv = weights['features'][str(number)]
+      before_relu = conv_bias(x, conv, precision=precision, implementation=implementation)
       if number >= _FIRST_FEATURE:
         features.append(before_relu)
       x = jax.nn.relu(before_relu)
     x = max_pool(x, 2)
   return (*features, x)
+
+
+ROWS = {'vgg16': Backbone('vgg16', init, apply, (3, 3, 1), hub='timm/vgg16.tv_in1k')}

@@ -2,7 +2,7 @@
 
 It uses the backbone's features alone, so it says how much of a result the features already
 give. Nothing is learned but a single threshold, the one with the best mIoU over episodes of the
-training folds. Images are `[B, H, W, 3]`, normalised; masks `[B, H, W]` in {0, 1}; scores
+training folds. Images are `[B, H, W, 3]`, normalized; masks `[B, H, W]` in {0, 1}; scores
 `[B, H, W]` in [-1, 1].
 """
 
@@ -14,6 +14,8 @@ import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Array, Bool, Float, Int, Int32, Integer, Shaped
 
+from hsnet_jax.backbones.pixels import normalize
+from hsnet_jax.backbones.table import get_backbone
 from hsnet_jax.inference import check_one_size
 from hsnet_jax.metrics import check_class_ids, label_histogram, select_rows
 from hsnet_jax.resize import resize_bilinear, resize_bilinear_each
@@ -116,8 +118,8 @@ def score_episodes(
   Args:
     model: an `HSNet`; only its `encode` is used.
     variables: its variables.
-    query: the queries, `[B, H, W, 3]`, normalised.
-    supports: the supports of each query, `[B, K, H, W, 3]`, normalised; of the queries' size.
+    query: the queries, `[B, H, W, 3]`, normalized.
+    supports: the supports of each query, `[B, K, H, W, 3]`, normalized; of the queries' size.
     masks: the supports' masks, `[B, K, H, W]` in {0, 1}.
     levels: how many maps each level has, finest first.
     output_size: (height, width) of the scores; by default the size of the queries.
@@ -142,6 +144,35 @@ def score_episodes(
     levels=levels,
     output_size=output_size or query.shape[1:3],
     own_sizes=own_sizes,
+  )
+
+
+def episode_scores(
+  model: Any, variables: Mapping[str, Any], batch: Mapping[str, Array | np.ndarray]
+) -> Float[Array, 'batch out_h out_w']:
+  """Computes the scores of a batch of episodes as loaders give it: the one way from it to scores.
+
+  Args:
+    model: an `HSNet`; only its `encode` is used.
+    variables: its variables.
+    batch: as for `hsnet_jax.inference.episode_logits`.
+
+  Returns:
+    As `score_episodes`, at the size of the query's masks.
+
+  Raises:
+    ValueError: queries and supports differ in size.
+  """
+  spec = get_backbone(model.backbone)
+  return score_episodes(
+    model,
+    variables,
+    normalize(batch['query_image'], spec),
+    normalize(batch['support_images'], spec),
+    batch['support_masks'],
+    levels=spec.levels,
+    output_size=batch['query_mask'].shape[1:3],
+    own_sizes=batch.get('query_size'),
   )
 
 

@@ -1,1 +1,1 @@
-"""Convolutions in the form that is fastest on each platform; which form for which shape."""
+"""Convolutions in the form that each platform does fastest; `forms` says which form that is."""

@@ -1,9 +1,7 @@
 """2D convolutions over `[B, H, W, C]` with HWIO kernels, in the form each platform does fastest.
 
-XLA's CPU backend runs forward convolutions well, but takes three to four times as long for the
-gradient of their kernel, and ten for depthwise ones. On a CPU those are written as matrix products
-and shifted multiply-adds here; elsewhere `lax.conv_general_dilated` and its own gradient serve.
-`conv2d_plain` is the oracle of both.
+On a CPU the gradient of a kernel is written as matrix products here; elsewhere
+`lax.conv_general_dilated` and its own gradient serve. `conv2d_plain` is the oracle of both.
 """
 
 import functools
@@ -14,16 +12,13 @@ from jax import lax
 from jax.lax import PrecisionLike
 from jaxtyping import Array, Float
 
+from hsnet_jax.kernels.forms import choose
+
 DIMENSIONS = ('NHWC', 'HWIO', 'NHWC')
 
 
-def on_cpu() -> bool:
-  """Whether the default backend, for which functions are traced, is a CPU."""
-  return jax.default_backend() == 'cpu'
-
-
 def check_odd_sides(kernel: Array) -> None:
-  """Makes sure that a kernel has a centre, on which "padded by half the kernel" depends.
+  """Makes sure that a kernel has a center, on which "padded by half the kernel" depends.
 
   Args:
     kernel: of any number of axes; the last two are channels.
@@ -43,7 +38,7 @@ def conv2d_plain(
   stride: int = 1,
   precision: PrecisionLike = 'highest',
 ) -> Float[Array, 'B H2 W2 O']:
-  """Convolution padded by half the kernel (`k // 2`), as `lax` does it.
+  """Convolves, padded by half the kernel (`k // 2`), as `lax` does it.
 
   Args:
     x: feature maps.
@@ -70,7 +65,7 @@ def _kernel_gradient(
   size: tuple[int, int],
   precision: PrecisionLike,
 ) -> Float[Array, 'k l C O']:
-  """Gradient of a stride-1 kernel as `k` products over all positions.
+  """Computes the gradient of a stride-1 kernel as `k` products over all positions.
 
   With 32 or more channels the output's gradient is laid side by side at its `l` shifts along the
   width, so that one product serves a row of the kernel, and the rows of `x` are slices without a
@@ -101,7 +96,7 @@ def _kernel_gradient(
 
 
 def _varying_axes(x: Array) -> frozenset[str]:
-  """The mesh axes over which a value differs inside `shard_map`; jax has renamed the attribute."""
+  """Finds the mesh axes over which a value differs in `shard_map`; jax renamed the attribute."""
   aval = jax.typeof(x)
   if hasattr(aval, 'manual_axis_type'):
     return aval.manual_axis_type.varying
@@ -115,15 +110,15 @@ def _sum_replicated(gradient: Array, primal: Array) -> Array:
 
 
 @functools.partial(jax.custom_vjp, nondiff_argnums=(2,))
-def _conv2d_cpu(x, kernel, precision):
+def _conv2d_product_gradient(x, kernel, precision):
   return conv2d_plain(x, kernel, precision=precision)
 
 
-def _conv2d_cpu_forward(x, kernel, precision):
-  return _conv2d_cpu(x, kernel, precision), (x, kernel)
+def _conv2d_product_gradient_forward(x, kernel, precision):
+  return _conv2d_product_gradient(x, kernel, precision), (x, kernel)
 
 
-def _conv2d_cpu_backward(precision, residuals, g):
+def _conv2d_product_gradient_backward(precision, residuals, g):
   x, kernel = residuals
   flipped = kernel[::-1, ::-1].swapaxes(2, 3)
   dx = conv2d_plain(g, flipped, precision=precision)
@@ -131,7 +126,7 @@ def _conv2d_cpu_backward(precision, residuals, g):
   return _sum_replicated(dx, x), _sum_replicated(dk, kernel)
 
 
-_conv2d_cpu.defvjp(_conv2d_cpu_forward, _conv2d_cpu_backward)
+_conv2d_product_gradient.defvjp(_conv2d_product_gradient_forward, _conv2d_product_gradient_backward)
 
 
 def conv2d(
@@ -140,70 +135,31 @@ def conv2d(
   *,
   stride: int = 1,
   precision: PrecisionLike = 'highest',
+  implementation: str = 'auto',
 ) -> Float[Array, 'B H2 W2 O']:
-  """Convolution padded by half the kernel (`k // 2`), without bias.
+  """Convolves, padded by half the kernel (`k // 2`), without bias.
 
   Args:
     x: feature maps.
     kernel: the weights, with odd sides.
     stride: of both axes.
     precision: of the products.
+    implementation: a form of `FORMS['conv2d']`; by default what its table says.
 
   Returns:
     The convolved maps, `ceil(H / stride)` by `ceil(W / stride)`.
 
   Raises:
-    ValueError: a side of the kernel is even.
+    ValueError: a side of the kernel is even, or the form is none for this shape.
   """
   check_odd_sides(kernel)
-  if kernel.shape[:2] == (1, 1):
+  form = choose('conv2d', implementation, weights=kernel, x=x, stride=stride)
+  if form == 'pointwise':
+    if kernel.shape[:2] != (1, 1):
+      raise ValueError(f'the pointwise form is for kernels of 1 x 1, not {kernel.shape[:2]}')
     return jnp.einsum('bhwc,co->bhwo', x[:, ::stride, ::stride], kernel[0, 0], precision=precision)
-  # Few output channels leave a kernel gradient so small that the plain form wins.
-  if stride == 1 and kernel.shape[3] >= 8 and on_cpu():
-    return _conv2d_cpu(x, kernel, precision)
+  if form == 'product_gradient':
+    if stride != 1:
+      raise ValueError(f'the form product_gradient is for stride 1, not {stride}')
+    return _conv2d_product_gradient(x, kernel, precision)
   return conv2d_plain(x, kernel, stride=stride, precision=precision)
-
-
-def depthwise_conv2d(
-  x: Float[Array, 'B H W C'],
-  kernel: Float[Array, 'k l C 1'],
-  *,
-  stride: int = 1,
-  padding: tuple[tuple[int, int], tuple[int, int]],
-  precision: PrecisionLike = 'highest',
-) -> Float[Array, 'B H2 W2 C']:
-  """Depthwise convolution: one `k x l` filter a channel.
-
-  On a CPU it is `k * l` shifted multiply-adds, which XLA fuses into one pass (six times faster
-  than its grouped convolution on 40 images of 100 x 100) and which `precision` does not touch.
-
-  Args:
-    x: feature maps.
-    kernel: the filters, with sides of any length.
-    stride: of both axes.
-    padding: zeros `((above, below), (left, right))` of the maps; none are added of its own.
-    precision: of the products, where there are any.
-
-  Returns:
-    The convolved maps; `H2 = (H + above + below - k) // stride + 1`, and `W2` likewise.
-  """
-  kh, kw, channels, _ = kernel.shape
-  if not on_cpu():
-    return lax.conv_general_dilated(
-      x,
-      kernel.swapaxes(2, 3),
-      (stride, stride),
-      padding,
-      dimension_numbers=DIMENSIONS,
-      feature_group_count=channels,
-      precision=precision,
-    )
-  x = jnp.pad(x, ((0, 0), *padding, (0, 0)))
-  height, width = (x.shape[1] - kh) // stride + 1, (x.shape[2] - kw) // stride + 1
-  taps = [
-    x[:, i : i + (height - 1) * stride + 1 : stride, j : j + (width - 1) * stride + 1 : stride]
-    * kernel[i, j, :, 0][None, None, None]
-    for i in range(kh)
-    for j in range(kw)
-  ]
-  return sum(taps[1:], start=taps[0])

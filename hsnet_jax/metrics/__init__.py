@@ -25,9 +25,9 @@ if TYPE_CHECKING:
   from hsnet_jax.metrics.table import METRICS, Figure, Metric, Tally, count_episodes
 
 __all__ = [
-  'METRICS',
   'Confusion',
   'Figure',
+  'METRICS',
   'Metric',
   'RocHistogram',
   'Tally',
@@ -43,13 +43,9 @@ __all__ = [
 __getattr__, __dir__ = lazy_names(
   __name__,
   {
-    **dict.fromkeys(('Confusion', 'confusion_counts', 'episode_iou'), f'{__name__}.confusion'),
-    **dict.fromkeys(
-      ('RocHistogram', 'label_histogram', 'probability_histogram'), f'{__name__}.roc'
-    ),
-    **dict.fromkeys(('check_class_ids', 'select_rows'), f'{__name__}.rows'),
-    **dict.fromkeys(
-      ('METRICS', 'Figure', 'Metric', 'Tally', 'count_episodes'), f'{__name__}.table'
-    ),
+    '.confusion': ('Confusion', 'confusion_counts', 'episode_iou'),
+    '.roc': ('RocHistogram', 'label_histogram', 'probability_histogram'),
+    '.rows': ('check_class_ids', 'select_rows'),
+    '.table': ('METRICS', 'Figure', 'Metric', 'Tally', 'count_episodes'),
   },
 )

@@ -24,6 +24,7 @@ from typing import Any
 import dm_pix
 import jax
 import jax.numpy as jnp
+import numpy as np
 from jax.scipy.ndimage import map_coordinates
 from jaxtyping import Array, UInt8
 
@@ -103,7 +104,9 @@ AUGMENTATIONS: Mapping[str, Augmentation] = {
 }
 
 
-def augment(key: Array, batch: Mapping[str, Array], *, options: Augmentation) -> dict[str, Array]:
+def augment(
+  key: Array, batch: Mapping[str, Array | np.ndarray], *, options: Augmentation
+) -> dict[str, Array | np.ndarray]:
   """Augments a batch of training episodes.
 
   Args:

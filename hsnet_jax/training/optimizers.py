@@ -9,7 +9,7 @@ from hsnet_jax.training.averaging import average_params
 def make_schedule(
   learning_rate: float, *, schedule: str = 'constant', warmup_steps: int = 0, last_step: int = 0
 ) -> optax.Schedule:
-  """The learning rate by step.
+  """Makes the learning rate by step.
 
   Args:
     learning_rate: after warming up.
@@ -30,7 +30,7 @@ def make_schedule(
   elif last_step <= warmup_steps:
     raise InputError(
       f'a cosine schedule that ends at step {last_step} leaves nothing after {warmup_steps} steps'
-      ' of warming up; take more steps or fewer --warmup_steps'
+      ' of warming up; take more steps or fewer `warmup_steps`'
     )
   else:
     after = optax.cosine_decay_schedule(learning_rate, last_step - warmup_steps)
@@ -47,7 +47,7 @@ def make_optimizer(
   clip: float = 0.0,
   ema: float = 0.0,
 ) -> optax.GradientTransformation:
-  """Adam, as published, and what may be put around it.
+  """Makes Adam, as published, and what may be put around it.
 
   Args:
     learning_rate: a number, published 1e-3, or what `make_schedule` returns.

@@ -78,7 +78,7 @@ def check_batch_size(batch_size: int, mesh: Mesh, *, accumulate: int = 1) -> Non
     among += f' and {accumulate} parts each' if accumulate > 1 else ''
     raise InputError(
       f'a batch of {batch_size} cannot be divided evenly among {among}; give a multiple of {count},'
-      f' such as --batch_size={max(batch_size // count, 1) * count}'
+      f' such as `batch_size`={max(batch_size // count, 1) * count}'
     )
 
 

@@ -1,5 +1,22 @@
 """Published and ImageNet weights: their files, their names, and their way to variables and back."""
 
-from hsnet_jax.weights.convert import from_torch, load_backbone, save_backbone, to_torch
+from typing import TYPE_CHECKING
 
-__all__ = ['from_torch', 'load_backbone', 'save_backbone', 'to_torch']
+from hsnet_jax.api.lazy import lazy_names
+
+if TYPE_CHECKING:
+  from hsnet_jax.weights.convert import from_torch, load_backbone, save_backbone, to_torch
+
+__all__ = [
+  'from_torch',
+  'load_backbone',
+  'save_backbone',
+  'to_torch',
+]
+
+__getattr__, __dir__ = lazy_names(
+  __name__,
+  {
+    '.convert': ('from_torch', 'load_backbone', 'save_backbone', 'to_torch'),
+  },
+)

@@ -6,6 +6,7 @@ Converting is renaming and transposing, so every value comes through with all it
 gradient converts as its parameters do.
 """
 
+import functools
 import importlib.resources
 import os
 import pathlib
@@ -16,7 +17,8 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
-from hsnet_jax.backbones import get_backbone
+from hsnet_jax.backbones.backbone import Backbone
+from hsnet_jax.backbones.table import get_backbone
 from hsnet_jax.errors import InputError
 from hsnet_jax.weights.files import find_file, read_tensors, torch_array, write_tensors
 from hsnet_jax.weights.names import (
@@ -31,19 +33,16 @@ from hsnet_jax.weights.names import (
   without_wrapper,
 )
 
-# Weights that come with the package, in hsnet_jax/backbones/.
-_PACKAGED = {'tiny': 'tiny.safetensors'}
-
 
 def from_torch(
-  state_dict: Mapping[str, Any], *, backbone: str, source: str = 'the state dict'
+  state_dict: Mapping[str, Any], *, backbone: str | Backbone, source: str = 'the state dict'
 ) -> dict[str, Any]:
   """Converts a published HSNet state dict to variables.
 
   Args:
     state_dict: {published name: array}, NumPy arrays or torch tensors; with or without the
       `module.` of a data-parallel wrapper, with or without the backbone's unused classifier.
-    backbone: the backbone in it.
+    backbone: the backbone in it, a name of the table or a `Backbone`.
     source: what error messages call the state dict, such as its file.
 
   Returns:
@@ -60,15 +59,18 @@ def from_torch(
       raise InputError(f'{source} holds {short} twice, with and without "module."')
     arrays[short] = value
   try:
-    return _to_tree(arrays, hsnet_tensors(backbone), source=source)
+    return _to_tree(arrays, hsnet_tensors(backbone), source=source, backbone=backbone)
   except InputError as error:
     other = detect_backbone({name: np.shape(value) for name, value in arrays.items()})
-    if other in (None, backbone):
+    name = get_backbone(backbone).name
+    if other in (None, name):
       raise
-    raise InputError(f'{error}; it holds the network with {other}, not {backbone}') from None
+    raise InputError(f'{error}; it holds the network with {other}, not {name}') from None
 
 
-def to_torch(variables: Mapping[str, Any], *, backbone: str) -> dict[str, np.ndarray | jax.Array]:
+def to_torch(
+  variables: Mapping[str, Any], *, backbone: str | Backbone
+) -> dict[str, np.ndarray | jax.Array]:
   """Converts variables, or a tree of their gradients, to the published names and layout.
 
   Args:
@@ -86,14 +88,16 @@ def to_torch(variables: Mapping[str, Any], *, backbone: str) -> dict[str, np.nda
   }
   if not table:
     raise InputError("variables have neither 'params' nor 'backbone'")
-  return _from_tree(variables, table, source=f'this tree of {backbone} variables')
+  return _from_tree(
+    variables, table, source=f'this tree of {get_backbone(backbone).name} variables'
+  )
 
 
-def load_backbone(name: str, *, path: str | os.PathLike | None = None) -> dict[str, Any]:
+def load_backbone(name: str | Backbone, *, path: str | os.PathLike | None = None) -> dict[str, Any]:
   """Loads a backbone's ImageNet weights.
 
   Args:
-    name: a backbone of the table `BACKBONES`.
+    name: a backbone of the table `BACKBONES`, or a `Backbone` of your own.
     path: a `.safetensors`, `.npz` or torchvision `.pth` file, or the folder it is in. Without
       one the weights that come with the package are used, or those on the Hugging Face Hub.
 
@@ -104,14 +108,18 @@ def load_backbone(name: str, *, path: str | os.PathLike | None = None) -> dict[s
     InputError: no such backbone or file, a failed download, a damaged file, or names in it that
       are missing, unexpected or wrongly shaped, all listed.
   """
-  file = _default_file(name) if path is None else find_file(path, name)
-  arrays = read_tensors(file, skip=is_unused)
+  spec = get_backbone(name)
+  file = _default_file(spec) if path is None else find_file(path, spec.name)
+  arrays = read_tensors(file, skip=functools.partial(is_unused, backbone=spec))
   keras = any('/' in key for key in arrays)
-  table = keras_tensors(name) if keras else backbone_tensors(name)
-  return _to_tree(arrays, table, source=str(file), hint=f'; expected the weights of {name}')
+  table = keras_tensors(spec) if keras else backbone_tensors(spec)
+  hint = f'; expected the weights of {spec.name}'
+  return _to_tree(arrays, table, source=str(file), hint=hint, backbone=spec)
 
 
-def save_backbone(path: str | os.PathLike, tree: Mapping[str, Any], *, name: str) -> None:
+def save_backbone(
+  path: str | os.PathLike, tree: Mapping[str, Any], *, name: str | Backbone
+) -> None:
   """Writes a backbone's tree as the `.safetensors` file that `load_backbone` reads.
 
   Args:
@@ -122,19 +130,23 @@ def save_backbone(path: str | os.PathLike, tree: Mapping[str, Any], *, name: str
   Raises:
     InputError: a tree of another backbone, or a file that cannot be written.
   """
-  tensors = _from_tree(tree, backbone_tensors(name), source=f'this tree of {name}')
-  write_tensors(path, tensors, metadata={'format': 'pt', 'backbone': name})
+  spec = get_backbone(name)
+  tensors = _from_tree(tree, backbone_tensors(spec), source=f'this tree of {spec.name}')
+  write_tensors(path, tensors, metadata={'format': 'pt', 'backbone': spec.name})
 
 
-def _default_file(name: str) -> pathlib.Path:
-  """The weights of a backbone for which the user named no file."""
-  hub = get_backbone(name).hub
-  if name in _PACKAGED:
-    return pathlib.Path(str(importlib.resources.files('hsnet_jax.backbones'))) / _PACKAGED[name]
+def _default_file(spec: Backbone) -> pathlib.Path:
+  """Returns the weights of a backbone for which the user named no file."""
+  name, hub = spec.name, spec.hub
+  if spec.packaged is not None:
+    return pathlib.Path(str(importlib.resources.files('hsnet_jax.backbones'))) / spec.packaged
   if hub is None:
+    file = f'{name}.npz' if spec.keras else f'{name}.safetensors'
+    how = 'which `hsnet_jax.weights.save_backbone` writes'
+    if spec.keras:
+      how = f'which "python -m experiments.convert" makes from the Keras application, {spec.keras}'
     raise InputError(
-      f'{name}: its weights cannot be downloaded; give --backbone_weights={name}.npz, which '
-      '"python -m experiments.convert" makes from the .h5 file of the Keras application'
+      f'{name}: its weights cannot be downloaded; give `backbone_weights`={file}, {how}'
     )
   # Imported here: it takes a while, and nothing else needs it.
   import huggingface_hub
@@ -145,16 +157,21 @@ def _default_file(name: str) -> pathlib.Path:
     reason = (str(error).splitlines() or [type(error).__name__])[0]
     raise InputError(
       f'{name}: could not download its weights ({reason}); put model.safetensors of '
-      f'https://huggingface.co/{hub} on this machine and give --backbone_weights=FILE'
+      f'https://huggingface.co/{hub} on this machine and give `backbone_weights`=FILE'
     ) from error
 
 
 def _to_tree(
-  arrays: Mapping[str, Any], table: Mapping[str, Tensor], *, source: str, hint: str = ''
+  arrays: Mapping[str, Any],
+  table: Mapping[str, Tensor],
+  *,
+  source: str,
+  backbone: str | Backbone,
+  hint: str = '',
 ) -> dict[str, Any]:
-  """Arrays under a file's names to the tree that the table describes."""
+  """Brings arrays under a file's names to the tree that the table describes."""
   shapes = {name: np.shape(value) for name, value in arrays.items()}
-  check_names(shapes, table, source=source, hint=hint)
+  check_names(shapes, table, source=source, hint=hint, backbone=backbone)
   tree: dict[str, Any] = {}
   for name, tensor in table.items():
     value = arrays[name]

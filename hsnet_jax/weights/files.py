@@ -4,17 +4,16 @@ Reading never executes a pickle, and writing never leaves half a file.
 """
 
 import contextlib
-import errno
 import os
 import pathlib
 import re
 from collections.abc import Callable, Iterator, Mapping
+from typing import Any, BinaryIO
 
 import numpy as np
-import safetensors
-import safetensors.numpy
 
 from hsnet_jax.errors import InputError
+from hsnet_jax.whole_files import is_disk_full, replacing
 
 # Before 2.6, torch.load(weights_only=True) could be made to run code (CVE-2025-32434).
 _SAFE_TORCH = (2, 6)
@@ -73,6 +72,8 @@ def write_tensors(
     if path.suffix == '.npz':
       np.savez(file, **tensors)
     else:
+      import safetensors.numpy
+
       file.write(safetensors.numpy.save(tensors, metadata=dict(metadata or {})))
 
 
@@ -132,36 +133,21 @@ def find_file(path: str | os.PathLike, stem: str) -> pathlib.Path:
   return found[0]
 
 
-def is_disk_full(error: BaseException) -> bool:
-  """Says whether an error, however wrapped, comes from a disk, quota or file size limit."""
-  codes = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)
-  while error is not None:
-    if isinstance(error, OSError) and error.errno in codes:
-      return True
-    if any(os.strerror(code) in str(error) for code in codes):
-      return True
-    error = error.__cause__ or error.__context__
-  return False
-
-
 @contextlib.contextmanager
-def _whole_or_nothing(path: pathlib.Path) -> Iterator:
-  """Opens a file beside `path` that takes its place once it is complete."""
-  part = path.with_name(f'.{path.name}.{os.getpid()}.part')
+def _whole_or_nothing(path: pathlib.Path) -> Iterator[BinaryIO]:
+  """Opens a file that takes the place of `path` once it is complete."""
   try:
-    path.parent.mkdir(parents=True, exist_ok=True)
-    with open(part, 'wb') as file:
+    with replacing(path) as part, open(part, 'wb') as file:
       yield file
-    os.replace(part, path)
   except OSError as error:
     if is_disk_full(error):
       raise InputError(f'{path}: disk full while writing; nothing was written') from error
     raise InputError(f'{path}: cannot be written ({error.strerror})') from error
-  finally:
-    part.unlink(missing_ok=True)
 
 
 def _read_safetensors(path: pathlib.Path, skip: Callable[[str], bool]) -> dict[str, np.ndarray]:
+  import safetensors  # here, as all that one kind of file needs
+
   try:
     with safetensors.safe_open(path, framework='numpy') as file:
       return {name: file.get_tensor(name) for name in file.keys() if not skip(name)}
@@ -197,7 +183,7 @@ def _read_torch(path: pathlib.Path, skip: Callable[[str], bool]) -> dict[str, np
   return {name: torch_array(value) for name, value in tensors.items() if not skip(name)}
 
 
-def torch_array(tensor) -> np.ndarray:
+def torch_array(tensor: Any) -> np.ndarray:
   """Returns a torch tensor's values as a NumPy array; bfloat16, which NumPy lacks, as float32."""
   tensor = tensor.detach().cpu()
   return (tensor.float() if tensor.is_floating_point() else tensor).numpy()

@@ -13,17 +13,13 @@ from typing import Any, NamedTuple
 import jax
 
 from hsnet_jax import decoder
-from hsnet_jax.backbones import BACKBONES, get_backbone
-from hsnet_jax.encoder import MIXING, MIXING_WIDTHS, SQUEEZING, WIDTHS, Block
+from hsnet_jax.backbones.backbone import Backbone
+from hsnet_jax.backbones.table import BACKBONES, get_backbone
+from hsnet_jax.encoder import MIXING_WIDTHS, WIDTHS, Block, mixing, squeezing
 from hsnet_jax.errors import InputError
 
-_PUBLISHED_BLOCKS = {
-  'squeeze4': 'encoder_layer4',
-  'squeeze3': 'encoder_layer3',
-  'squeeze2': 'encoder_layer2',
-  'mix4to3': 'encoder_layer4to3',
-  'mix3to2': 'encoder_layer3to2',
-}
+# `squeeze4` is `encoder_layer4`, `mix4to3` is `encoder_layer4to3`.
+_BLOCK = re.compile('squeeze|mix')
 _PUBLISHED_DECODER = {
   'conv0': 'decoder1.0',
   'conv1': 'decoder1.2',
@@ -34,7 +30,6 @@ _PUBLISHED_DECODER = {
 # Axes that bring a kernel of a file into the tree's layout.
 _OIHW_TO_HWIO = (2, 3, 1, 0)
 _DEPTHWISE = (2, 3, 0, 1)  # [channels, 1, H, W] to [H, W, channels, 1]
-_DEPTHWISE_LAYER = re.compile(r'conv_dw_\d+')
 
 _TORCH_LEAVES = {
   'kernel': 'weight',
@@ -51,13 +46,8 @@ _KERAS_LEAVES = {
   'var': 'moving_variance',
 }
 
-# Tensors that files hold and the network does not use: classifiers of torchvision (fc,
-# classifier), timm (fc, pre_logits, head) and Keras (conv_preds), and batch norm's step counts.
-_UNUSED = re.compile(
-  r'(.*\.)?num_batches_tracked'
-  r'|(backbone\.)?(fc|classifier|pre_logits|head)\..*'
-  r'|conv_preds/.*'
-)
+# Files of every backbone may hold these, and PyTorch's its step counts besides what its row says.
+_STEP_COUNTS = r'(.*\.)?num_batches_tracked'
 
 
 class Tensor(NamedTuple):
@@ -74,9 +64,16 @@ class Tensor(NamedTuple):
   axes: tuple[int, ...]
 
 
-def is_unused(name: str) -> bool:
-  """Says whether a file may hold `name` though the network does not use it."""
-  return _UNUSED.fullmatch(name) is not None
+def is_unused(name: str, *, backbone: str | Backbone | None = None) -> bool:
+  """Says whether a file may hold `name` though the network does not use it.
+
+  Args:
+    name: a tensor's, without `module.`.
+    backbone: the backbone whose file it is; None for any of the table.
+  """
+  known = [*BACKBONES.values()] if backbone is None else [get_backbone(backbone)]
+  patterns = (_STEP_COUNTS, *{rf'(backbone\.)?({spec.unused})' for spec in known if spec.unused})
+  return any(re.fullmatch(pattern, name) for pattern in patterns)
 
 
 def without_wrapper(name: str) -> str:
@@ -94,32 +91,37 @@ def leaves(tree: Mapping[str, Any], *, path: tuple[str, ...] = ()) -> Iterator[t
 
 
 @functools.cache
-def backbone_tensors(backbone: str) -> Mapping[str, Tensor]:
+def backbone_tensors(backbone: str | Backbone) -> Mapping[str, Tensor]:
   """Returns the table of a backbone's file under torchvision's names.
 
   Backbones that torchvision does not have are named in the same manner after their own tree.
   """
-  table = {}
-  for path, shape in _backbone_shapes(backbone):
-    name = '.'.join((*path[:-1], _TORCH_LEAVES[path[-1]]))
-    table[name] = _torch_tensor(path, shape)
+  spec, table = get_backbone(backbone), {}
+  for path, shape in _backbone_shapes(spec):
+    name = '.'.join((*path[:-1], _TORCH_LEAVES.get(path[-1], path[-1])))
+    if name in table:
+      raise InputError(
+        f'{spec.name}: {"/".join(table[name].path)} and {"/".join(path)} of its weights would both '
+        f'be called {name} in a file; rename one of them'
+      )
+    table[name] = _torch_tensor(path, shape, depthwise=_is_depthwise(spec, path))
   return table
 
 
 @functools.cache
-def keras_tensors(backbone: str) -> Mapping[str, Tensor]:
+def keras_tensors(backbone: str | Backbone) -> Mapping[str, Tensor]:
   """Returns the table of a backbone's file under Keras' names, `layer/weight`, kernels HWIO."""
-  table = {}
-  for path, shape in _backbone_shapes(backbone):
-    weight = _KERAS_LEAVES[path[-1]]
-    if weight == 'kernel' and _DEPTHWISE_LAYER.fullmatch(path[-2]):
+  spec, table = get_backbone(backbone), {}
+  for path, shape in _backbone_shapes(spec):
+    weight = _KERAS_LEAVES.get(path[-1], path[-1])
+    if weight == 'kernel' and _is_depthwise(spec, path):
       weight = 'depthwise_kernel'
     table['/'.join((*path[:-1], weight))] = Tensor(path, shape, tuple(range(len(shape))))
   return table
 
 
 @functools.cache
-def hsnet_tensors(backbone: str) -> Mapping[str, Tensor]:
+def hsnet_tensors(backbone: str | Backbone) -> Mapping[str, Tensor]:
   """Returns the table of a published HSNet checkpoint; paths begin in `variables`."""
   table = {
     f'backbone.{name}': tensor._replace(path=('backbone', *tensor.path))
@@ -150,6 +152,7 @@ def check_names(
   *,
   source: str,
   hint: str = '',
+  backbone: str | Backbone | None = None,
 ) -> None:
   """Raises unless names and shapes are exactly those of `table`, unused tensors aside.
 
@@ -158,12 +161,15 @@ def check_names(
     table: what is expected.
     source: what the names were found in, for the message.
     hint: what to do about it, at the end of the message.
+    backbone: whose unused tensors may be there; None for those of any of the table.
 
   Raises:
     InputError: naming every missing, unexpected and wrongly shaped tensor, in one line.
   """
   missing = [name for name in table if name not in shapes]
-  unexpected = [name for name in shapes if name not in table and not is_unused(name)]
+  unexpected = [
+    name for name in shapes if name not in table and not is_unused(name, backbone=backbone)
+  ]
   misshapen = [
     f'{name} ({list(shapes[name])} instead of {list(tensor.shape)})'
     for name, tensor in table.items()
@@ -182,17 +188,21 @@ def check_names(
     raise InputError(f'{source} does not fit: ' + '; '.join(problems) + hint)
 
 
-def _backbone_shapes(backbone: str) -> list[tuple[tuple[str, ...], tuple[int, ...]]]:
-  init = get_backbone(backbone).init
-  tree = jax.eval_shape(lambda: init(jax.random.key(0)))  # shapes alone, nothing computed
+def _backbone_shapes(spec: Backbone) -> list[tuple[tuple[str, ...], tuple[int, ...]]]:
+  tree = jax.eval_shape(lambda: spec.init(jax.random.key(0)))  # shapes alone, nothing computed
   return [(path, tuple(leaf.shape)) for path, leaf in leaves(tree)]
 
 
-def _torch_tensor(path: tuple[str, ...], shape: tuple[int, ...]) -> Tensor:
+def _is_depthwise(spec: Backbone, path: tuple[str, ...]) -> bool:
+  return len(path) > 1 and spec.is_depthwise(path[-2])
+
+
+def _torch_tensor(
+  path: tuple[str, ...], shape: tuple[int, ...], *, depthwise: bool = False
+) -> Tensor:
   """`shape` is the tree's; the result's is PyTorch's."""
   axes = tuple(range(len(shape)))
   if len(shape) == 4:
-    depthwise = _DEPTHWISE_LAYER.fullmatch(path[-2])
     axes = _DEPTHWISE if depthwise else _OIHW_TO_HWIO
   return Tensor(path, tuple(shape[axes.index(axis)] for axis in range(len(shape))), axes)
 
@@ -201,10 +211,10 @@ def _learnable(levels: tuple[int, ...]) -> Iterator[tuple]:
   """Yields published name, path in `params` and shape of every learnable tensor."""
   blocks = [
     (name, kernels, level, WIDTHS)
-    for (name, kernels, _), level in zip(SQUEEZING, reversed(levels), strict=True)
-  ] + [(name, Block.kernels, WIDTHS[-1], MIXING_WIDTHS) for name in MIXING]
+    for (name, kernels, _), level in zip(squeezing(len(levels)), reversed(levels), strict=True)
+  ] + [(name, Block.kernels, WIDTHS[-1], MIXING_WIDTHS) for name in mixing(len(levels))]
   for block, kernels, channels, widths in blocks:
-    published = _PUBLISHED_BLOCKS[block]
+    published = _BLOCK.sub('encoder_layer', block)
     for i, (size, width) in enumerate(zip(kernels, widths, strict=True)):
       # The published blocks count convolution, norm and ReLU as three layers.
       conv, norm = f'{published}.{3 * i}', f'{published}.{3 * i + 1}'

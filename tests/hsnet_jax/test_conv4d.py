@@ -2,7 +2,6 @@
 
 import functools
 import inspect
-import itertools
 
 import jax
 import jax.numpy as jnp
@@ -13,13 +12,11 @@ from hypothesis import strategies as st
 from jax.sharding import Mesh
 from jax.sharding import PartitionSpec as P
 
-from hsnet_jax import conv4d
 from hsnet_jax.conv4d import center_pivot_conv4d, full_conv4d, separable_conv4d
-from hsnet_jax.kernels import conv2d as conv2d_module
 from tests.made import assert_close, normal, relative_error
 
 WRAPS = pytest.mark.parametrize('wrap', [lambda f, **_: f, jax.jit], ids=['plain', 'jit'])
-PLATFORMS = pytest.mark.parametrize('on_cpu', [True, False], ids=['cpu', 'elsewhere'])
+FORMS = ('auto', 'plain', 'dense', 'convolution')
 
 
 def conv4d_oracle(x, kernel, stride=1):
@@ -45,16 +42,16 @@ def pivot_kernel(query_kernel, support_kernel):
 
 
 @WRAPS
-@PLATFORMS
+@pytest.mark.parametrize('implementation', ['auto', 'plain'])
 @pytest.mark.parametrize('case', range(5))
-def test_center_pivot_golden(golden, monkeypatch, case, on_cpu, wrap):
-  monkeypatch.setattr(conv2d_module, 'on_cpu', lambda: on_cpu)
+def test_center_pivot_golden(golden, case, implementation, wrap):
   names = ('query_weight', 'query_bias', 'support_weight', 'support_bias', 'stride', 'x', 'y')
   with np.load(golden / 'center_pivot_conv4d.npz') as data:
     wq, bq, ws, bs, stride, x, expected = (data[f'case{case}/{name}'] for name in names)
   x, expected = (jnp.asarray(a.transpose(0, 2, 3, 4, 5, 1)) for a in (x, expected))
   kernels = [jnp.asarray(w.transpose(2, 3, 1, 0)) for w in (wq, ws)]
-  run = wrap(functools.partial(center_pivot_conv4d, stride=int(stride)))
+  options = {'stride': int(stride), 'implementation': implementation}
+  run = wrap(functools.partial(center_pivot_conv4d, **options))
   assert relative_error(run(x, *kernels, jnp.asarray(bq + bs)), expected) <= 1e-5
 
 
@@ -106,17 +103,17 @@ def test_the_three_are_exchanged_with_their_kernels(form):
   assert_close(f(x, *kernels, bias=bias, stride=2), expected + np.asarray(bias))
 
 
-@PLATFORMS
+@pytest.mark.parametrize('implementation', FORMS)
 @pytest.mark.parametrize('axis', range(4))
-def test_even_kernels_are_refused(monkeypatch, axis, on_cpu):
-  monkeypatch.setattr(conv2d_module, 'on_cpu', lambda: on_cpu)
+def test_even_kernels_are_refused(axis, implementation):
   x, sides = jnp.ones((1, 2, 2, 3, 3, 2)), [3, 3, 3, 3]
   sides[axis] = 2
   halves = [jnp.ones((*half, 2, 2)) for half in (sides[:2], sides[2:])]
-  for f in (center_pivot_conv4d, separable_conv4d):
+  # Without the wrapper by which the tests refuse two kernels of unlike sides.
+  pivot = functools.partial(inspect.unwrap(center_pivot_conv4d), implementation=implementation)
+  for f in (pivot, inspect.unwrap(separable_conv4d)):
     with pytest.raises(ValueError, match='sides must be odd'):
-      # Without the wrapper by which the tests refuse two kernels of unlike sides.
-      inspect.unwrap(f)(x, *halves)
+      f(x, *halves)
   with pytest.raises(ValueError, match='kernel is .*2.*; its sides must be odd'):
     full_conv4d(x, jnp.ones((*sides, 2, 2)))
 
@@ -133,38 +130,45 @@ def test_even_kernels_are_refused(monkeypatch, axis, on_cpu):
     ((1, 2, 9, 9), 3, 1),
   ],
 )
-def test_forms_agree_in_value_and_gradients(monkeypatch, size, k, stride):
+def test_forms_agree_in_value_and_gradients(size, k, stride):
   x, wq, ws, bias = normal((2, *size, 3), (k, k, 3, 8), (k, k, 3, 8), (8,))
 
-  def run(f):
+  def run(form):
     def values(*operands):
-      y, vjp = jax.vjp(functools.partial(f, stride=stride), *operands)
+      f = functools.partial(center_pivot_conv4d, stride=stride, implementation=form)
+      y, vjp = jax.vjp(f, *operands)
       return y, *vjp(normal(y.shape, seed=1)[0])
 
     return jax.jit(values)(x, wq, ws, bias)
 
-  results = []
-  for on_cpu, excess in itertools.product((True, False), (conv4d._DENSE_EXCESS, 0)):
-    monkeypatch.setattr(conv2d_module, 'on_cpu', lambda value=on_cpu: value)
-    monkeypatch.setattr(conv4d, '_DENSE_EXCESS', excess)
-    results.append(run(center_pivot_conv4d))
-  for result in results[1:]:
-    assert_close(results[0], result)
+  plain = run('plain')
+  for form in ('dense', 'convolution'):
+    assert_close(run(form), plain)
 
 
-def test_the_dense_form_is_taken_on_small_supports(monkeypatch):
-  """Or else the test above compares one form with itself; never one of hundreds of megabytes."""
-  calls = []
-  dense = conv4d._support_side_dense
-  monkeypatch.setattr(
-    conv4d, '_support_side_dense', lambda x, *rest: calls.append(x.shape) or dense(x, *rest)
-  )
+def test_the_dense_form_is_taken_on_small_supports():
+  """Never one of hundreds of megabytes."""
+  taken = []
   cases = ((2, 3, 2), (13, 3, 2), (13, 5, 2), (14, 5, 128))  # support size, kernel, channels
   for support, k, channels in cases:
     x = jax.ShapeDtypeStruct((1, 2, 2, support, support, channels), np.float32)
     kernel = jax.ShapeDtypeStruct((k, k, channels, channels), np.float32)
-    jax.eval_shape(center_pivot_conv4d, x, kernel, kernel)
-  assert calls == [(1, 2, 2, 2, 2, 2), (1, 2, 2, 13, 13, 2)]
+    auto, dense = (
+      str(
+        jax.make_jaxpr(functools.partial(center_pivot_conv4d, implementation=form))(
+          x, kernel, kernel
+        )
+      )
+      for form in ('auto', 'dense')
+    )
+    taken.append(auto == dense)
+  assert taken == [True, False, True, False]
+
+
+def test_an_unknown_form_is_named():
+  x, kernel = jnp.ones((1, 2, 2, 3, 3, 2)), jnp.ones((3, 3, 2, 2))
+  with pytest.raises(ValueError, match='implementation.*fastest.*dense'):
+    center_pivot_conv4d(x, kernel, kernel, implementation='fastest')
 
 
 def test_mapped():

@@ -23,12 +23,18 @@ class FakeModel:
       (images,) = args
       self.encoded.append(images.shape[0])
       return images[:, ::2, ::2] * variables['a'], images[:, ::4, ::4] ** 2
-    assert method == 'match'
-    query, support, mask = args
-    assert len({len(x) for x in (*query, *support, mask)}) == 1
+    if method == 'mask_support_features':
+      (fine, coarse), mask = args
+      return fine * mask[:, ::2, ::2, None], coarse
+    if method == 'match':
+      query, support, mask = args
+      support = self.apply(variables, support, mask, method='mask_support_features')
+    else:
+      assert method == 'match_masked'
+      query, support = args
+    assert len({len(x) for x in (*query, *support)}) == 1
     height, width = output_size or query[0].shape[1:3]
-    weight = (support[0] * mask[:, ::2, ::2, None]).mean(axis=(1, 2, 3))
-    weight += support[1].mean(axis=(1, 2, 3))
+    weight = support[0].mean(axis=(1, 2, 3)) + support[1].mean(axis=(1, 2, 3))
     score = query[0].mean(axis=-1) + query[1].mean(axis=(1, 2, 3))[:, None, None]
     score = jax.image.resize(score, (score.shape[0], height, width), 'nearest')
     return jnp.stack([0.1 * score, score * weight[:, None, None]], axis=-1)
@@ -174,7 +180,8 @@ def test_an_uncompiled_loop_is_traced_once():
   support_set = inference.encode_support(counting, VARIABLES, supports[0], masks[0])
   for _ in range(3):
     inference.segment(counting, VARIABLES, query, support_set)
-  assert traces.count('match') == 1 and traces.count('encode') == 4
+  assert traces.count('match_masked') == traces.count('mask_support_features') == 1
+  assert traces.count('encode') == 4
 
 
 def test_masks_may_be_bool_or_float():
@@ -207,7 +214,7 @@ class WideModel(FakeModel):
 
   def apply(self, variables, *args, method=None, **options):
     out = super().apply(variables, *args, method=method, **options)
-    if method == 'encode':
+    if method in ('encode', 'mask_support_features'):
       return out
     return jnp.sin(out[..., None] * jnp.ones((1, 1, 1, 1, 100))).mean(-1)
 

@@ -7,7 +7,7 @@ import pytest
 
 from hsnet_jax.backbones import BACKBONES, get_backbone
 from hsnet_jax.model import HSNet
-from hsnet_jax.training.steps import create_train_state, train_step
+from hsnet_jax.training import create_train_state, train_step
 from tests import made
 
 

@@ -8,7 +8,6 @@ import pytest
 from hsnet_jax.backbones import BACKBONES, get_backbone, tiny
 from hsnet_jax.backbones.layers import conv_batch_norm, max_pool
 from hsnet_jax.errors import InputError
-from hsnet_jax.kernels import conv2d as kernels
 from hsnet_jax.model import HSNet
 from hsnet_jax.weights.convert import load_backbone
 from tests import made
@@ -114,26 +113,22 @@ def tiny_oracle(weights, images):
   return features
 
 
-@pytest.mark.parametrize('on_cpu', [True, False], ids=['cpu', 'elsewhere'])
-def test_tiny_against_its_definition(monkeypatch, on_cpu):
-  monkeypatch.setattr(kernels, 'on_cpu', lambda: on_cpu)
+@pytest.mark.parametrize('implementation', ['auto', 'plain'])
+def test_tiny_against_its_definition(implementation):
   weights = made.variables('tiny')['backbone']
   (images,) = normal((2, 40, 32, 3))
-  # A function of its own each time: a cached trace would keep the other platform's form.
-  features = jax.jit(lambda w, x: tiny.apply(w, x))(weights, images)
+  run = functools.partial(tiny.apply, implementation=implementation)
+  features = jax.jit(run)(weights, images)
   assert_close(list(features), tiny_oracle(jax.device_get(weights), images))
   assert all((np.asarray(f) < 0).any() for f in features), 'features come before the ReLU'
 
 
-def test_mobilenet_is_one_network_on_every_platform(monkeypatch):
+def test_mobilenet_is_one_network_on_every_platform():
   weights = made.variables('mobilenet_v1_075')['backbone']
   (images,) = normal((1, 50, 36, 3))
-  results = []
-  for on_cpu in (True, False):
-    monkeypatch.setattr(kernels, 'on_cpu', lambda value=on_cpu: value)
-    run = jax.jit(lambda w, x: get_backbone('mobilenet_v1_075').apply(w, x))
-    results.append(run(weights, images))
-  assert_close(*results)
+  run = jax.jit(get_backbone('mobilenet_v1_075').apply, static_argnames='implementation')
+  auto, plain = (run(weights, images, implementation=form) for form in ('auto', 'plain'))
+  assert_close(auto, plain)
 
 
 def test_mobilenet_golden(golden, shared):
@@ -148,12 +143,12 @@ def test_mobilenet_golden(golden, shared):
 
 
 @pytest.mark.parametrize('name', ['vgg16', 'resnet50', 'mobilenet_v1_075', 'tiny'])
-def test_precision_is_the_callers(monkeypatch, name):
+def test_precision_is_the_callers(name):
   """The highest unless another is asked for, of the model too, and then of every product."""
-  monkeypatch.setattr(kernels, 'on_cpu', lambda: False)
   weights = jax.eval_shape(get_backbone(name).init, jax.random.key(0))
   images = jax.ShapeDtypeStruct((1, 32, 32, 3), jnp.float32)
   for options, expected in (({}, True), ({'precision': 'default'}, False)):
-    encode = functools.partial(HSNet(name, **options).apply, method='encode')
+    model = HSNet(name, implementation='plain', **options)
+    encode = functools.partial(model.apply, method='encode')
     jaxpr = str(jax.make_jaxpr(encode)({'backbone': weights}, images))
     assert ('HIGHEST' in jaxpr, 'DEFAULT' in jaxpr) == (expected, not expected)

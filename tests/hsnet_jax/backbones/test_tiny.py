@@ -11,7 +11,7 @@ from experiments import train_tiny
 from experiments.tiny_backbone import steps
 from hsnet_jax.backbones import get_backbone, tiny
 from hsnet_jax.baselines.prototype import prototypes
-from hsnet_jax.training.steps import normalize
+from hsnet_jax.training import normalize
 from hsnet_jax.weights.convert import load_backbone
 
 

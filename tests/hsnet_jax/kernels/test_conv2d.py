@@ -9,11 +9,11 @@ import pytest
 from jax.sharding import Mesh
 from jax.sharding import PartitionSpec as P
 
-from hsnet_jax.kernels import conv2d as kernels
-from hsnet_jax.kernels.conv2d import conv2d, conv2d_plain, depthwise_conv2d
+from hsnet_jax.kernels.conv2d import DIMENSIONS, conv2d, conv2d_plain
+from hsnet_jax.kernels.depthwise import depthwise_conv2d
 from tests.made import assert_close, conv_oracle, normal, relative_error
 
-PLATFORMS = pytest.mark.parametrize('on_cpu', [True, False], ids=['cpu', 'elsewhere'])
+FORMS = pytest.mark.parametrize('implementation', ['auto', 'plain'])
 # Kernel, channels, output channels, stride: few and many channels, few outputs, even strides.
 CASES = [
   ((3, 3), 2, 16, 1),
@@ -41,12 +41,12 @@ def value_and_gradients(f, x, kernel, seed=1):
   return jax.jit(run)(x, kernel)
 
 
-@PLATFORMS
+@FORMS
 @pytest.mark.parametrize(('size', 'channels', 'out', 'stride'), CASES)
-def test_conv2d_against_the_plain_form(monkeypatch, size, channels, out, stride, on_cpu):
-  monkeypatch.setattr(kernels, 'on_cpu', lambda: on_cpu)
+def test_conv2d_against_the_plain_form(size, channels, out, stride, implementation):
   x, kernel = normal((2, 7, 6, channels), (*size, channels, out))
-  ours = value_and_gradients(functools.partial(conv2d, stride=stride), x, kernel)
+  of_ours = functools.partial(conv2d, stride=stride, implementation=implementation)
+  ours = value_and_gradients(of_ours, x, kernel)
   plain = value_and_gradients(functools.partial(conv2d_plain, stride=stride), x, kernel)
   assert_close(ours, plain)
   assert_close(ours[0], conv_oracle(x, kernel, stride))
@@ -55,27 +55,26 @@ def test_conv2d_against_the_plain_form(monkeypatch, size, channels, out, stride,
 def test_a_cpu_gets_its_own_gradient():
   """Or else the test above compares the plain form with itself."""
   x, kernel = normal((1, 5, 5, 2), (3, 3, 2, 8))
-  if conv2d.on_cpu():
-    assert 'custom_vjp' in str(jax.make_jaxpr(conv2d)(x, kernel))
+  assert 'custom_vjp' in str(jax.make_jaxpr(conv2d)(x, kernel))
 
 
-@PLATFORMS
+@FORMS
 @pytest.mark.parametrize(
   ('stride', 'padding'), [(1, ((1, 1), (1, 1))), (2, ((0, 1), (1, 1))), (2, ((0, 1), (0, 1)))]
 )
-def test_depthwise(monkeypatch, stride, padding, on_cpu):
-  monkeypatch.setattr(kernels, 'on_cpu', lambda: on_cpu)
+def test_depthwise(stride, padding, implementation):
   x, kernel = normal((2, 7, 6, 5), (3, 3, 5, 1))
   # The full kernel that a depthwise one stands for: nothing from channel to channel.
   full = kernel * jnp.eye(5)[None, None]
-  run = functools.partial(depthwise_conv2d, stride=stride, padding=padding)
+  options = {'stride': stride, 'padding': padding, 'implementation': implementation}
+  run = functools.partial(depthwise_conv2d, **options)
   y, dx, dk = value_and_gradients(run, x, kernel)
   assert_close(y, conv_oracle(x, full, stride, padding))
 
   def plain(x, full):
     strides = (stride, stride)
     return jax.lax.conv_general_dilated(
-      x, full, strides, padding, dimension_numbers=conv2d.DIMENSIONS, precision='highest'
+      x, full, strides, padding, dimension_numbers=DIMENSIONS, precision='highest'
     )
 
   expected = value_and_gradients(plain, x, full)
@@ -135,12 +134,11 @@ def test_float32_is_asked_for():
   assert relative_error(conv2d(x, kernel), conv_oracle(x, kernel)) <= 1e-6
 
 
-@PLATFORMS
+@FORMS
 @pytest.mark.parametrize('size', [(2, 2), (3, 2), (4, 1)])
-def test_even_kernels_are_refused(monkeypatch, size, on_cpu):
+def test_even_kernels_are_refused(size, implementation):
   """Half of one is no padding: the result would have one row too many."""
-  monkeypatch.setattr(kernels, 'on_cpu', lambda: on_cpu)
   x, kernel = jnp.ones((1, 5, 5, 2)), jnp.ones((*size, 2, 8))
-  for f in (conv2d, conv2d_plain):
+  for f in (functools.partial(conv2d, implementation=implementation), conv2d_plain):
     with pytest.raises(ValueError, match=f'kernel is {size[0]} x {size[1]}; its sides must be odd'):
       f(x, kernel)

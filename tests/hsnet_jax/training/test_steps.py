@@ -7,23 +7,14 @@ import numpy as np
 import optax
 import pytest
 
-from hsnet_jax import backbones
 from hsnet_jax.backbones import get_backbone
 from hsnet_jax.metrics import Confusion
 from hsnet_jax.model import HSNet
-from hsnet_jax.training import steps
-from hsnet_jax.training.steps import (
-  TrainState,
-  create_train_state,
-  eval_step,
-  init_params,
-  normalize,
-  train_step,
-)
+from hsnet_jax.training import TrainState, create_train_state, eval_step, train_step
 from tests import made
 from tests.made import assert_close
 
-MODEL = HSNet('tiny')
+MODEL, MADE = HSNet('tiny'), made.OneParameter('tiny')
 SIZE = (32, 32)
 
 
@@ -164,11 +155,6 @@ def test_a_new_state_is_traced_for_once(initial):
     assert (old.shape, old.dtype, old.weak_type) == (new.shape, new.dtype, new.weak_type)
 
 
-def test_pixels_that_are_scaled_already_are_refused():
-  with pytest.raises(TypeError, match='float32; normalize takes the uint8 values'):
-    normalize(np.zeros((2, 2, 3), np.float32), 'tiny')
-
-
 def test_a_step_moves_nothing_between_host_and_device(fresh, step):
   state, _ = step(fresh(), make_batch())
   batch = jax.device_put(make_batch(seed=1))
@@ -189,39 +175,32 @@ def test_metrics(fresh, step):
   assert np.isfinite(pooled.result(classes=range(8))['miou'])
 
 
-def test_the_backbone_sees_each_image_once(monkeypatch, fresh, shots=5):
+def test_the_backbone_sees_each_image_once(fresh, shots=5):
   """K shots run the query's backbone once, with the supports, in one pass."""
   calls = []
   spec = get_backbone('tiny')
 
-  def counting(weights, images, **options):
+  def counting(weights, images, *, precision):
     calls.append(len(images))
-    return spec.apply(weights, images, **options)
+    return spec.apply(weights, images, precision=precision)
 
-  monkeypatch.setitem(backbones.BACKBONES, 'tiny', dataclasses.replace(spec, apply=counting))
-  state, batch = fresh(), make_batch(rows=3, shots=shots)
+  model = HSNet(dataclasses.replace(spec, apply=counting))
+  state, batch = fresh().replace(model=model), make_batch(rows=3, shots=shots)
   jax.eval_shape(lambda *operands: train_step(*operands)[1], state, batch)
   assert calls == [3 + 3 * shots]
   calls.clear()
-  out = jax.eval_shape(functools.partial(eval_step, model=MODEL), state.variables, batch)
+  out = jax.eval_shape(functools.partial(eval_step, model=model), state.variables, batch)
   assert calls == [3 + 3 * shots]
   assert out['prediction'].shape == (3, *SIZE) and out['prediction'].dtype == jnp.uint8
 
 
-def fake_episodes(model, variables, query, supports, masks, **sizes):
-  """Logits that follow from one parameter and the pixels, in place of the network."""
-  shots = jnp.moveaxis(supports, 1, 0).mean(-1) * jnp.moveaxis(masks, 1, 0)
-  margin = variables['params']['w'] * (query.mean(-1)[None] + shots)
-  return jnp.stack([jnp.zeros_like(margin), margin], -1)
-
-
 def fake_state():
   params, tx = {'w': jnp.float32(0.7)}, optax.sgd(1.0)
-  return TrainState(jnp.zeros((), jnp.int32), params, tx.init(params), {}, MODEL, tx)
+  return TrainState(jnp.zeros((), jnp.int32), params, tx.init(params), {}, MADE, tx)
 
 
 def fake_loss(w, batch):
-  """The loss of `fake_episodes` in float64, written out: every valid row and shot weighs alike."""
+  """The loss of `OneParameter` in float64, written out: every valid row and shot weighs alike."""
   query, supports = (
     (batch[name].astype(np.float64).mean(-1) - 127.5) / 64
     for name in ('query_image', 'support_images')
@@ -238,19 +217,17 @@ def assert_is_gradient_step(loss, w, batch):
 
 
 @pytest.mark.parametrize('shots', [1, 4])
-def test_rows_and_shots_weigh_the_same(monkeypatch, shots):
+def test_rows_and_shots_weigh_the_same(shots):
   """The loss of K shots is the mean of their own; an ignore region is background."""
-  monkeypatch.setattr(steps, 'predict_episodes', fake_episodes)
   batch = make_batch(rows=3, shots=shots, valid=[True, True, False])
   state, metrics = train_step(fake_state(), jax.tree.map(jnp.asarray, batch))
   assert_is_gradient_step(metrics['loss'], state.params['w'], batch)
 
 
-def test_evaluation_counts_its_prediction(monkeypatch):
-  monkeypatch.setattr(steps, 'predict_episodes', fake_episodes)
+def test_evaluation_counts_its_prediction():
   batch = make_batch(rows=3, shots=2)
   variables = {'params': {'w': jnp.float32(1)}}
-  out = eval_step(variables, jax.tree.map(jnp.asarray, batch), model=MODEL)
+  out = eval_step(variables, jax.tree.map(jnp.asarray, batch), model=MADE)
   prediction, keep = np.asarray(out['prediction']), batch['query_ignore'] == 0
   target = batch['query_mask']
   cells = [prediction & target, prediction & ~target & 1, target & ~prediction & 1]
@@ -259,55 +236,3 @@ def test_evaluation_counts_its_prediction(monkeypatch):
   np.testing.assert_array_equal(out['counts'].sum(1), keep.sum((1, 2)))
   np.testing.assert_array_equal(out['histogram'].sum((1, 2)), keep.sum((1, 2)))
   np.testing.assert_array_equal(out['histogram'][:, 1].sum(1), (target * keep).sum((1, 2)))
-
-
-def test_pixels_are_normalised_as_the_backbone_wants():
-  images = make_batch(rows=2, shots=3)['support_images']
-  for given in (images, jnp.asarray(images)):
-    y = normalize(given, 'mobilenet_v1_075')
-    np.testing.assert_allclose(y, images.astype(np.float64) / 127.5 - 1, atol=1e-6)
-
-
-def test_initial_values_are_pytorchs():
-  """Uniform within 1/sqrt(fan_in) for weights and biases; group norm 1 and 0."""
-  params = init_params(jax.random.key(0), MODEL)
-  layers = [('decoder', layer) for layer in params['decoder'].values()]
-  for block in params['encoder'].values():
-    layers += [(n, layer) for n, layer in block.items()]
-  assert len(layers) == 4 + 5 * 6
-  seen = []
-  for kind, layer in layers:
-    if kind.startswith('norm'):
-      assert (layer['scale'] == 1).all() and (layer['bias'] == 0).all()
-      continue
-    (height, width, channels, _), *_ = (a.shape for n, a in layer.items() if 'kernel' in n)
-    bound = (height * width * channels) ** -0.5
-    for leaf in layer.values():
-      assert leaf.dtype == jnp.float32
-      assert np.abs(leaf).max() <= bound * (1 + 1e-6)
-      if leaf.size > 1000:
-        assert np.abs(leaf).max() > 0.99 * bound
-        np.testing.assert_allclose(leaf.std(), bound / 3**0.5, rtol=0.1)
-        assert abs(leaf.mean()) < 0.1 * bound
-      seen.append(np.asarray(leaf).ravel()[:2] / bound)
-  assert len(np.unique(np.round(seen, 6), axis=0)) == len(seen), 'two layers share their draw'
-
-
-def test_initial_values_can_be_traced():
-  params = jax.eval_shape(functools.partial(init_params, model=MODEL), jax.random.key(0))
-  expected = init_params(jax.random.key(0), MODEL)
-  assert params == jax.eval_shape(lambda: expected)
-
-
-def test_initial_values_follow_the_key(initial):
-  backbone, kernels = initial[1], []
-  for seed in (0, 0, 1):
-    state = create_train_state(
-      jax.random.key(seed), model=MODEL, backbone=backbone, tx=optax.sgd(1)
-    )
-    kernels.append(state.params['decoder']['conv0']['kernel'])
-  np.testing.assert_array_equal(kernels[0], kernels[1])
-  assert (kernels[0] != kernels[2]).mean() > 0.99
-  assert state.step == 0
-  assert state.variables.keys() == {'params', 'backbone'}
-  jax.tree.map(np.testing.assert_array_equal, state.backbone, backbone)

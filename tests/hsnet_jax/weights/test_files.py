@@ -74,13 +74,13 @@ def test_a_failed_download_says_what_to_put_where(monkeypatch):
   with pytest.raises(
     InputError,
     match=r'resnet101.*no connection.*model.safetensors of '
-    r'https://huggingface.co/timm/resnet101.tv_in1k.*--backbone_weights=FILE',
+    r'https://huggingface.co/timm/resnet101.tv_in1k.*`backbone_weights`=FILE',
   ):
     load_backbone('resnet101')
 
 
 def test_mobilenet_has_no_download():
-  with pytest.raises(InputError, match='--backbone_weights=.*experiments.convert.*Keras'):
+  with pytest.raises(InputError, match='`backbone_weights`=.*experiments.convert.*Keras'):
     load_backbone('mobilenet_v1_075')
 
 

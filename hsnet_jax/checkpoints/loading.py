@@ -1,0 +1,94 @@
+"""Reading a checkpoint: its record, its variables, and the optimizer's state."""
+
+import dataclasses
+import os
+from typing import Any
+
+import jax
+import jax.numpy as jnp
+from flax import serialization
+
+from hsnet_jax.checkpoints import places, store
+from hsnet_jax.errors import InputError
+
+FORMAT_VERSION = 1
+
+
+@dataclasses.dataclass(frozen=True)
+class Checkpoint:
+  """What a checkpoint holds.
+
+  Attributes:
+    variables: {'params', 'backbone'}.
+    config: what `save_checkpoint` was given, and 'format_version', 'step' and 'versions'.
+    step: optimizer steps taken, if that was recorded.
+    opt_state: the optimizer's state, if it was asked for.
+  """
+
+  variables: dict[str, Any]
+  config: dict[str, Any]
+  step: int | None = None
+  opt_state: Any = None
+
+
+def load_checkpoint(
+  path: str | os.PathLike, *, backbone: str | None = None, opt_state: Any = None
+) -> Checkpoint:
+  """Reads a checkpoint back, on whatever devices there are.
+
+  Args:
+    path: the checkpoint's folder.
+    backbone: the backbone it must have; None takes any.
+    opt_state: a state of the same optimizer, or its shapes (`jax.eval_shape(tx.init, params)`),
+      to get the stored one in that structure; None leaves it unread.
+
+  Returns:
+    The checkpoint, its arrays on the default device.
+
+  Raises:
+    InputError: no checkpoint there, damaged, cut short, of a newer format or another backbone,
+      or without a fitting optimizer state.
+  """
+  config = read_config(path)
+  if backbone is not None and config['backbone'] != backbone:
+    raise InputError(f'{path}: a checkpoint of {config["backbone"]}, not of {backbone}')
+  trees = store.read_trees(places.find(path), ('variables',) if opt_state is None else store.TREES)
+  state = None
+  if opt_state is not None:
+    if 'opt_state' not in trees:
+      raise InputError(f'{path}: holds no optimizer state to train on from')
+    state = _fitted(opt_state, trees['opt_state'], path)
+  return Checkpoint(trees['variables'], config, config['step'], state)
+
+
+def read_config(path: str | os.PathLike) -> dict[str, Any]:
+  """Reads what a checkpoint records about itself, without its arrays.
+
+  Returns:
+    The `config` it was saved with, and 'format_version', 'step' and 'versions'.
+
+  Raises:
+    InputError: no checkpoint there, cut short, or of a newer format.
+  """
+  config = store.read_json(places.find(path), named=path)
+  if 'format_version' not in config:
+    raise store.DamagedCheckpoint(f'{path}: the checkpoint is damaged or was cut short')
+  version = config['format_version']
+  if version > FORMAT_VERSION:
+    raise InputError(
+      f'{path}: checkpoint format {version} is newer than this program, which reads up to '
+      f'{FORMAT_VERSION}; update it'
+    )
+  return config
+
+
+def _fitted(template: Any, stored: dict[str, Any], path: str | os.PathLike) -> Any:
+  """Brings the stored optimizer state into the template's structure."""
+  try:
+    state = serialization.from_state_dict(template, stored)
+    same = jax.tree.map(lambda a, b: jnp.shape(a) == jnp.shape(b), template, state)
+  except (ValueError, KeyError, TypeError) as error:
+    raise InputError(f'{path}: its optimizer state is of another optimizer') from error
+  if not all(jax.tree.leaves(same)):
+    raise InputError(f'{path}: its optimizer state is of another network')
+  return state
