@@ -16,8 +16,8 @@ import numpy as np
 from data_pipelines import eval_batches
 from data_pipelines.catalog import make_benchmark
 from experiments.training.session import make_hooks
-from hsnet_jax.training.sharding import batch_sharding, data_mesh, jit_step, place, replicated
 from hsnet_jax.training import TrainState, train_step
+from hsnet_jax.training.sharding import batch_sharding, data_mesh, jit_step, place, replicated
 from tests import made
 from tests.hsnet_jax.training.test_sharding import MODEL, make_batch, sgd_or_adam
 

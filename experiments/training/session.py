@@ -21,7 +21,7 @@ from experiments.training.saver import Saver
 from hsnet_jax import checkpoints
 from hsnet_jax.errors import InputError
 from hsnet_jax.models import check_variables, network
-from hsnet_jax.training import steps
+from hsnet_jax.training import create_train_state, steps
 from hsnet_jax.training.augment import AUGMENTATIONS, augmented
 from hsnet_jax.training.optimizers import make_optimizer, make_schedule
 from hsnet_jax.training.sharding import batch_sharding, jit_step, pmap_step, replicated
@@ -40,7 +40,7 @@ def new_state(config: Mapping[str, Any], weights: Mapping[str, Any]) -> steps.Tr
   Returns:
     The state, of one device; `hsnet_jax.training.sharding.place` puts it where it is trained.
   """
-  return steps.create_train_state(
+  return create_train_state(
     jax.random.key(config['seed']),
     model=network(config),
     backbone=weights,

@@ -1,4 +1,4 @@
-"""What a command says where a checkpoint cannot be read or written: one line, whatever Orbax adds."""
+"""What a command says where a checkpoint cannot be read or written: one line, not all of Orbax."""
 
 import os
 import subprocess

@@ -4,14 +4,11 @@ import contextlib
 import itertools
 import multiprocessing
 
-import jax
-import jax.numpy as jnp
 import numpy as np
 import pytest
 
-import hsnet_jax as hs
 from data_pipelines import eval_batches, make_benchmark
-from experiments.timing import loader, plain_loader, step
+from experiments.timing import loader, plain_loader
 from tests import trees
 
 MEAN, STD = (0.485, 0.456, 0.406), (0.229, 0.224, 0.225)
@@ -22,24 +19,6 @@ OPTIONS = {'fold': 1, 'batch_size': 4}
 def pascal(tmp_path):
   data, lists = trees.save_pascal(tmp_path)
   return data, lists, make_benchmark('pascal', data_dir=data, splits_dir=lists)
-
-
-def test_plain_means_plain_though_the_library_was_traced_before():
-  """Compiled functions inside remember what they were traced to; the comparison must not."""
-  images, kernel = jnp.zeros((1, 8, 8, 64)), jnp.zeros((3, 3, 64, 64))
-
-  @jax.jit
-  def layer(x):
-    return hs.conv2d(x, kernel)
-
-  def traced():
-    return str(jax.make_jaxpr(lambda x: layer(x))(images))
-
-  library = traced()
-  with step.plain_xla():
-    plain = traced()
-  assert '_conv2d_cpu' in library and library == traced()
-  assert '_conv2d_cpu' not in plain and 'conv_general_dilated' in plain
 
 
 def assert_same_episodes(plain, ours):
