@@ -97,4 +97,8 @@ def builder_class(name: str) -> type[PairBuilder]:
   Returns:
     Its class in `BUILDERS`; for a benchmark that has none there, one of its name.
   """
-  return BUILDERS.get(name) or type(name.title(), (PairBuilder,), {'name': set_name(name)})
+  if name in BUILDERS:
+    return BUILDERS[name]
+  instructions = f'  `data_dir` names the folder of the images of {name}.\n'
+  held = {'name': set_name(name), 'MANUAL_DOWNLOAD_INSTRUCTIONS': instructions}
+  return type(name.title(), (PairBuilder,), {'__doc__': f'The benchmark {name}.', **held})

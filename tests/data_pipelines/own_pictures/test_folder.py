@@ -1,5 +1,6 @@
 """A user's own pictures: a folder for each class, and what all layouts share."""
 
+import itertools
 import json
 import pickle
 import threading
@@ -9,7 +10,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from data_pipelines import HeldOut, eval_batches, make_benchmark, train_batches
+from data_pipelines import Benchmark, HeldOut, eval_batches, make_benchmark, train_batches
 from data_pipelines.own_pictures.folder import Folder
 from data_pipelines.reading.images import Encoded
 from tests.facts import refused, warned
@@ -206,8 +207,11 @@ def bytes_of(source):
 def test_lists_and_decoding_without_the_folder(folder):
   """As a prepared set has it: the description as JSON, copies of what `encoded` gives."""
   rebuilt = Folder.from_description(json.loads(json.dumps(folder.description())))
-  assert vars(rebuilt) | {'_layout': None} == vars(folder) | {'_layout': None}
-  assert rebuilt.split(0, 'val') == folder.split(0, 'val')
+  assert rebuilt.description() == folder.description()
+  for name in Benchmark.__annotations__:
+    assert getattr(rebuilt, name) == getattr(folder, name), name
+  for fold, name in itertools.product(range(folder.num_folds), folder.splits):
+    assert rebuilt.split(fold, name) == folder.split(fold, name)
   for name in folder.image_names():
     copies = [Encoded(bytes_of(source), 'copy') for source in folder.encoded(name)]
     for a, b in zip(rebuilt.decode(name, *copies), folder.load(name), strict=True):

@@ -91,6 +91,7 @@ def test_a_benchmark_without_a_row_of_builders_has_a_set_of_its_name(tmp_path):
   builder = builder_class('my_own')(benchmark, data_dir=tmp_path)
   builder.write()
   assert builder.folder == tmp_path / 'my_own' / '1.0.0'
+  assert 'my_own' in builder.MANUAL_DOWNLOAD_INSTRUCTIONS
   assert len(read(builder)) == len(benchmark.image_names())
 
 
