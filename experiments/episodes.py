@@ -15,15 +15,10 @@ unless --data_dir says what there is.
 """
 
 import json
-import pathlib
-import sys
-
-if not __package__:  # Run by its path: the checkout's folder is where the packages are.
-  sys.path[0] = str(pathlib.Path(__file__).resolve().parents[1])
 
 from absl import flags
 
-from data_pipelines import BENCHMARKS, make_benchmark
+from data_pipelines.catalog import BENCHMARKS, make_benchmark
 from experiments.command import app
 from hsnet_jax.errors import InputError
 
@@ -54,7 +49,7 @@ _PROTOCOL = flags.DEFINE_enum(
 def main() -> None:
   """Prints the episodes that the flags name."""
   if _BENCHMARK.value is None:
-    raise InputError(f'no benchmark; give --benchmark, one of {", ".join(sorted(BENCHMARKS))}')
+    raise InputError(f'no benchmark; give `benchmark`, one of {", ".join(sorted(BENCHMARKS))}')
   benchmark = make_benchmark(
     _BENCHMARK.value,
     data_dir=_DATA_DIR.value,

@@ -1,182 +1,263 @@
-"""Evaluates a predictor on batches of episodes; training validates with the same code."""
+"""Evaluates a checkpoint, or a method that needs none, on the test episodes of a benchmark."""
 
+import contextlib
 import dataclasses
-import math
-import time
-from collections.abc import Callable, Iterable, Mapping, Sequence
+import functools
+import pathlib
+import warnings
+from collections.abc import Mapping
 from typing import Any
 
 import jax
-import numpy as np
-from PIL import Image
+from jax.sharding import Mesh
 
-from data_pipelines import Benchmark
-from experiments.reporting.pictures import Panel
-from hsnet_jax.metrics import Confusion, RocHistogram, episode_iou
-
-# batch -> counts [B, 4], histogram [B, 2, bins], prediction [B, H, W]. Where several processes read
-# a part of each batch: of all its rows, with what `count_rows` says of them.
-Step = Callable[[Mapping[str, np.ndarray]], Mapping[str, Any]]
+from data_pipelines.benchmark import Benchmark
+from data_pipelines.loading.loader import eval_batches, train_batches
+from data_pipelines.loading.placement import to_devices
+from data_pipelines.loading.workers import Batches
+from experiments.evaluation.config import EvaluateConfig
+from experiments.evaluation.counting import (
+  BoundLogits,
+  Evaluation,
+  Logits,
+  count_batches,
+  counting_step,
+)
+from experiments.evaluation.methods import METHODS
+from experiments.reporting.pictures import draw_grid, save_image
+from experiments.reporting.progress import progress_bar
+from experiments.reporting.tables import text_table, write_results
+from experiments.settings.sources import batch_size, image_size, open_backbone, open_benchmark
+from hsnet_jax.errors import InputError
+from hsnet_jax.models import Model, check_image_size, describe_devices, load_model, network
+from hsnet_jax.training.sharding import batch_sharding, data_mesh, replicated
+from hsnet_jax.whole_files import writable_folder
 
 
 @dataclasses.dataclass(frozen=True)
-class Evaluation:
-  """What came out.
+class Report:
+  """An evaluation, and what it was of.
 
   Attributes:
-    columns: {head: figures}, as `reporting.tables` lays them out; the last is of all episodes.
-    panels: pictures of some episodes.
-    episodes: how many were counted.
-    empty_supports: in how many a support mask had no foreground (after resizing).
-    seconds: how long it took, compilation included.
+    evaluation: what came out.
+    about: what was evaluated, as `results.json` records it.
+    files: what was written.
   """
 
-  columns: dict[str, dict[str, Any]]
-  panels: list[Panel]
-  episodes: int
-  empty_supports: int
-  seconds: float
+  evaluation: Evaluation
+  about: Mapping[str, Any]
+  files: tuple[pathlib.Path, ...]
 
   @property
   def figures(self) -> dict[str, Any]:
-    """The figures over all episodes."""
-    return list(self.columns.values())[-1]
+    """Returns the figures over all episodes."""
+    return self.evaluation.figures
 
 
-def count_rows(batch: Mapping[str, Any]) -> dict[str, Any]:
-  """What evaluation must know of each row of a batch, beside what the predictor counts.
+def evaluate(config: EvaluateConfig) -> Report:
+  """Evaluates as a configuration says, prints what comes out and writes it to files.
 
   Args:
-    batch: arrays of the host or the device.
+    config: what to evaluate, and on what.
 
   Returns:
-    `index`, `class_id` and `valid`, each `[B]`, and `empty` `[B]`, whether a support mask has no
-    foreground.
+    The `Report`.
+
+  Raises:
+    InputError: the checkpoint, the benchmark or a value does not fit.
   """
-  shown = batch['support_masks'].any(axis=(2, 3))
-  return {name: batch[name] for name in ('index', 'class_id', 'valid')} | {
-    'empty': ~shown.all(axis=1)
+  method = METHODS[config.model]
+  model = _open_model(config)
+  benchmark, fold = open_benchmark(config, model.config)
+  about = _about(config, model, benchmark, fold)
+  batches = _test_batches(config, benchmark, about)
+  about |= {'episodes': batches.num_episodes, 'drawn_masks': list(benchmark.drawn_masks)}
+  above = [n for n in config.also_first if n >= batches.num_episodes]
+  if above:
+    raise InputError(f'`also_first`={above[0]}: there are {batches.num_episodes} episodes in all')
+  examples = _training_batches(config, benchmark, about) if method.fit else None
+  if method.trained:
+    check_image_size(model.module, model.variables, about['image_size'])
+  folder = writable_folder(_output_dir(config, model, about), argument='output_dir')
+  _announce(about, model.config)
+  mesh = data_mesh()
+  found = _fit(config, model, benchmark, examples, mesh) if examples else {}
+  about |= found
+  logits = BoundLogits(method.load(method.logits), model.module, tuple(found.items()))
+  result = _count(config, model, logits, batches, benchmark, about, mesh)
+  about |= {'empty_supports': result.empty_supports, 'seconds': round(result.seconds, 1)}
+  return Report(result, about, tuple(_report(result, about, folder)))
+
+
+def _open_model(config: EvaluateConfig) -> Model:
+  """Returns the model of the checkpoint, or a bare backbone where a method needs no more."""
+  if config.needs_checkpoint:
+    return load_model(config.checkpoint, backbone=config.backbone, precision=config.precision)
+  name, weights = open_backbone(config, config.benchmark or 'shapes')
+  module = network({'backbone': name}, precision=config.precision)
+  return Model(module, {'backbone': weights})
+
+
+def _about(config: EvaluateConfig, model: Model, benchmark: Benchmark, fold: int) -> dict[str, Any]:
+  """Says what is evaluated, as the results file records it."""
+  about = {
+    'model': config.model,
+    'backbone': model.backbone.name,
+    'checkpoint': str(model.path) if model.path else None,
+    'step': model.config.get('step'),
+    'validation': model.config.get('validation'),
+    'benchmark': benchmark.name,
+    'fold': fold,
+    'split': config.split if config.split in benchmark.splits else 'val',
+    'shots': config.shots,
+    'protocol': config.protocol,
+    'image_size': image_size(config, benchmark.name, model.config),
+    'original_size': config.original_size,
+    'precision': config.precision or model.config.get('precision', 'float32'),
   }
+  if _chosen_in_sight_of_the_test(model, about):
+    about['note'] = 'the checkpoint was chosen on these very test episodes'
+  return about
 
 
-def evaluate(
-  step: Step,
-  batches: Iterable[Mapping[str, np.ndarray]],
-  benchmark: Benchmark,
-  *,
-  classes: Sequence[int],
-  first: Sequence[int] = (),
-  pictured: int = 0,
-  on_batch: Callable[[int, dict[str, float]], None] | None = None,
-) -> Evaluation:
-  """Runs all batches through a predictor.
+def _chosen_in_sight_of_the_test(model: Model, about: Mapping[str, Any]) -> bool:
+  """Returns whether the score to come is optimistic, as all published ones are.
 
-  Args:
-    step: the compiled predictor, from a batch to what is counted.
-    batches: batches of episodes, `index` numbering them from 0.
-    benchmark: whose names the classes have.
-    classes: over which mIoU is averaged, also where one has no episode.
-    first: further columns, over the first so many episodes.
-    pictured: how many pictures to keep, of the first episodes of each class; of several processes
-      each has those of the rows that it reads.
-    on_batch: called after each batch with its number of episodes and the running figures.
-
-  Returns:
-    The `Evaluation`.
+  A method without training learns nothing but its threshold, on training folds; a run's last
+  checkpoint was not chosen by its score. What does not say how it was chosen was chosen as the
+  published ones were.
   """
-  start = time.monotonic()
-  tallies = {n: _Tally.empty(benchmark.num_classes) for n in (*first, None)}
-  gallery, episodes, empty = _Gallery(pictured, len(classes)), 0, 0
-  for batch, out in _one_ahead(step, batches):
-    rows = count_rows(batch) | out
-    index, valid = np.asarray(rows['index']), np.asarray(rows['valid'])
-    for number in tallies:
-      counted = valid if number is None else valid & (index < number)
-      if counted.any():
-        tallies[number] = tallies[number].update(rows, counted)
-    empty += int((np.asarray(rows['empty']) & valid).sum())
-    episodes += int(valid.sum())
-    gallery.add(batch, rows, benchmark)
-    if on_batch:
-      on_batch(int(valid.sum()), tallies[None].confusion.result())
-  columns = {f'first {n}': tallies[n].figures(benchmark, classes) for n in first if n < episodes}
-  columns[f'all {episodes}'] = tallies[None].figures(benchmark, classes)
-  return Evaluation(columns, gallery.panels, episodes, empty, time.monotonic() - start)
+  trained = model.config.get('benchmark'), model.config.get('fold')
+  return (
+    METHODS[about['model']].trained
+    and model.path is not None
+    and model.path.name != 'last'
+    and about['validation'] != 'heldout'
+    and about['split'] == 'val'  # What training validates on.
+    and trained in ((None, None), (about['benchmark'], about['fold']))
+  )
 
 
-def _one_ahead(step: Step, batches: Iterable):
-  """Yields (batch, result on the host) while the device works on the next batch already."""
-  waiting = None
-  for batch in batches:
-    out = step(batch)
-    if waiting is not None:
-      yield waiting[0], jax.device_get(waiting[1])
-    waiting = batch, out
-  if waiting is not None:
-    yield waiting[0], jax.device_get(waiting[1])
+def _test_batches(config: EvaluateConfig, benchmark: Benchmark, about: Mapping) -> Batches:
+  return eval_batches(
+    benchmark,
+    fold=about['fold'],
+    split=about['split'],
+    shots=config.shots,
+    count=config.episodes,
+    image_size=about['image_size'],
+    original_size=config.original_size,
+    batch_size=batch_size(config, benchmark.name),
+    distinct=config.distinct,
+    num_workers=config.num_workers,
+  )
 
 
-@dataclasses.dataclass(frozen=True)
-class _Tally:
-  confusion: Confusion
-  roc: RocHistogram
+def _training_batches(config: EvaluateConfig, benchmark: Benchmark, about: Mapping) -> Batches:
+  return train_batches(
+    benchmark,
+    fold=about['fold'],
+    shots=config.shots,
+    image_size=about['image_size'],
+    batch_size=batch_size(config, benchmark.name),
+    epochs=1,
+    distinct=config.distinct,
+    num_workers=config.num_workers,
+  )
 
-  @classmethod
-  def empty(cls, num_classes: int) -> '_Tally':
-    return cls(Confusion.empty(num_classes), RocHistogram.empty())
 
-  def update(self, rows: Mapping[str, Any], counted: np.ndarray) -> '_Tally':
-    return _Tally(
-      self.confusion.update(rows['counts'], rows['class_id'], counted),
-      self.roc.update(rows['histogram'], counted),
+def _fit(
+  config: EvaluateConfig, model: Model, benchmark: Benchmark, examples: Batches, mesh: Mesh
+) -> dict[str, float]:
+  """Returns what a method finds on training episodes, for its logits; prints it."""
+  method = METHODS[config.model]
+  with contextlib.closing(to_devices(examples, sharding=batch_sharding(mesh))) as placed:
+    found = method.load(method.fit)(
+      model.module,
+      jax.device_put(model.variables, replicated(mesh)),
+      (batch.device for batch in placed),
+      episodes=config.threshold_episodes,
+      num_classes=benchmark.num_classes,
+    )
+  miou = found.pop('miou')
+  said = ', '.join(f'{name} {value:.4f}' for name, value in found.items())
+  print(f'{said}, mIoU {miou:.2f} on training episodes')
+  return found
+
+
+def _count(
+  config: EvaluateConfig,
+  model: Model,
+  logits: Logits,
+  batches: Batches,
+  benchmark: Benchmark,
+  about: Mapping[str, Any],
+  mesh: Mesh,
+) -> Evaluation:
+  variables = jax.device_put(model.variables, replicated(mesh))
+  step = functools.partial(counting_step(logits, mesh), variables)
+  with progress_bar(batches.num_episodes, unit='episode') as bar:
+
+    def on_batch(count: int, figures: Mapping[str, float]) -> None:
+      bar.set_postfix(mIoU=f'{figures["miou"]:.2f}', refresh=False)
+      bar.update(count)
+
+    return count_batches(
+      step,
+      batches,
+      benchmark,
+      classes=benchmark.test_classes(about['fold'], about['split']),
+      sharding=batch_sharding(mesh),
+      first=sorted(set(config.also_first)),
+      pictured=config.pictures,
+      on_batch=on_batch,
     )
 
-  def figures(self, benchmark: Benchmark, classes: Sequence[int]) -> dict[str, Any]:
-    figures = {**self.confusion.result(classes), **self.roc.result()}
-    names = benchmark.class_names
-    figures['class_iou'] = {names[c]: iou for c, iou in figures['class_iou'].items()}
-    figures['class_episodes'] = {names[c]: int(self.confusion.episodes[c]) for c in classes}
-    return figures
+
+def _output_dir(config: EvaluateConfig, model: Model, about: Mapping[str, Any]) -> pathlib.Path:
+  if config.output_dir:
+    return pathlib.Path(config.output_dir).expanduser()
+  name = '{model}-{benchmark}-fold{fold}-{shots}shot'.format(**about)
+  name += '-original_size' if about['original_size'] else ''
+  if model.path is None:
+    return pathlib.Path('runs', about['model'], f'{name}-{model.backbone.name}')
+  run = model.path.parent
+  run = run.parent if run.name == 'checkpoints' else run
+  return run / 'evaluation' / name
 
 
-class _Gallery:
-  """Keeps pictures of the first episodes of each class: they are shown, not chosen."""
-
-  def __init__(self, number: int, num_classes: int):
-    self._number, self._each = number, math.ceil(number / num_classes)
-    self._kept: dict[int, list[Panel]] = {}
-
-  def add(self, batch: Mapping[str, np.ndarray], rows: Mapping[str, Any], benchmark: Benchmark):
-    # The rows of all processes are in the order of the devices: an episode's number finds its own.
-    numbers = np.where(rows['valid'], rows['index'], -1).tolist()
-    for i in np.flatnonzero(batch['valid']):
-      kept = self._kept.setdefault(int(batch['class_id'][i]), [])
-      if len(kept) < self._each:
-        row = numbers.index(batch['index'][i])
-        found = {name: np.asarray(rows[name])[row] for name in ('counts', 'prediction')}
-        kept.append(_panel({name: x[i] for name, x in batch.items()}, found, benchmark))
-
-  @property
-  def panels(self) -> list[Panel]:
-    """Class by class; where they do not go round, the classes that came first have one more."""
-    turns = [(turn, c) for turn in range(self._each) for c in self._kept]
-    shown = [(c, turn) for turn, c in turns if turn < len(self._kept[c])][: self._number]
-    return [self._kept[c][turn] for c, turn in sorted(shown)]
-
-
-def _panel(episode: Mapping[str, Any], found: Mapping[str, Any], benchmark: Benchmark) -> Panel:
-  iou = float(jax.device_get(jax.jit(episode_iou)(jax.device_put(found['counts']))))
-  name = benchmark.class_names[int(episode['class_id'])]
-  query, shown = episode['query_image'], ...
-  if 'query_size' in episode:  # Masks of the photograph's own size lie in the top left corner.
-    height, width = episode['query_size'].tolist()
-    query = np.asarray(Image.fromarray(query).resize((width, height), Image.Resampling.BILINEAR))
-    shown = slice(height), slice(width)
-  return Panel(
-    supports=list(zip(episode['support_images'], episode['support_masks'], strict=True)),
-    query=query,
-    prediction=found['prediction'][shown],
-    target=episode['query_mask'][shown],
-    ignore=episode['query_ignore'][shown],
-    caption=f'{name}, episode {int(episode["index"])}: IoU {iou:.1f}',
+def _announce(about: Mapping[str, Any], trained: Mapping[str, Any]) -> None:
+  print('device:', describe_devices())
+  print('model: {model}, backbone {backbone}'.format(**about), end='')
+  print(f', {about["checkpoint"]}' if about['checkpoint'] else '', end='')
+  print(f', step {about["step"]}' if about['step'] is not None else '')
+  print(
+    'episodes: {episodes} of {benchmark} fold {fold}, {shots}-shot, {protocol} protocol,'
+    ' {image_size} x {image_size}'.format(**about)
+    + (", judged at each photograph's own size" if about['original_size'] else ''),
+    flush=True,
   )
+  if trained.get('benchmark') == about['benchmark'] and trained.get('fold') != about['fold']:
+    warnings.warn(
+      f'the checkpoint was trained for fold {trained.get("fold")}, so it has seen these classes',
+      stacklevel=2,
+    )
+
+
+def _report(
+  result: Evaluation, about: Mapping[str, Any], folder: pathlib.Path
+) -> list[pathlib.Path]:
+  """Prints and writes what came out; returns the files."""
+  print(text_table(result.columns))
+  if result.empty_supports:
+    print(f'{result.empty_supports} episodes had a support mask without foreground; they count')
+  if 'note' in about:
+    print(f'note: {about["note"]}')
+  written = write_results(folder, columns=result.columns, about=about)
+  if result.panels:
+    title = '{model} on {benchmark} fold {fold}, {shots}-shot'.format(**about)
+    title += f': mIoU {result.figures["miou"]:.1f}'
+    written.append(folder / 'episodes.png')
+    save_image(written[-1], draw_grid(result.panels, title=title))
+  print(f'{result.seconds:.0f} s; written:', *written, sep='\n  ')
+  return written

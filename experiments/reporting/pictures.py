@@ -4,6 +4,7 @@ Images are uint8 `[h, w, 3]`, masks {0, 1} `[h, w]`.
 """
 
 import dataclasses
+import functools
 import math
 import os
 from collections.abc import Sequence
@@ -120,13 +121,13 @@ def draw_grid(panels: Sequence[Panel], *, title: str, across: int = 2, cell: int
 
 
 def _cells(panel: Panel, cell: int) -> list[Image.Image]:
-  look = {'strength': 0.4, 'dim': 0.5}
-  truth = overlay(panel.query, panel.target, color=TRUTH, **look)
+  look = functools.partial(overlay, strength=0.4, dim=0.5)
+  truth = look(panel.query, panel.target, color=TRUTH)
   truth = overlay(truth, panel.ignore, color=_OPEN, strength=0.7)
-  supports = [overlay(image, mask, color=SUPPORT, **look) for image, mask in panel.supports]
+  supports = [look(image, mask, color=SUPPORT) for image, mask in panel.supports]
   return [
     _mosaic(supports, cell),
-    _fit(overlay(panel.query, panel.prediction, **look), cell),
+    _fit(look(panel.query, panel.prediction), cell),
     _fit(truth, cell),
   ]
 
@@ -144,7 +145,7 @@ def _mosaic(images: Sequence[np.ndarray], cell: int) -> Image.Image:
 def _fit(image: np.ndarray, cell: int) -> Image.Image:
   """Scales to a square cell, keeping the aspect."""
   scale = cell / max(image.shape[:2])
-  size = tuple(max(1, round(scale * n)) for n in (image.shape[1], image.shape[0]))
+  width, height = (max(1, round(scale * n)) for n in (image.shape[1], image.shape[0]))
   page = Image.new('RGB', (cell, cell), _PAPER)
-  page.paste(Image.fromarray(image).resize(size, Image.Resampling.LANCZOS))
+  page.paste(Image.fromarray(image).resize((width, height), Image.Resampling.LANCZOS))
   return page

@@ -1,13 +1,14 @@
 """Shows how far a long piece of work has come."""
 
 import sys
+from typing import NoReturn
 
 from tqdm import tqdm
 
 
 def progress_bar(
   total: int, *, unit: str, desc: str | None = None, silent: bool = False
-) -> 'tqdm[None]':
+) -> 'tqdm[NoReturn]':
   """Makes a progress bar on stderr; in a log file, where it cannot be redrawn, a line now and then.
 
   Args:

@@ -1,8 +1,8 @@
 """Tables of results, for a reader (text, Markdown) and for a program (JSON, CSV).
 
-A column of a table is what one model reaches on some episodes: a dict of figures in percent,
-`miou`, `fb_iou`, `class_iou` {class name: IoU}, `class_episodes` {class name: how many},
-`accuracy`, `sensitivity`, `specificity`, `auc`, as `experiments.evaluation.evaluate` makes it.
+A column of a table is what one model reaches on some episodes: a dict of the figures that
+`hsnet_jax.metrics.METRICS` names, in percent, such as `miou`; `class_iou` {class name: IoU}; and
+`class_episodes` {class name: how many}. `experiments.evaluation.tally` makes it.
 """
 
 import csv
@@ -14,16 +14,10 @@ import pathlib
 from collections.abc import Mapping, Sequence
 from typing import Any
 
+from hsnet_jax.metrics import METRICS
 from hsnet_jax.whole_files import write_text
 
-FIGURES = {
-  'miou': 'mIoU',
-  'fb_iou': 'FB-IoU',
-  'accuracy': 'accuracy',
-  'sensitivity': 'sensitivity',
-  'specificity': 'specificity',
-  'auc': 'AUC',
-}
+FIGURES = tuple(figure for metric in METRICS.values() for figure in metric.figures)
 
 Figures = Mapping[str, Any]
 
@@ -39,14 +33,20 @@ def table_rows(columns: Mapping[str, Figures]) -> list[list[str]]:
     all columns agree on it.
   """
   rows = [['percent', *columns]]
-  rows.append(_row(FIGURES['miou'], [c.get('miou') for c in columns.values()]))
-  classes = dict.fromkeys(name for c in columns.values() for name in c['class_iou'])
-  for name in classes:
+  for figure in FIGURES:
+    rows.append(_row(figure.heading, [c.get(figure.name) for c in columns.values()]))
+    if figure.by_class:
+      rows += _class_rows(columns, figure.by_class)
+  return rows
+
+
+def _class_rows(columns: Mapping[str, Figures], key: str) -> list[list[str]]:
+  rows = []
+  for name in dict.fromkeys(name for c in columns.values() for name in c.get(key, ())):
     counts = {c.get('class_episodes', {}).get(name) for c in columns.values()}
     label = f'  {name} ({counts.pop()})' if len(counts) == 1 and None not in counts else f'  {name}'
-    rows.append(_row(label, [c['class_iou'].get(name) for c in columns.values()]))
-  rest = [name for name in FIGURES if name != 'miou']
-  return rows + [_row(FIGURES[name], [c.get(name) for c in columns.values()]) for name in rest]
+    rows.append(_row(label, [c.get(key, {}).get(name) for c in columns.values()]))
+  return rows
 
 
 def text_table(columns: Mapping[str, Figures]) -> str:
@@ -74,8 +74,11 @@ def csv_table(columns: Mapping[str, Figures]) -> str:
   writer = csv.writer(out, lineterminator='\n')
   writer.writerow(['column', 'figure', 'class', 'value'])
   for head, figures in columns.items():
-    writer.writerows([head, name, '', figures[name]] for name in FIGURES if name in figures)
-    writer.writerows([head, 'iou', name, value] for name, value in figures['class_iou'].items())
+    whole = [figure.name for figure in FIGURES if figure.name in figures]
+    writer.writerows([head, name, '', figures[name]] for name in whole)
+    for key in (figure.by_class for figure in FIGURES if figure.by_class):
+      figure = key.removeprefix('class_')
+      writer.writerows([head, figure, name, value] for name, value in figures.get(key, {}).items())
   return out.getvalue()
 
 

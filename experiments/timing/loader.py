@@ -1,4 +1,4 @@
-"""What `benchmark --what=loader` measures: how fast batches come, and what the loader keeps."""
+"""Measures how fast batches come from loaders, and what the loader keeps."""
 
 import contextlib
 import dataclasses
@@ -6,7 +6,9 @@ import gc
 import os
 import statistics
 import time
-from collections.abc import Callable, Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Mapping
+from pathlib import Path
+from typing import Protocol
 
 import cloudpickle
 import numpy as np
@@ -17,11 +19,23 @@ from data_pipelines.loading.loader import Batches, eval_batches, train_batches
 from data_pipelines.reading.arrays import image_hw
 from data_pipelines.reading.images import Encoded, encode_png
 from experiments.timing.plain_loader import Job, PlainLoader
+from hsnet_jax.errors import InputError
 
 PLAIN = 'plain'
 
 # Batches that may lie ready for each process or thread of a loader: they are not measured.
 _LAID_UP = 5
+
+
+class Endless(Protocol):
+  """Batches without end, until they are closed."""
+
+  def __next__(self) -> Mapping[str, np.ndarray]:
+    """Returns the next batch."""
+    ...
+
+  def close(self) -> None:
+    """Stops what reads ahead."""
 
 
 @dataclasses.dataclass(frozen=True)
@@ -36,14 +50,23 @@ class Contender:
 
   name: str
   workers: int
-  start: Callable[[], Iterator[Mapping[str, np.ndarray]]]
+  start: Callable[[], Endless]
 
 
 def plain_jobs(folder: Benchmark, *, fold: int, count: int, batch_size: int) -> list[list[Job]]:
-  """The episodes of a benchmark that has files, for the plain loader; whole batches only."""
+  """Draws the episodes of a benchmark that has files, for the plain loader; whole batches only."""
   episodes = folder.test_episodes(fold, count=count)
-  jobs = [Job(*map(folder.encoded, (e.query, *e.supports)), e.class_id + 1) for e in episodes]
+  jobs = [
+    Job(_files(folder, e.query), _files(folder, e.supports[0]), e.class_id + 1) for e in episodes
+  ]
   return [jobs[i : i + batch_size] for i in range(0, count - batch_size + 1, batch_size)]
+
+
+def _files(folder: Benchmark, image_name: str) -> tuple[Path, Path]:
+  image, mask = folder.encoded(image_name)
+  if isinstance(image, Encoded) or isinstance(mask, Encoded):
+    raise InputError(f'{folder.name}: the plain loader reads files, and {image_name} is none')
+  return image, mask
 
 
 def contenders(
@@ -56,7 +79,7 @@ def contenders(
   count: int,
   workers: Iterable[int],
 ) -> list[Contender]:
-  """The plain loader, one process a core, and ours with every number of workers.
+  """Lists the plain loader, one process a core, and ours with every number of workers.
 
   Args:
     sources: what ours reads from, by the name in the table.
@@ -90,7 +113,7 @@ def contenders(
 
 
 def measure(found: list[Contender], *, rounds: int, batches: int) -> list[list[float]]:
-  """Batches a second of each contender, in turn, round by round.
+  """Measures batches a second of each contender, in turn, round by round.
 
   Args:
     found: the contenders. Each is started before its first turn and idles between its turns.
@@ -117,7 +140,7 @@ def measure(found: list[Contender], *, rounds: int, batches: int) -> list[list[f
 
 
 def table(found: list[Contender], rates: list[list[float]], batch_size: int) -> list[str]:
-  """The lines of the Markdown table: episodes a second, and how they compare with the plain one."""
+  """Returns lines of Markdown: episodes a second, and how they compare with the plain loader."""
   lines = [
     '| loader | workers | samples/s, median | least | most | times plain |',
     '|---|---|---|---|---|---|',
@@ -218,12 +241,12 @@ def epoch_memory(
 
 
 def pickled_size(batches: Batches) -> int:
-  """How many bytes a worker process is sent."""
+  """Returns how many bytes a worker process is sent."""
   return len(cloudpickle.dumps(batches.dataset))
 
 
 def _resident() -> int:
-  """Resident memory of this process and those it started, without what lies in shared memory."""
+  """Returns what this process and those it started hold, without what lies in shared memory."""
   gc.collect()
   this = psutil.Process()
   usage = [process.memory_info() for process in (this, *this.children(recursive=True))]

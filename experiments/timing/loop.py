@@ -1,4 +1,4 @@
-"""What the training loop adds to its steps: the host's work between them, and checkpoints."""
+"""Measures what the training loop adds to its steps: the host's work, and checkpoints."""
 
 import contextlib
 import dataclasses
@@ -9,24 +9,48 @@ import pathlib
 import statistics
 import tempfile
 import time
-from collections.abc import Callable, Iterator, Sequence
-from types import SimpleNamespace
+from collections.abc import Callable, Iterator, Mapping, Sequence
 
 import jax
 import numpy as np
 
 from data_pipelines import to_devices
+from experiments.evaluation.counting import Evaluation
 from experiments.timing.step import random_batch
 from experiments.training.log import RunLog
 from experiments.training.loop import Hooks, Limits, fit
 from experiments.training.saver import Saver
 from hsnet_jax.backbones import get_backbone
-from hsnet_jax.models import network
+from hsnet_jax.models import describe_devices, network
 from hsnet_jax.training import create_train_state, train_step
 from hsnet_jax.training.sharding import batch_sharding, data_mesh, jit_step, place, replicated
 
 SAVES = 3  # In each stretch of steps that saves.
 FORMS = ('bare step', 'training loop', 'training loop that saves')
+
+
+def loop_report(
+  backbone: str, *, image_size: int, batch_size: int, rounds: int, save_every: int
+) -> Iterator[str]:
+  """Measures what the training loop and its checkpoints add to the steps.
+
+  Args:
+    backbone: its name; weights are random.
+    image_size: side of the images.
+    batch_size: episodes a step.
+    rounds: how often each form is measured.
+    save_every: a checkpoint every so many steps.
+
+  Yields:
+    Lines of `loop_table`, and what they are of.
+  """
+  yield f'device: {describe_devices()}'
+  steps = (SAVES + 1) * save_every
+  what = f'{backbone}, {image_size} x {image_size}, batch {batch_size}, {steps} steps'
+  yield f'training loop: {what}, {SAVES} of which'
+  yield 'are followed by a checkpoint in the last form'
+  loop = make_loop(backbone, image_size=image_size, batch_size=batch_size, steps=steps)
+  yield from loop_table(*measure_loop(loop, rounds=rounds))
 
 
 @dataclasses.dataclass(frozen=True)
@@ -39,7 +63,7 @@ class Loop:
   steps: int
 
   def bare(self) -> float:
-    """Seconds a step, one after the other, on a batch that is there."""
+    """Returns seconds a step, one after the other, on a batch that is there."""
     state, batch = self.new_state(), place(self.batch, batch_sharding(data_mesh()))
     state, metrics = self.step(state, batch)
     jax.block_until_ready(metrics)
@@ -50,7 +74,7 @@ class Loop:
     return (time.perf_counter() - start) / self.steps
 
   def loop(self, *, save_every: int | None) -> np.ndarray:
-    """Seconds of each step from the second to the last, in the training loop."""
+    """Returns seconds of each step from the second to the last, in the training loop."""
     calls = []
 
     def step(state, placed):
@@ -59,7 +83,8 @@ class Loop:
 
     def validate(state):
       del state
-      return SimpleNamespace(figures={'miou': 0.0, 'fb_iou': 0.0, 'auc': 0.0}, panels=[], seconds=0)
+      figures = {'miou': 0.0, 'fb_iou': 0.0, 'auc': 0.0}
+      return Evaluation({'all 0': figures}, [], episodes=0, empty_supports=0, seconds=0.0)
 
     # The last checkpoint has as many steps after it as the others.
     count = self.steps
@@ -99,7 +124,7 @@ def make_loop(backbone: str, *, image_size: int, batch_size: int, steps: int) ->
 
 
 def measure_loop(loop: Loop, *, rounds: int) -> tuple[dict[str, list[float]], list[float]]:
-  """Each of `FORMS` in turn, after one round that does not count.
+  """Measures each of `FORMS` in turn, after one round that does not count.
 
   Args:
     loop: what to measure.
@@ -122,8 +147,8 @@ def measure_loop(loop: Loop, *, rounds: int) -> tuple[dict[str, list[float]], li
   return {form: values[1:] for form, values in seconds.items()}, held[1:]
 
 
-def loop_table(seconds: dict[str, Sequence[float]], held: Sequence[float]) -> Iterator[str]:
-  """Lines: a Markdown table, the host's share of a step, and what a checkpoint holds steps up."""
+def loop_table(seconds: Mapping[str, Sequence[float]], held: Sequence[float]) -> Iterator[str]:
+  """Yields a Markdown table, the host's share of a step, and what a checkpoint holds steps up."""
   yield '| form | median s/step | least | most |'
   yield '|---|---|---|---|'
   for form, values in seconds.items():

@@ -46,7 +46,7 @@ class PlainLoader(Iterator[dict[str, np.ndarray]]):
     self._held = []
 
   def __next__(self) -> dict[str, np.ndarray]:
-    """The next batch; its arrays must be let go before the one after it."""
+    """Returns the next batch; its arrays must be let go before the one after it."""
     made = self._under_way.popleft().get()
     self._under_way.append(self._submit())
     self._release()
@@ -78,7 +78,7 @@ class PlainLoader(Iterator[dict[str, np.ndarray]]):
 
 
 def make_batch(jobs: Sequence[Job], size: tuple[int, int]) -> dict[str, np.ndarray]:
-  """The arrays of a batch: images float32 [B, 3, H, W], masks uint8 [B, H, W]."""
+  """Makes the arrays of a batch: images float32 [B, 3, H, W], masks uint8 [B, H, W]."""
   episodes = [_episode(job, size) for job in jobs]
   return {name: np.stack([episode[name] for episode in episodes]) for name in episodes[0]}
 
@@ -95,7 +95,9 @@ def _episode(job: Job, size: tuple[int, int]) -> dict[str, np.ndarray]:
 
 
 def _read(image_path: Path, label_path: Path, size: tuple[int, int]):
-  image = Image.open(image_path).convert('RGB').resize(size[::-1], Image.Resampling.BILINEAR)
+  image = (
+    Image.open(image_path).convert('RGB').resize((size[1], size[0]), Image.Resampling.BILINEAR)
+  )
   pixels = (np.asarray(image, np.float32) / 255 - _MEAN) / _STD
   label = np.asarray(Image.open(label_path))
   rows, columns = (_nearest(*pair) for pair in zip(label.shape, size, strict=True))
@@ -103,7 +105,7 @@ def _read(image_path: Path, label_path: Path, size: tuple[int, int]):
 
 
 def _nearest(length: int, target: int) -> np.ndarray:
-  """The pixels that `torch.nn.functional.interpolate` takes."""
+  """Returns the pixels that `torch.nn.functional.interpolate` takes."""
   scale = np.float32(length) / np.float32(target)
   return np.minimum(np.floor(np.arange(target, dtype=np.float32) * scale), length - 1).astype(int)
 

@@ -1,19 +1,51 @@
-"""The training step as the library runs it, and in the plain formulation, to be timed in turn."""
+"""Times the training step as the library runs it, and in the plain formulation, in turn."""
 
 import functools
+import statistics
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 
 import jax
 import numpy as np
 
 from hsnet_jax.backbones import get_backbone
 from hsnet_jax.model import HSNet
+from hsnet_jax.models import describe_devices
 from hsnet_jax.training import create_train_state, train_step
 
 
+def step_report(backbone: str, *, image_size: int, batch_size: int, rounds: int) -> Iterator[str]:
+  """Measures the training step in both forms.
+
+  Args:
+    backbone: its name; weights are random.
+    image_size: side of the images.
+    batch_size: episodes a step.
+    rounds: how often each is measured.
+
+  Yields:
+    Lines: a Markdown table of seconds a step, and the ratio round by round.
+  """
+  yield f'device: {describe_devices()}'
+  size = f'{image_size} x {image_size}'
+  yield f'training step: {backbone}, {size}, batch {batch_size}, 1-shot'
+  batch = random_batch(batch_size, image_size)
+  library = training_step(backbone, batch)
+  plain = training_step(backbone, batch, implementation='plain')
+  seconds = measure(library, plain, rounds)
+  yield '| form | median s | least | most |'
+  yield '|---|---|---|---|'
+  for form, values in zip(('library', 'plain XLA'), seconds, strict=True):
+    yield f'| {form} | {statistics.median(values):.2f} | {min(values):.2f} | {max(values):.2f} |'
+  ratios = [b / a for a, b in zip(*seconds, strict=True)]
+  yield (
+    f'plain / library: median {statistics.median(ratios):.2f},'
+    f' {min(ratios):.2f} to {max(ratios):.2f} over {len(ratios)} rounds'
+  )
+
+
 def random_batch(batch_size: int, image_size: int) -> dict[str, np.ndarray]:
-  """A 1-shot batch of noise, as the loader would give it."""
+  """Makes a 1-shot batch of noise, as the loader would give it."""
   rng = np.random.default_rng(0)
   side = (image_size, image_size)
   mask = functools.partial(rng.integers, 0, 2, dtype=np.uint8)
@@ -54,7 +86,7 @@ def training_step(
 
 
 def measure(first: Callable[[], None], second: Callable[[], None], rounds: int) -> list[list]:
-  """Seconds of each, in turn, after one round that does not count."""
+  """Measures seconds of each, in turn, after one round that does not count."""
   seconds = [[], []]
   for round_ in range(rounds + 1):
     for which, function in enumerate((first, second)):

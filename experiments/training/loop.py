@@ -10,7 +10,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
-from experiments.evaluation.evaluate import Evaluation
+from experiments.evaluation.counting import Evaluation
 from experiments.reporting.pictures import draw_grid
 from experiments.reporting.progress import progress_bar
 from experiments.training.log import RunLog

@@ -13,7 +13,12 @@ from jax.sharding import Mesh
 
 from data_pipelines import Batches, Benchmark
 from experiments.command import hosts
-from experiments.evaluation.evaluate import Evaluation, count_rows, evaluate
+from experiments.evaluation.counting import (
+  BoundLogits,
+  Evaluation,
+  count_batches,
+  counting_step,
+)
 from experiments.reporting.progress import progress_bar
 from experiments.training.folder import older_checkpoints, read_validations
 from experiments.training.loop import Hooks, Progress, Stopped
@@ -181,19 +186,13 @@ def make_hooks(
 def _validation(benchmark, config, val, mesh, stopping) -> Callable[[Any], Evaluation]:
   """What validates a state, each process reading its part of `val`."""
 
-  @functools.partial(jax.jit, static_argnames='model', out_shardings=replicated(mesh))
-  def eval_step(variables, batch, *, model):
-    # Of several processes each reads a part: what all of them must know comes from the devices.
-    return count_rows(batch) | steps.eval_step(variables, batch, model=model)
-
   classes = benchmark.test_classes(config['fold'])
 
   def validate(state: steps.TrainState):
     variables = jax.device_put(state.eval_variables, replicated(mesh))
 
     def step(batch):
-      placed = jax.make_array_from_process_local_data(batch_sharding(mesh), batch)
-      return eval_step(variables, placed, model=state.model)
+      return counting_step(BoundLogits(steps.episode_logits, state.model), mesh)(variables, batch)
 
     silent = not hosts.is_writer()
     with progress_bar(val.num_episodes, unit='episode', desc='validation', silent=silent) as bar:
@@ -205,7 +204,14 @@ def _validation(benchmark, config, val, mesh, stopping) -> Callable[[Any], Evalu
         bar.update(count)
 
       pictured = _PICTURES if hosts.is_writer() else 0
-      options = {'classes': classes, 'pictured': pictured, 'on_batch': on_batch}
-      return evaluate(step, val, benchmark, **options)
+      return count_batches(
+        step,
+        val,
+        benchmark,
+        classes=classes,
+        sharding=batch_sharding(mesh),
+        pictured=pictured,
+        on_batch=on_batch,
+      )
 
   return validate

@@ -7,9 +7,10 @@ training folds. Images are `[B, H, W, 3]`, normalized; masks `[B, H, W]` in {0, 
 """
 
 import dataclasses
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
+import jax
 import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Array, Bool, Float, Int, Int32, Integer, Shaped
@@ -190,6 +191,63 @@ def prototype_logits(
     and the sign of their margin mean something, the probabilities do not.
   """
   return jnp.stack([jnp.zeros_like(scores), scores - threshold], axis=-1)
+
+
+def prototype_episode_logits(
+  model: Any,
+  variables: Mapping[str, Any],
+  batch: Mapping[str, Array | np.ndarray],
+  *,
+  threshold: float,
+) -> Float[Array, '1 batch out_h out_w 2']:
+  """Computes the `prototype_logits` of a batch, one set however many shots there are.
+
+  Args:
+    model: an `HSNet`, of which `encode` is used.
+    variables: its variables.
+    batch: as for `hsnet_jax.inference.episode_logits`.
+    threshold: the score above which a pixel is foreground; see `find_threshold`.
+
+  Returns:
+    `[1, B, H, W, 2]`.
+  """
+  return prototype_logits(episode_scores(model, variables, batch), threshold)[None]
+
+
+def find_threshold(
+  model: Any,
+  variables: Mapping[str, Any],
+  batches: Iterable[Mapping[str, Array]],
+  *,
+  episodes: int,
+  num_classes: int,
+) -> dict[str, float]:
+  """Finds the single threshold with the best mIoU on training episodes.
+
+  Args:
+    model: an `HSNet`; only its `encode` is used.
+    variables: its variables.
+    batches: training batches; the caller closes them.
+    episodes: how many episodes of them to use; whole batches.
+    num_classes: class ids are below.
+
+  Returns:
+    'threshold' and the 'miou' it reaches there.
+  """
+
+  @jax.jit
+  def count(variables, batch):
+    scores = episode_scores(model, variables, batch)
+    return score_histogram(scores, batch['query_mask'], batch['query_ignore'])
+
+  histogram, seen = ScoreHistogram.empty(num_classes), 0
+  for batch in batches:
+    class_id, valid = jax.device_get((batch['class_id'], batch['valid']))
+    histogram = histogram.update(count(variables, batch), class_id, valid)
+    seen += int(valid.sum())
+    if seen >= episodes:
+      break
+  return histogram.result()
 
 
 def score_histogram(

@@ -1,106 +1,186 @@
-"""The evaluation loop with a predictor that is made up."""
+"""Evaluating in this process: checkpoints of made weights, on shapes and on a made VOC2012."""
 
-from types import SimpleNamespace
+import dataclasses
+import json
+import shutil
 
 import numpy as np
 import pytest
+from PIL import Image
 
-from experiments.evaluation.evaluate import count_rows, evaluate
-from hsnet_jax.metrics import RocHistogram
+from experiments.evaluation.config import EvaluateConfig
+from experiments.evaluation.evaluate import evaluate
+from experiments.evaluation.methods import METHODS
+from experiments.storage.configs import from_json, to_json
+from hsnet_jax.checkpoints import load_checkpoint, save_checkpoint
+from hsnet_jax.errors import InputError
+from hsnet_jax.metrics import METRICS
 
-BENCHMARK = SimpleNamespace(num_classes=4, class_names=('a', 'b', 'c', 'd'))
-
-
-def make_batches(count, batch_size, *, shots=2):
-  for start in range(0, count, batch_size):
-    index = np.minimum(np.arange(start, start + batch_size), count - 1)
-    yield {
-      'query_image': np.zeros((batch_size, 4, 4, 3), np.uint8),
-      'query_mask': np.ones((batch_size, 4, 4), np.uint8),
-      'query_ignore': np.zeros((batch_size, 4, 4), np.uint8),
-      'support_images': np.zeros((batch_size, shots, 4, 4, 3), np.uint8),
-      # Every third episode has an empty mask among its supports.
-      'support_masks': np.stack(
-        [
-          np.stack(
-            [np.ones((4, 4), np.uint8)] * (shots - 1) + [np.full((4, 4), i % 3 != 0, np.uint8)]
-          )
-          for i in index
-        ]
-      ),
-      'class_id': (2 + index % 2).astype(np.int32),
-      'index': index.astype(np.int32),
-      'valid': np.arange(start, start + batch_size) < count,
-    }
+NOTE = 'the checkpoint was chosen on these very test episodes'
 
 
-def step(batch):
-  """Finds 12 of 16 foreground pixels in the first four episodes, 4 in the others."""
-  tp = np.where(batch['index'] < 4, 12, 4)
-  zero = np.zeros_like(tp)
-  histogram = np.zeros((len(tp), *RocHistogram.empty().histogram.shape), np.int32)
-  histogram[:, 1, 4000] = tp
-  histogram[:, 1, 10] = 16 - tp
-  return {
-    'counts': np.stack([tp, zero, 16 - tp, zero], axis=-1),
-    'histogram': histogram,
-    'prediction': np.ones((len(tp), 4, 4), np.uint8),
-  }
+def written(folder):
+  return json.loads((folder / 'results.json').read_text())
 
 
-@pytest.mark.parametrize('batch_size', [1, 4, 7])
-def test_padding_counts_nowhere_and_columns_pool_their_episodes(batch_size):
-  result = evaluate(
-    step, make_batches(10, batch_size), BENCHMARK, classes=(2, 3), first=(4, 10, 50)
+@pytest.fixture
+def on_voc(run, voc, tmp_path):
+  """An evaluation of three episodes of the made photographs."""
+  return EvaluateConfig(
+    checkpoint=str(run),
+    benchmark='pascal',
+    data_dir=str(voc),
+    splits_dir=f'{voc}/lists',
+    fold=0,
+    episodes=3,
+    image_size=64,
+    batch_size=2,
+    output_dir=str(tmp_path / 'out'),
   )
-  assert list(result.columns) == ['first 4', 'all 10']
-  assert result.episodes == 10 and result.empty_supports == 4
-  assert result.columns['first 4']['miou'] == pytest.approx(75.0)
-  assert result.figures['miou'] == pytest.approx(100 * (4 * 12 + 6 * 4) / 160)
-  assert result.figures['class_episodes'] == {'c': 5, 'd': 5}
 
 
-def test_a_process_that_reads_a_part_counts_all():
-  whole = list(make_batches(10, 4))
-  rows = [count_rows(batch) | step(batch) for batch in whole]
-  # Its rows are the second half of each batch, and lie elsewhere among those of the devices.
-  part = [{name: x[2:] for name, x in batch.items()} for batch in whole]
-  found = iter([{name: x[::-1] for name, x in batch.items()} for batch in rows])
-  options = {'classes': (2, 3), 'first': (4,), 'pictured': 3}
-  result = evaluate(lambda _: next(found), part, BENCHMARK, **options)
-  expected = evaluate(step, whole, BENCHMARK, **options)
-  np.testing.assert_equal(result.columns, expected.columns)  # NaN is equal to NaN.
-  assert (result.episodes, result.empty_supports) == (10, 4)
-  captions = [panel.caption for panel in result.panels]
-  assert captions == ['c, episode 2: IoU 75.0', 'c, episode 6: IoU 25.0', 'd, episode 3: IoU 75.0']
+def test_a_checkpoint_is_evaluated_where_it_was_trained(run, capsys):
+  config = EvaluateConfig(
+    checkpoint=str(run), episodes=5, also_first=(3,), pictures=2, batch_size=2
+  )
+  report = evaluate(config)
+  results = run / 'evaluation' / 'hsnet-shapes-fold1-1shot'
+  record = written(results)
+  expected = {'benchmark': 'shapes', 'fold': 1, 'shots': 1, 'step': 3, 'image_size': 64}
+  expected |= {'validation': 'published', 'note': NOTE, 'episodes': 5, 'model': 'hsnet'}
+  assert {key: record[key] for key in expected} == expected
+  assert list(record['results']) == ['first 3', 'all 5']
+  figures = record['results']['all 5']
+  assert figures == report.figures and record | report.about == record
+  assert len(figures['class_iou']) == 5 and sum(figures['class_episodes'].values()) == 5
+  names = [figure.name for metric in METRICS.values() for figure in metric.figures]
+  assert {'miou', 'fb_iou', 'accuracy', 'sensitivity', 'specificity', 'auc'} <= set(names)
+  assert all(0 <= figures[name] <= 100 for name in names)
+  assert {path.name for path in report.files} == {
+    'results.json', 'results.md', 'results.csv', 'episodes.png'
+  }  # fmt: skip
+  said = capsys.readouterr().out
+  for words in ('mIoU', 'FB-IoU', 'AUC', NOTE, str(results / 'episodes.png'), '5 of shapes fold 1'):
+    assert words in said
+  assert Image.open(results / 'episodes.png').width > 500
 
 
-def test_a_class_without_episodes_lowers_the_mean():
-  result = evaluate(step, make_batches(4, 4), BENCHMARK, classes=(1, 2, 3))
-  assert result.figures['miou'] == pytest.approx(50.0)
-  assert result.figures['class_iou']['b'] == 0.0
+def test_five_shots_of_a_checkpoint_that_was_not_chosen(run, tmp_path):
+  last = run / 'checkpoints' / 'last'
+  config = EvaluateConfig(
+    checkpoint=str(last), shots=5, episodes=3, batch_size=2, output_dir=str(tmp_path)
+  )
+  about = evaluate(config).about
+  assert about['shots'] == 5 and about['checkpoint'] == str(last)
+  assert 'note' not in about and written(tmp_path)['shots'] == 5
+
+
+def test_another_fold_of_the_benchmark_is_warned_of(run, tmp_path):
+  config = EvaluateConfig(
+    checkpoint=str(run), fold=0, episodes=1, batch_size=2, output_dir=str(tmp_path)
+  )
+  with pytest.warns(UserWarning, match='trained for fold 1'):
+    assert 'note' not in evaluate(config).about
+
+
+def test_the_prototype_needs_no_checkpoint(tmp_path, monkeypatch, capsys):
+  monkeypatch.chdir(tmp_path)
+  report = evaluate(
+    EvaluateConfig(
+      model='prototype',
+      random_backbone=True,
+      image_size=64,
+      threshold_episodes=4,
+      episodes=4,
+      batch_size=2,
+    )
+  )
+  record = written(tmp_path / 'runs/prototype/prototype-shapes-fold0-1shot-tiny')
+  assert -1 <= record['threshold'] <= 1 and record['threshold'] == report.about['threshold']
+  assert f'threshold {record["threshold"]:.4f}, mIoU' in capsys.readouterr().out
+  assert record['checkpoint'] is None
+
+
+def test_photographs_of_another_benchmark(on_voc):
+  figures = evaluate(on_voc).figures
+  assert figures['class_episodes'] == {
+    'aeroplane': 2, 'bicycle': 1, 'bird': 0, 'boat': 0, 'bottle': 0
+  }  # fmt: skip
+  assert figures['class_iou']['boat'] == 0
+
+
+@pytest.mark.parametrize('model', METHODS)
+def test_photographs_are_judged_at_their_own_size(on_voc, tmp_path, model, capsys):
+  own = dataclasses.replace(on_voc, model=model, threshold_episodes=2, original_size=True)
+  report = evaluate(own)
+  assert "judged at each photograph's own size" in capsys.readouterr().out
+  record = written(tmp_path / 'out')
+  assert record['original_size'] is True and 0 <= record['results']['all 3']['miou'] <= 100
+  shown = report.evaluation.panels[0]
+  assert shown.query.shape[:2] == shown.target.shape and shown.query.shape[0] == 50
+
+
+def test_a_class_with_one_image_and_a_missing_mask_are_named(on_voc, voc, tmp_path):
+  folder = tmp_path / 'voc'
+  shutil.copytree(voc, folder)
+  moved = dataclasses.replace(on_voc, data_dir=str(folder), splits_dir=f'{folder}/lists')
+  mask = folder / 'SegmentationClassAug' / '2.png'
+  mask.rename(folder / 'away.png')
+  with pytest.raises(InputError, match=r'2\.png'):
+    evaluate(moved)
+  (folder / 'away.png').rename(mask)
+  (folder / 'lists/pascal/val/fold0.txt').write_text('0__01\n1__01\n3__02\n')
+  with pytest.raises(InputError, match='bicycle'):
+    evaluate(moved)
+  assert not (tmp_path / 'out').exists()
 
 
 @pytest.mark.parametrize(
-  'pictured, episodes',
-  [(0, []), (1, ['c0']), (3, ['c0', 'c2', 'd1']), (100, 'c0 c2 c4 c6 c8 d1 d3 d5 d7 d9'.split())],
+  'given, facts',
+  [
+    ({'checkpoint': None}, 'checkpoint'),
+    ({'checkpoint': 'nowhere'}, 'nowhere'),
+    ({'backbone': 'vgg16'}, 'tiny.*vgg16'),
+    ({'fold': 9}, 'fold 9'),
+    ({'also_first': (0,)}, '`also_first`=0'),
+    ({'also_first': (3,), 'episodes': 3}, '`also_first`=3: .* 3 episodes'),
+    ({'random_backbone': True}, 'checkpoint brings its backbone'),
+    ({'backbone_weights': 'x.npz'}, 'checkpoint brings its backbone'),
+    ({'model': 'prototype', 'random_backbone': True}, 'checkpoint brings its backbone'),
+    ({'model': 'oracle'}, '`model`=oracle.*hsnet, prototype'),
+    ({'episodes': 0}, '`episodes`=0'),
+  ],
 )
-def test_pictures_are_of_the_first_episodes_of_each_class(pictured, episodes):
-  result = evaluate(step, make_batches(10, 4), BENCHMARK, classes=(2, 3), pictured=pictured)
-  captions = [panel.caption for panel in result.panels]
-  assert [c.split(':')[0].replace(', episode ', '') for c in captions] == episodes
-  if pictured:
-    assert captions[0] == 'c, episode 0: IoU 75.0' and len(result.panels[0].supports) == 2
+def test_what_does_not_fit_is_named_and_nothing_is_written(run, tmp_path, given, facts):
+  given = {'checkpoint': str(run), 'output_dir': str(tmp_path / 'out'), **given}
+  with pytest.raises(InputError, match=facts):
+    evaluate(EvaluateConfig(**given))
+  assert list(tmp_path.iterdir()) == []
 
 
-def test_pictures_have_the_photographs_own_size():
-  (batch,) = make_batches(2, 2, shots=1)
-  for name, around in (('query_mask', 0), ('query_ignore', 1)):
-    batch[name] = np.pad(batch[name], ((0, 0), (0, 4), (0, 4)), constant_values=around)
-  batch['query_size'] = np.array([[4, 3], [2, 4]], np.int32)
-  out = step(batch) | {'prediction': np.zeros((2, 8, 8), np.uint8)}
-  panels = evaluate(lambda _: out, [batch], BENCHMARK, classes=(2, 3), pictured=2).panels
-  for panel, size in zip(panels, batch['query_size'].tolist(), strict=True):
-    assert panel.query.shape == (*size, 3)
-    assert all(list(x.shape) == size for x in (panel.prediction, panel.target, panel.ignore))
-    assert panel.target.all() and not panel.ignore.any()
+def test_a_checkpoint_that_does_not_say_its_fold_needs_it(run, tmp_path):
+  variables = load_checkpoint(run / 'checkpoints' / 'best').variables
+  save_checkpoint(tmp_path / 'made', variables, config={'backbone': 'tiny', 'image_size': 64})
+  config = EvaluateConfig(
+    checkpoint=str(tmp_path / 'made'), batch_size=2, episodes=2, output_dir=str(tmp_path)
+  )
+  for given in ({}, {'benchmark': 'shapes'}, {'fold': 1}):
+    with pytest.raises(InputError, match='`benchmark` and `fold`'):
+      evaluate(dataclasses.replace(config, **given))
+  assert evaluate(dataclasses.replace(config, benchmark='shapes', fold=1)).about['note'] == NOTE
+
+
+def test_a_configuration_goes_through_json(on_voc):
+  held = json.loads(json.dumps(to_json(dataclasses.replace(on_voc, also_first=(1, 2)))))
+  assert from_json(EvaluateConfig, held, source='x') == dataclasses.replace(
+    on_voc, also_first=(1, 2)
+  )
+  with pytest.raises(InputError, match='x: .*`episodes`'):
+    from_json(EvaluateConfig, held | {'episodes': 'all'}, source='x')
+
+
+def test_every_method_gives_logits_of_a_batch(run):
+  for method in METHODS.values():
+    assert callable(method.load(method.logits))
+    assert not method.fit or callable(method.load(method.fit))
+  assert np.all([METHODS['hsnet'].trained, METHODS['prototype'].fit])

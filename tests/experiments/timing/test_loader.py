@@ -76,7 +76,7 @@ def test_the_script_measures_the_folder_and_the_prepared_set(served, failure, pa
   assert done.returncode == 0, done.stderr
   flags = ['--what=loader', *given, '--rounds=2', '--episodes=4', '--images=300', '--workers=0']
   flags += ['--records=600']
-  done = served('benchmark', *flags, '--prepared_dir=prepared', cwd=tmp_path)
+  done = served('speed', *flags, '--prepared_dir=prepared', cwd=tmp_path)
   assert done.returncode == 0, done.stderr
   lines = done.stdout.splitlines()
   assert lines[0].startswith('a prepared set of 80 records opened in ')
@@ -91,4 +91,4 @@ def test_the_script_measures_the_folder_and_the_prepared_set(served, failure, pa
     ('--episodes=1', '--episodes=1 is less than a batch'),
     ('--workers=0,x', '--workers: x: write whole numbers from 0'),
   ):
-    assert words in failure(served('benchmark', *flags, change, cwd=tmp_path))
+    assert words in failure(served('speed', *flags, change, cwd=tmp_path))

@@ -3,7 +3,6 @@
 import jax
 import pytest
 
-from experiments.timing import throughput as timing
 from experiments.timing.throughput import Row, count_operations, table, throughput
 
 GIB = 2**30
@@ -26,20 +25,22 @@ class MadeStep:
     return self.seconds
 
 
-@pytest.fixture
-def measured(monkeypatch):
-  monkeypatch.setattr(timing, '_Step', MadeStep)
-  monkeypatch.setattr(timing, 'count_operations', lambda b, i, count: 1e12 * count)
-
-  def run(*sizes):
-    options = {'precisions': ['float32', 'bfloat16'], 'rounds': 3, 'seconds': 2.0}
-    return list(throughput('tiny', image_size=32, batch_sizes=sizes, **options))
-
-  return run
+def measured(*sizes, make_step=MadeStep):
+  rows = throughput(
+    'tiny',
+    image_size=32,
+    batch_sizes=sizes,
+    precisions=['float32', 'bfloat16'],
+    rounds=3,
+    seconds=2.0,
+    make_step=make_step,
+    operations_of=lambda backbone, image_size, count: 1e12 * count,
+  )
+  return list(rows)
 
 
 @pytest.mark.parametrize('full', [8, 16])
-def test_what_does_not_fit_is_left_out_and_all_that_is_larger(measured, full):
+def test_what_does_not_fit_is_left_out_and_all_that_is_larger(full):
   rows = measured(full, 32, 4)
   assert [(row.batch_size, row.memory is None) for row in rows if row.precision == 'float32'] == [
     (full, True),
@@ -54,13 +55,13 @@ def test_what_does_not_fit_is_left_out_and_all_that_is_larger(measured, full):
   ]
 
 
-def test_another_error_is_not_taken_for_a_full_memory(measured, monkeypatch):
-  def fails(self, seconds):
-    raise jax.errors.JaxRuntimeError('INTERNAL: something else')
+def test_another_error_is_not_taken_for_a_full_memory():
+  class Failing(MadeStep):
+    def run(self, seconds):
+      raise jax.errors.JaxRuntimeError('INTERNAL: something else')
 
-  monkeypatch.setattr(MadeStep, 'run', fails)
   with pytest.raises(jax.errors.JaxRuntimeError, match='something else'):
-    measured(4)
+    measured(4, make_step=Failing)
 
 
 def test_the_table_is_of_medians_and_shares_of_the_peak():

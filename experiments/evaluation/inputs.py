@@ -1,4 +1,4 @@
-"""What a user gives to predict from: a support set, and images to segment."""
+"""Reads what a user gives to predict from: a support set, and images to segment."""
 
 import os
 import pathlib
@@ -14,7 +14,7 @@ _VALUES = 12  # So many values of a mask make a message.
 
 
 def find_queries(
-  names: list[str],
+  names: Sequence[str],
   *,
   output_dir: str | os.PathLike | None = None,
   supports: Sequence[str | os.PathLike] = (),
@@ -35,19 +35,19 @@ def find_queries(
       Whether the files are images is not looked at.
   """
   if not names:
-    raise InputError('--query is missing: name images or folders of images')
+    raise InputError('`query` is missing: name images or folders of images')
   found: list[pathlib.Path] = []
   for path in map(_path, names):
     inside = [path]
     if path.is_dir():
       if output_dir is not None and path.resolve() == _path(output_dir).resolve():
         raise InputError(
-          f'{path}: a folder of --query cannot be the --output_dir, where masks would be taken for'
+          f'{path}: a folder of `query` cannot be the `output_dir`, where masks would be taken for'
           ' queries next time; name another folder'
         )
       inside = sorted(p for p in path.iterdir() if p.suffix.lower() in IMAGE_ENDINGS)
       if not inside:
-        raise InputError(f'{path}: no image in this folder (--query)')
+        raise InputError(f'{path}: no image in this folder (`query`)')
     found += inside
   stems: dict[str, pathlib.Path] = {}
   for path in found:
@@ -60,18 +60,18 @@ def find_queries(
       if result.resolve() in given:
         raise InputError(
           f'{result}: is given as an input, and a result of that name would replace it; name'
-          ' another --output_dir'
+          ' another `output_dir`'
         )
   return found
 
 
 def result_paths(query: pathlib.Path, folder: pathlib.Path) -> tuple[pathlib.Path, pathlib.Path]:
-  """Where the mask and the overlay of a query go, in the folder of the results."""
+  """Returns where the mask and the overlay of a query go, in the folder of the results."""
   return folder / f'{query.stem}_mask.png', folder / f'{query.stem}_overlay.png'
 
 
 def read_supports(
-  images: list[str], masks: list[str], *, size: tuple[int, int], value: int | None = None
+  images: Sequence[str], masks: Sequence[str], *, size: tuple[int, int], value: int | None = None
 ) -> tuple[np.ndarray, np.ndarray]:
   """Reads the support set.
 
@@ -90,10 +90,10 @@ def read_supports(
       image's size, or has no foreground.
   """
   if not images:
-    raise InputError('--support_images is missing: name at least one image')
+    raise InputError('`support_images` is missing: name at least one image')
   if len(images) != len(masks):
     raise InputError(
-      f'{len(images)} --support_images but {len(masks)} --support_masks: each image needs one'
+      f'{len(images)} `support_images` but {len(masks)} `support_masks`: each image needs one'
     )
   resized = []
   for image_path, mask_path in zip(map(_path, images), map(_path, masks), strict=True):

@@ -1,0 +1,88 @@
+"""What an evaluation, a comparison of precisions, or a prediction is told; flags of its command."""
+
+import dataclasses
+
+from experiments.evaluation.methods import METHODS
+from experiments.settings.episodes import EpisodeSettings
+from experiments.settings.fields import check, setting
+from hsnet_jax.errors import InputError
+
+_CHECKPOINT = "A checkpoint's folder, or its run's."
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class EvaluateConfig(EpisodeSettings):
+  """What to evaluate, on which episodes; `experiments.evaluation.evaluate.evaluate` takes it."""
+
+  checkpoint: str | None = setting(None, _CHECKPOINT)
+  model: str = setting(
+    'hsnet', 'prototype: masked average pooling and one threshold.', choices=tuple(METHODS)
+  )
+  episodes: int | None = setting(
+    None,
+    'How many test episodes. Default: 1000, as published; for fss and folder each image once.',
+    least=1,
+  )
+  split: str = setting(
+    'test', "Which list. Only fss has two; the others' is both.", choices=('val', 'test')
+  )
+  original_size: bool = setting(
+    False,
+    "Judge each query at its photograph's own size, the logits resized to it. Default: at"
+    ' --image_size, as published.',
+  )
+  also_first: tuple[int, ...] = setting(
+    (), 'Figures over the first so many episodes, too; may be given several times.', least=1
+  )
+  threshold_episodes: int = setting(
+    300, "Training episodes that the prototype's threshold is found on.", least=1
+  )
+  pictures: int = setting(10, 'Episodes in the picture grid, the first of each class.', least=0)
+  output_dir: str | None = setting(
+    None, 'Where results go. Default: evaluation/ in the run, or in runs/prototype.'
+  )
+
+  def __post_init__(self) -> None:
+    """Refuses what no field may be, and fields that exclude each other."""
+    if (self.random_backbone or self.backbone_weights) and self.needs_checkpoint:
+      raise InputError('a checkpoint brings its backbone: leave out the flags of its weights')
+    super().__post_init__()
+
+  @property
+  def needs_checkpoint(self) -> bool:
+    """Returns whether the network is that of a checkpoint, not a bare backbone."""
+    method = METHODS.get(self.model)
+    return bool(self.checkpoint) or (method is not None and method.trained)
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class PrecisionConfig(EpisodeSettings):
+  """Which network to compute in every precision, on which episodes."""
+
+  checkpoint: str | None = setting(None, _CHECKPOINT)
+  episodes: int = setting(100, 'How many test episodes.', least=1)
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class PredictConfig:
+  """What to segment, in which images; `experiments.evaluation.predicting.predict` takes it."""
+
+  checkpoint: str | None = setting(None, _CHECKPOINT)
+  support_images: tuple[str, ...] = setting((), 'Support images, by commas.')
+  support_masks: tuple[str, ...] = setting((), 'Their masks, in the same order.')
+  mask_value: int | None = setting(
+    None,
+    'Which value of the masks is the object. Default: every value but 0; where 255 is the'
+    " commonest of them, 128 and more; not PASCAL's boundary, 255 beside class numbers.",
+    least=0,
+    most=255,
+  )
+  query: tuple[str, ...] = setting((), 'Images to segment, or folders of them, by commas.')
+  output_dir: str = setting('predictions', 'Where the masks go.')
+  image_size: int | None = setting(
+    None, "The network sees squares of this side. Default: the checkpoint's.", least=1
+  )
+
+  def __post_init__(self) -> None:
+    """Refuses what no field may be."""
+    check(self)

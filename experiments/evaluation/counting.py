@@ -1,0 +1,169 @@
+"""Counts what a method predicts on batches of episodes; evaluation and validation do it alike."""
+
+import contextlib
+import dataclasses
+import functools
+import time
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from typing import Any
+
+import jax
+import numpy as np
+from jax.sharding import Mesh, Sharding
+from jaxtyping import Array, Float
+
+from data_pipelines.benchmark import Benchmark
+from data_pipelines.loading.placement import Placed, to_devices
+from experiments.evaluation.gallery import Gallery
+from experiments.evaluation.tally import Columns
+from experiments.reporting.pictures import Panel
+from hsnet_jax.inference import combine_shots, mean_margin
+from hsnet_jax.metrics import count_episodes
+from hsnet_jax.training.sharding import replicated
+
+Batch = Mapping[str, Any]
+# (variables, batch) -> one set a shot, or a single one; channel 1 is the foreground.
+Logits = Callable[[Any, Batch], Float[Array, 'shots batch h w 2']]
+# A batch on the devices -> for all of its rows what is counted, `prediction`, and `row_facts`.
+Step = Callable[[Batch], Mapping[str, Any]]
+
+
+@dataclasses.dataclass(frozen=True)
+class Evaluation:
+  """What came out.
+
+  Attributes:
+    columns: {head: figures}, as `reporting.tables` lays them out; the last is of all episodes.
+    panels: pictures of some episodes.
+    episodes: how many were counted.
+    empty_supports: in how many a support mask had no foreground (after resizing).
+    seconds: how long it took, compilation included.
+  """
+
+  columns: dict[str, dict[str, Any]]
+  panels: list[Panel]
+  episodes: int
+  empty_supports: int
+  seconds: float
+
+  @property
+  def figures(self) -> dict[str, Any]:
+    """Returns the figures over all episodes."""
+    return list(self.columns.values())[-1]
+
+
+@dataclasses.dataclass(frozen=True)
+class BoundLogits:
+  """The logits of a method with its network; equal to those of the same ones.
+
+  Attributes:
+    function: the method's, `(model, variables, batch, **found) -> [K, B, h, w, 2]`.
+    model: the network.
+    found: (keyword, number) of what else the function takes.
+  """
+
+  function: Callable[..., Any]
+  model: Any
+  found: tuple[tuple[str, float], ...] = ()
+
+  def __call__(self, variables: Any, batch: Batch) -> Float[Array, 'shots batch h w 2']:
+    """Returns the logits of a batch."""
+    return self.function(self.model, variables, batch, **dict(self.found))
+
+
+def row_facts(batch: Batch) -> dict[str, Any]:
+  """Collects what must be known of each row of a batch, beside what is counted on it.
+
+  Args:
+    batch: arrays of the host or the device.
+
+  Returns:
+    `index`, `class_id` and `valid`, each `[B]`, and `empty` `[B]`, whether a support mask has no
+    foreground.
+  """
+  shown = batch['support_masks'].any(axis=(2, 3))
+  return {name: batch[name] for name in ('index', 'class_id', 'valid')} | {
+    'empty': ~shown.all(axis=1)
+  }
+
+
+@functools.lru_cache(maxsize=8)
+def counting_step(logits: Logits, mesh: Mesh) -> Callable[[Any, Batch], dict[str, Array]]:
+  """Compiles what counts a batch, its rows over all devices.
+
+  Args:
+    logits: of a method, `(variables, batch) -> [K, B, h, w, 2]`, such as `BoundLogits`. For an
+      equal one what was compiled before is used again.
+    mesh: the devices, which may be of several processes.
+
+  Returns:
+    `(variables, batch) -> rows`, whole on every device: the rows of every metric of
+    `hsnet_jax.metrics.METRICS`, the voted `prediction`, and `row_facts`.
+  """
+
+  @functools.partial(jax.jit, out_shardings=replicated(mesh))
+  def step(variables, batch):
+    # Of several processes each reads a part: what all of them must know comes from the devices.
+    found = logits(variables, batch)
+    prediction = combine_shots(found).mask
+    truth = batch['query_mask'], batch['query_ignore']
+    counted = count_episodes(prediction, mean_margin(found), *truth)
+    return row_facts(batch) | counted | {'prediction': prediction}
+
+  return step
+
+
+def count_batches(
+  step: Step,
+  batches: Iterable[Mapping[str, np.ndarray]],
+  benchmark: Benchmark,
+  *,
+  classes: Sequence[int],
+  sharding: Sharding | None = None,
+  first: Sequence[int] = (),
+  pictured: int = 0,
+  on_batch: Callable[[int, dict[str, float]], None] | None = None,
+) -> Evaluation:
+  """Runs all batches through a method.
+
+  Args:
+    step: the compiled method, from a batch on the devices to its rows.
+    batches: batches of episodes, `index` numbering them from 0; of several processes each gives
+      its part of each.
+    benchmark: whose names the classes have.
+    classes: over which mIoU is averaged, also where one has no episode.
+    sharding: where rows go, as for `to_devices`; None for the default device.
+    first: further columns, over the first so many episodes.
+    pictured: how many pictures to keep, of the first episodes of each class; of several processes
+      each has those of the rows that it reads.
+    on_batch: called after each batch with its number of episodes and the running figures.
+
+  Returns:
+    The `Evaluation`.
+  """
+  start = time.monotonic()
+  columns = Columns.empty(benchmark.num_classes, first)
+  gallery, episodes, empty = Gallery(pictured, len(classes)), 0, 0
+  with contextlib.closing(to_devices(batches, sharding=sharding)) as placed:
+    for batch, rows in _one_ahead(step, placed):
+      valid = np.asarray(rows['valid'])
+      columns = columns.update(rows)
+      empty += int((np.asarray(rows['empty']) & valid).sum())
+      episodes += int(valid.sum())
+      gallery.add(batch, rows, benchmark)
+      if on_batch:
+        on_batch(int(valid.sum()), columns.running())
+  figures = columns.figures(benchmark, classes)
+  return Evaluation(figures, gallery.panels, episodes, empty, time.monotonic() - start)
+
+
+def _one_ahead(step: Step, batches: Iterable[Placed]) -> Iterator[tuple[Batch, Mapping[str, Any]]]:
+  """Yields (batch, result), both of the host, while the device works on the next batch already."""
+  waiting = None
+  for placed in batches:
+    rows = step(placed.device)
+    if waiting is not None:
+      yield waiting[0], jax.device_get(waiting[1])
+    waiting = placed.host, rows
+  if waiting is not None:
+    yield waiting[0], jax.device_get(waiting[1])

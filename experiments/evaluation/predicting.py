@@ -1,0 +1,212 @@
+"""Segments what support images show in other images, and writes masks and overlays.
+
+Each query is decoded once, when its turn comes, so that a folder may be larger than the memory; yet
+nothing is written unless all inputs can be read. So results are made in a hidden folder within the
+output folder and get their names together at the end, unless a query turned out to be unreadable.
+Whatever else ends the work, such as Ctrl-C, what is finished by then gets its name.
+"""
+
+import contextlib
+import dataclasses
+import functools
+import math
+import os
+import pathlib
+import shutil
+import tempfile
+from collections.abc import Callable, Iterator, Sequence
+from typing import Any
+
+import jax
+import numpy as np
+from jaxtyping import Array, Float, UInt8
+from PIL import Image
+
+from data_pipelines.reading.arrays import resize_image
+from data_pipelines.reading.images import read_image
+from experiments.evaluation.config import PredictConfig
+from experiments.evaluation.inputs import find_queries, read_supports, result_paths
+from experiments.reporting.pictures import overlay, save_image
+from experiments.reporting.progress import progress_bar
+from hsnet_jax.backbones import normalize
+from hsnet_jax.errors import InputError
+from hsnet_jax.inference import combine_shots, encode_support, match_shots
+from hsnet_jax.models import Model, check_image_size, describe_devices, load_model
+from hsnet_jax.resize import resize_bilinear
+from hsnet_jax.whole_files import writable_folder
+
+Size = tuple[int, int]
+
+# Of the images that go through the network at a time, so that what it needs for them is the same
+# whatever their size: 8 images at the published one.
+_PIXELS_AT_ONCE = 8 * 400 * 400
+_MOST_AT_ONCE = 32
+
+
+@dataclasses.dataclass(frozen=True)
+class Segmented:
+  """A photograph and what was found in it.
+
+  Attributes:
+    path: the photograph's file.
+    image: the photograph, uint8 `[h, w, 3]`.
+    mask: {0, 1} of its size, uint8 `[h, w]`.
+  """
+
+  path: pathlib.Path
+  image: np.ndarray
+  mask: np.ndarray
+
+
+def predict(config: PredictConfig) -> list[pathlib.Path]:
+  """Predicts as a configuration says.
+
+  Args:
+    config: the support set, the queries, and where results go.
+
+  Returns:
+    The masks that were written, in the order of the queries.
+
+  Raises:
+    InputError: an input is missing or cannot be read, or a value does not fit; nothing is written.
+  """
+  queries = find_queries(
+    config.query,
+    output_dir=config.output_dir,
+    supports=[*config.support_images, *config.support_masks],
+  )
+  for path in queries:
+    _check_header(path)
+  model = load_model(config.checkpoint)
+  size = config.image_size or model.config.get('image_size', 400)
+  check_image_size(model.module, model.variables, size)
+  images, masks = read_supports(
+    config.support_images, config.support_masks, size=(size, size), value=config.mask_value
+  )
+  with _held_back(pathlib.Path(config.output_dir).expanduser()) as (folder, part):
+    print('device:', describe_devices())
+    print(f'model: backbone {model.backbone.name}, {model.path}, {len(images)}-shot', flush=True)
+    with progress_bar(len(queries), unit='image') as bar:
+      for found in segment_files(predictor(model, images, masks), queries, size=(size, size)):
+        mask_path, overlay_path = result_paths(found.path, part)
+        save_image(mask_path, found.mask * np.uint8(255))
+        save_image(overlay_path, overlay(found.image, found.mask))
+        bar.update()
+  print(f'{len(queries)} masks and overlays are in {folder}')
+  return [result_paths(path, folder)[0] for path in queries]
+
+
+def predictor(
+  model: Model, images: UInt8[np.ndarray, 'K H W 3'], masks: UInt8[np.ndarray, 'K H W']
+) -> Callable[[np.ndarray, Sequence[Size]], list[Array]]:
+  """Encodes a support set, once, to segment any number of photographs with.
+
+  The network is compiled for the one size it sees; only the last resize, from the decoder's logits
+  straight to the photograph, is compiled anew for photographs of another size.
+
+  Args:
+    model: a trained model.
+    images: the support images.
+    masks: their masks in {0, 1}.
+
+  Returns:
+    `(images uint8 [B, H, W, 3], sizes (height, width)) -> masks uint8 {0, 1} [height, width]`, one
+    mask a size, of the first images; on the device, perhaps not computed yet.
+  """
+  module, variables = model.module, model.variables
+  encode = jax.jit(lambda v, x, m: encode_support(module, v, normalize(x, module.backbone), m))
+  support_set = encode(variables, images, masks)
+
+  @jax.jit
+  def logits(variables, images, support_set) -> Float[Array, 'K B h w 2']:
+    pixels = normalize(images, module.backbone)
+    features: Any = module.apply(variables, pixels, method='encode')
+    return match_shots(module, variables, features, support_set)
+
+  @functools.partial(jax.jit, static_argnames='size')
+  def finish(logits, row, *, size: Size):
+    one = jax.lax.dynamic_slice_in_dim(logits, row, 1, axis=1)
+    resized = jax.vmap(lambda x: resize_bilinear(x, size))(one)
+    return combine_shots(resized).mask[0]
+
+  def predict_batch(images: np.ndarray, sizes: Sequence[Size]) -> list[Array]:
+    found = logits(variables, images, support_set)
+    return [finish(found, row, size=tuple(size)) for row, size in enumerate(sizes)]
+
+  return predict_batch
+
+
+def segment_files(
+  predict_batch: Callable[[np.ndarray, Sequence[Size]], list[Array]],
+  paths: Sequence[pathlib.Path],
+  *,
+  size: Size,
+) -> Iterator[Segmented]:
+  """Segments photographs, several at a time; each is decoded once, when its turn comes.
+
+  Args:
+    predict_batch: of `predictor`.
+    paths: the photographs' files.
+    size: (height, width) that the network sees.
+
+  Yields:
+    What was found, in order, while the device works on the next few already.
+
+  Raises:
+    InputError: a file cannot be read.
+  """
+  rows = images_at_once(len(paths), size)
+  waiting: list[tuple[pathlib.Path, np.ndarray, Array]] = []
+  for start in range(0, len(paths), rows):
+    batch = paths[start : start + rows]
+    photographs = [read_image(path) for path in batch]
+    small = [resize_image(image, size) for image in photographs]
+    # Copies fill the last batch up: one shape is compiled once.
+    stacked = np.stack(small + small[-1:] * (rows - len(small)))
+    masks = predict_batch(stacked, [image.shape[:2] for image in photographs])
+    yield from (Segmented(p, image, np.asarray(mask)) for p, image, mask in waiting)
+    waiting = list(zip(batch, photographs, masks, strict=True))
+  yield from (Segmented(p, image, np.asarray(mask)) for p, image, mask in waiting)
+
+
+def images_at_once(count: int, size: Size) -> int:
+  """Returns how many of `count` images of a size go through the network at a time."""
+  most = max(1, min(_MOST_AT_ONCE, _PIXELS_AT_ONCE // (size[0] * size[1])))
+  return math.ceil(count / math.ceil(count / most))
+
+
+def _check_header(path: pathlib.Path) -> None:
+  """Raises InputError for what is no image, in no time; a damaged one is met when it is decoded."""
+  try:
+    with Image.open(path):
+      pass
+  except Exception:  # Pillow raises nearly anything; this says it in words.
+    read_image(path)
+
+
+@contextlib.contextmanager
+def _held_back(folder: pathlib.Path) -> Iterator[tuple[pathlib.Path, pathlib.Path]]:
+  """Holds results back until it is clear that all inputs can be read.
+
+  Args:
+    folder: where they belong.
+
+  Yields:
+    The folder, which can be written to, and the hidden one inside it to write to.
+  """
+  new = [path for path in (folder, *folder.parents) if not path.exists()]
+  folder = writable_folder(folder, argument='output_dir')
+  part = pathlib.Path(tempfile.mkdtemp(prefix='.unfinished-', dir=folder))
+  readable = True
+  try:
+    yield folder, part
+  except InputError:
+    readable = False
+    raise
+  finally:
+    for path in sorted(part.iterdir()) if readable else ():
+      os.replace(path, folder / path.name)
+    shutil.rmtree(part, ignore_errors=True)
+    for path in () if readable else new:
+      with contextlib.suppress(OSError):
+        path.rmdir()

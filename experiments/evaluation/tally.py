@@ -1,0 +1,68 @@
+"""Pools what is counted over all episodes, and over the first so many of them."""
+
+import dataclasses
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+import numpy as np
+
+from data_pipelines.benchmark import Benchmark
+from hsnet_jax.metrics import METRICS, Tally
+
+
+@dataclasses.dataclass(frozen=True)
+class Columns:
+  """The columns of a table of results to be.
+
+  Attributes:
+    all: the tally of all episodes.
+    first: {N: the tally of the first N episodes}.
+  """
+
+  all: Tally
+  first: Mapping[int, Tally]
+
+  @classmethod
+  def empty(cls, num_classes: int, first: Sequence[int] = ()) -> 'Columns':
+    """Returns columns with nothing counted, for class ids in [0, num_classes)."""
+    return cls(Tally.empty(num_classes), {n: Tally.empty(num_classes) for n in first})
+
+  def update(self, rows: Mapping[str, Any]) -> 'Columns':
+    """Returns columns with the episodes of a batch added, of which `rows` says everything."""
+    valid, index = np.asarray(rows['valid']), np.asarray(rows['index'])
+
+    def add(tally: Tally, counted: np.ndarray) -> Tally:
+      return tally.update(rows, rows['class_id'], counted) if counted.any() else tally
+
+    first = {n: add(tally, valid & (index < n)) for n, tally in self.first.items()}
+    return Columns(add(self.all, valid), first)
+
+  def running(self) -> dict[str, Any]:
+    """Returns the figures so far, over the classes that have come."""
+    return self.all.result()
+
+  def figures(self, benchmark: Benchmark, classes: Sequence[int]) -> dict[str, dict[str, Any]]:
+    """Computes the columns as `reporting.tables` lays them out.
+
+    Args:
+      benchmark: whose names the classes have.
+      classes: over which means go.
+
+    Returns:
+      {head: figures}; the last column is of all episodes. The first N are left out where there are
+      no more.
+    """
+    episodes = int(self.all.episodes.sum())
+    columns = {f'first {n}': tally for n, tally in self.first.items() if n < episodes}
+    columns[f'all {episodes}'] = self.all
+    return {head: _named(tally, benchmark, classes) for head, tally in columns.items()}
+
+
+def _named(tally: Tally, benchmark: Benchmark, classes: Sequence[int]) -> dict[str, Any]:
+  """Returns a tally's figures, classes under their names."""
+  figures, names = tally.result(classes), benchmark.class_names
+  for metric in METRICS.values():
+    for key in (figure.by_class for figure in metric.figures if figure.by_class):
+      figures[key] = {names[c]: value for c, value in figures[key].items()}
+  figures['class_episodes'] = {names[c]: int(tally.episodes[c]) for c in classes}
+  return figures

@@ -1,0 +1,118 @@
+"""Converts weights between published files and the project's own."""
+
+import os
+import pathlib
+from collections.abc import Mapping
+from typing import Any
+
+import numpy as np
+
+from hsnet_jax import checkpoints
+from hsnet_jax.errors import InputError
+from hsnet_jax.models import count_parameters
+from hsnet_jax.weights import convert, files, names
+
+# The backbone whose ImageNet weights Keras publishes.
+_KERAS_BACKBONE = 'mobilenet_v1_075'
+
+Path = str | os.PathLike
+
+
+def import_published(
+  source: Path,
+  target: Path,
+  *,
+  backbone: str | None = None,
+  config: Mapping[str, Any] | None = None,
+) -> str:
+  """Makes a checkpoint of a published file.
+
+  Args:
+    source: a published .pt, .pth or .safetensors.
+    target: the new checkpoint's folder.
+    backbone: the backbone in it; None finds it out.
+    config: what the file does not say about itself, for the checkpoint to record, such as
+      'benchmark', 'fold' and 'image_size'; None of a value leaves it out.
+
+  Returns:
+    What was made, in a line.
+
+  Raises:
+    InputError: the source cannot be read or is another thing, or the target is there.
+  """
+  source, target = _new(source, target)
+  if source.is_dir():
+    raise InputError(f'{source}: a folder is converted with `export`=FILE.safetensors')
+  tensors = files.read_tensors(source)
+  found = backbone or names.detect_backbone(
+    {name: np.shape(value) for name, value in tensors.items()}
+  )
+  if found is None:
+    raise InputError(
+      f'{source}: not the tensors of an HSNet with a known backbone; `backbone`=NAME lists what'
+      ' differs'
+    )
+  variables = convert.from_torch(tensors, backbone=found, source=str(source))
+  recorded = {'backbone': found, **(config or {}), 'converted_from': source.name}
+  recorded = {name: value for name, value in recorded.items() if value is not None}
+  checkpoints.save_checkpoint(target, variables, config=recorded)
+  count = count_parameters(variables['params'])
+  return f'{target}: HSNet with {found}, {count:,} learnable parameters'
+
+
+def export_checkpoint(source: Path, target: Path, *, backbone: str | None = None) -> str:
+  """Writes a checkpoint's tensors under their published names.
+
+  Args:
+    source: the checkpoint's folder.
+    target: the new .safetensors.
+    backbone: the backbone it must have; None takes any.
+
+  Returns:
+    What was made, in a line.
+
+  Raises:
+    InputError: there is no such checkpoint, or the target is there or of another ending.
+  """
+  source, target = _new(source, target)
+  if target.suffix != '.safetensors':
+    raise InputError(f'{target}: `export` writes a .safetensors file, give it that ending')
+  checkpoint = checkpoints.load_checkpoint(source, backbone=backbone)
+  found = checkpoint.config['backbone']
+  tensors = convert.to_torch(checkpoint.variables, backbone=found)
+  held = {name: np.asarray(value) for name, value in tensors.items()}
+  files.write_tensors(target, held, metadata={'format': 'pt', 'backbone': found})
+  return f'{target}: {len(tensors)} tensors of HSNet with {found}'
+
+
+def import_keras(source: Path, target: Path) -> str:
+  """Makes an .npz of Keras' ImageNet weights of MobileNet, for `backbone_weights`.
+
+  Args:
+    source: the .h5 of the Keras application.
+    target: the new .npz.
+
+  Returns:
+    What was made, in a line.
+
+  Raises:
+    InputError: the source holds other weights, or the target is there or of another ending.
+  """
+  source, target = _new(source, target)
+  if target.suffix != '.npz':
+    raise InputError(f"{target}: an .h5 file's weights go to an .npz file, give it that ending")
+  table = names.keras_tensors(_KERAS_BACKBONE)
+  tensors = files.read_keras_h5(source)
+  shapes = {name: np.shape(value) for name, value in tensors.items()}
+  hint = f'; expected the weights of {_KERAS_BACKBONE}'
+  names.check_names(shapes, table, source=str(source), hint=hint)
+  files.write_tensors(target, {name: tensors[name] for name in table})
+  return f'{target}: {len(table)} tensors of {_KERAS_BACKBONE}'
+
+
+def _new(source: Path, target: Path) -> tuple[pathlib.Path, pathlib.Path]:
+  """Returns both paths; raises InputError where the target is there."""
+  found, made = (pathlib.Path(os.path.expanduser(path)) for path in (source, target))
+  if made.exists():
+    raise InputError(f'{made}: exists already; name another file or folder')
+  return found, made

@@ -1,0 +1,102 @@
+"""The conversions, on files as the world has them."""
+
+import numpy as np
+import pytest
+
+from experiments.storage.conversion import export_checkpoint, import_keras, import_published
+from hsnet_jax.checkpoints import load_checkpoint, save_checkpoint
+from hsnet_jax.errors import InputError
+from hsnet_jax.weights.convert import from_torch, load_backbone
+from hsnet_jax.weights.files import read_tensors, write_tensors
+from hsnet_jax.weights.names import hsnet_tensors, keras_tensors
+from tests.golden_recipe import weight
+
+
+@pytest.fixture(scope='module')
+def tensors():
+  return {name: weight(name, tensor.shape) for name, tensor in hsnet_tensors('tiny').items()}
+
+
+def test_published_to_checkpoint_and_back(tmp_path, tensors):
+  """A file as the published ones are: wrapped, with a classifier, from before zip files."""
+  torch = pytest.importorskip('torch')
+  published = {f'module.{name}': torch.from_numpy(value) for name, value in tensors.items()}
+  published['module.backbone.fc.weight'] = torch.zeros(4, 4)
+  published['module.backbone.bn1.num_batches_tracked'] = torch.tensor(0)
+  torch.save(published, tmp_path / 'best_model.pt', _use_new_zipfile_serialization=False)
+  config = {'benchmark': 'pascal', 'fold': 3, 'shots': 5, 'image_size': 400, 'mask_support': True}
+  said = import_published(
+    tmp_path / 'best_model.pt', tmp_path / 'made' / 'checkpoint', config=config
+  )
+  assert 'tiny' in said and f'{tmp_path}/made/checkpoint' in said
+  checkpoint = load_checkpoint(tmp_path / 'made' / 'checkpoint', backbone='tiny')
+  assert checkpoint.config | config == checkpoint.config
+  assert checkpoint.config['converted_from'] == 'best_model.pt'
+
+  exported = tmp_path / 'hsnet.safetensors'
+  assert f'{exported}: {len(tensors)} tensors' in export_checkpoint(
+    tmp_path / 'made' / 'checkpoint', exported
+  )
+  back = read_tensors(exported)
+  assert set(back) == set(tensors)
+  assert all(back[name].tobytes() == tensors[name].tobytes() for name in tensors)
+  from safetensors.torch import load_file
+
+  assert load_file(exported)['hpn_learner.decoder2.2.weight'].shape == (2, 64, 3, 3)
+
+
+def test_what_an_export_holds_comes_in_again(tmp_path, tensors):
+  write_tensors(tmp_path / 'hsnet.safetensors', tensors)
+  import_published(
+    tmp_path / 'hsnet.safetensors', tmp_path / 'c', config={'benchmark': None, 'fold': None}
+  )
+  config = load_checkpoint(tmp_path / 'c').config
+  assert config['backbone'] == 'tiny' and 'benchmark' not in config and 'fold' not in config
+
+
+def test_names_that_do_not_fit_are_listed(tmp_path, tensors):
+  tensors = dict(tensors)
+  tensors.pop('hpn_learner.decoder1.2.bias')
+  write_tensors(tmp_path / 'cut.safetensors', tensors)
+  paths = (tmp_path / 'cut.safetensors', tmp_path / 'c')
+  with pytest.raises(InputError, match='cut.safetensors: .*`backbone`'):
+    import_published(*paths)
+  with pytest.raises(InputError, match='hpn_learner.decoder1.2.bias'):
+    import_published(*paths, backbone='tiny')
+  assert not (tmp_path / 'c').exists()
+
+
+def test_keras_to_npz(tmp_path):
+  h5py = pytest.importorskip('h5py')
+  table = keras_tensors('mobilenet_v1_075')
+  arrays = {name: weight(name, tensor.shape) for name, tensor in table.items()}
+  with h5py.File(tmp_path / 'mobilenet.h5', 'w') as file:
+    for name, value in arrays.items():
+      file[f'{name.split("/")[0]}/{name}:0'] = value
+  output = tmp_path / 'mobilenet_v1_075.npz'
+  import_keras(tmp_path / 'mobilenet.h5', output)
+  tree = load_backbone('mobilenet_v1_075', path=output)
+  np.testing.assert_array_equal(tree['conv_dw_5']['kernel'], arrays['conv_dw_5/depthwise_kernel'])
+  assert {name: value.tobytes() for name, value in read_tensors(output).items()} == {
+    name: value.tobytes() for name, value in arrays.items()
+  }
+
+
+def test_nothing_is_replaced_and_nothing_guessed(tmp_path, tensors):
+  variables = from_torch(tensors, backbone='tiny')
+  save_checkpoint(tmp_path / 'c', variables, config={'backbone': 'tiny'})
+  there = tmp_path / 'there.safetensors'
+  there.write_text('precious')
+  with pytest.raises(InputError, match='there.safetensors: exists'):
+    export_checkpoint(tmp_path / 'c', there)
+  assert there.read_text() == 'precious'
+  for source, function, target, facts in (
+    ('c', import_published, 'd', '`export`=FILE.safetensors'),
+    ('c', export_checkpoint, 'd.npz', 'd.npz: .*safetensors'),
+    ('x.h5', import_keras, 'd.safetensors', 'd.safetensors: .*npz'),
+    ('none.pt', import_published, 'd', 'none.pt: '),
+  ):
+    with pytest.raises(InputError, match=facts):
+      function(tmp_path / source, tmp_path / target)
+  with pytest.raises(InputError, match='tiny, not .*vgg16'):
+    export_checkpoint(tmp_path / 'c', tmp_path / 'x.safetensors', backbone='vgg16')
