@@ -29,7 +29,7 @@ def small():
 # Importing takes seconds, so one process runs many commands of a script, a line of JSON for each.
 SERVE = """
 import contextlib, importlib, io, json, os, sys
-from absl.testing import flagsaver
+from absl import flags
 from experiments.command import app
 # The libraries that define flags, before flags are saved: what comes later would be forgotten.
 import data_pipelines.loading.loader, data_pipelines.prepared.reader
@@ -39,7 +39,9 @@ for line in sys.stdin:
   folder, sys.argv = json.loads(line)
   os.chdir(folder)
   out, err, code = io.StringIO(), io.StringIO(), 0
-  with contextlib.redirect_stdout(out), contextlib.redirect_stderr(err), flagsaver.flagsaver():
+  for name in flags.FLAGS:  # Those that a library defined meanwhile stay defined.
+    flags.FLAGS[name].unparse()
+  with contextlib.redirect_stdout(out), contextlib.redirect_stderr(err):
     try:
       app.run(main)
     except SystemExit as end:

@@ -250,14 +250,14 @@ def test_what_goes_where_is_said(served, failure, tmp_path):
   assert '--download: no part of fss can be fetched' in failure(done)
 
 
-def test_a_process_that_is_killed_is_gone_on_from(served, pascal, tmp_path, root, environment):
+def test_a_process_that_is_killed_is_resumed(served, pascal, tmp_path, environment):
   flags, data, lists = pascal
   whole = mask_path(data, '2007_val_200')
   held = whole.with_suffix('.held')
   whole.rename(held)
   # The last image cannot be read to its end until somebody writes to the pipe in its place.
   subprocess.run(['mkfifo', whole], check=True)
-  command = [sys.executable, str(root / 'experiments' / 'prepare.py'), *flags, '--prepare_size=16']
+  command = [sys.executable, '-m', 'experiments.prepare', *flags, '--prepare_size=16']
   process = subprocess.Popen(command, cwd=tmp_path, env=environment, stderr=subprocess.DEVNULL)
   journal = tmp_path / 'prepared' / 'pascal5i' / '1.0.0.unfinished'
   deadline = time.monotonic() + 120
