@@ -118,9 +118,9 @@ def test_nothing_is_traced_twice_or_moved_but_by_name(tmp_path, monkeypatch, par
 
   All under JAX's strictest guard, which on CPUs says nothing of reads; see `guarded`.
   """
-  traced = [Mock(wraps=step) for step in (steps.train_step, steps.eval_step)]
+  traced = [Mock(wraps=step) for step in (steps.train_step, steps.episode_logits)]
   monkeypatch.setattr(steps, 'train_step', traced[0])
-  monkeypatch.setattr(steps, 'eval_step', traced[1])
+  monkeypatch.setattr(steps, 'episode_logits', traced[1])
   benchmark, mesh = make_benchmark('shapes'), data_mesh(devices=jax.devices()[:2])
   given = {'fold': 1, 'shots': 1, 'image_size': 32, 'batch_size': 4, 'num_threads': 0}
   val = eval_batches(benchmark, count=6, **given)
@@ -144,7 +144,7 @@ def test_nothing_is_traced_twice_or_moved_but_by_name(tmp_path, monkeypatch, par
     )
   assert progress.step == 6 and len(progress.miou) == 2
   assert load_checkpoint(run / 'checkpoints' / 'last').step == 6
-  assert [step.call_count for step in traced] == [1, 1]
+  assert [step.call_count for step in traced] == [1, 2]  # The logits: to train and to validate.
 
 
 @contextlib.contextmanager
