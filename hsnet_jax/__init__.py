@@ -12,14 +12,13 @@ if TYPE_CHECKING:
   from hsnet_jax.backbones.pixels import normalize
   from hsnet_jax.backbones.table import BACKBONES, get_backbone
   from hsnet_jax.baselines.prototype import (
-    ScoreHistogram,
     episode_scores,
     prototype_logits,
     prototype_scores,
     prototypes,
     score_episodes,
-    score_histogram,
   )
+  from hsnet_jax.baselines.threshold import ScoreHistogram, score_histogram
   from hsnet_jax.conv4d import center_pivot_conv4d, full_conv4d, separable_conv4d
   from hsnet_jax.correlation import cosine_correlation, hypercorrelation, mask_features
   from hsnet_jax.errors import InputError
@@ -132,14 +131,13 @@ __getattr__, __dir__ = lazy_names(
     '.backbones.pixels': ('normalize',),
     '.backbones.table': ('BACKBONES', 'get_backbone'),
     '.baselines.prototype': (
-      'ScoreHistogram',
       'episode_scores',
       'prototype_logits',
       'prototype_scores',
       'prototypes',
       'score_episodes',
-      'score_histogram',
     ),
+    '.baselines.threshold': ('ScoreHistogram', 'score_histogram'),
     '.conv4d': ('center_pivot_conv4d', 'full_conv4d', 'separable_conv4d'),
     '.correlation': ('cosine_correlation', 'hypercorrelation', 'mask_features'),
     '.errors': ('InputError',),

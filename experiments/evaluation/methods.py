@@ -9,7 +9,7 @@ that as well, and its `logits` takes what was found as keywords:
 
     fit(model, variables, batches, *, episodes, num_classes) -> {keyword: number, 'miou': there}
 
-A batch is as `hsnet_jax.inference.episode_logits` describes it. Nothing is imported before it is used.
+A batch is as `hsnet_jax.inference.episode_logits` describes it. A file is imported when it is used.
 """
 
 import dataclasses
