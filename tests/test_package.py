@@ -1,5 +1,6 @@
 """What is installed: dependencies that agree, files in the package, a core that stands alone."""
 
+import os
 import re
 import subprocess
 import sys
@@ -88,7 +89,6 @@ def test_the_core_stands_alone(root, project, tmp_path):
   assert 'dm_pix' in hidden
   command = [sys.executable, root / 'tests' / 'core_alone.py', '--hide', hidden]
   # Not from the checkout's folder: it is found as any installed package is.
-  done = subprocess.run(
-    command, cwd=tmp_path, env={'PYTHONPATH': str(root)}, capture_output=True, text=True
-  )
+  environment = os.environ | {'PYTHONPATH': str(root)}
+  done = subprocess.run(command, cwd=tmp_path, env=environment, capture_output=True, text=True)
   assert done.returncode == 0, done.stderr
