@@ -19,6 +19,7 @@ GLOSS = {
   'sweeps': 'search, trials, report',
   'timing': 'step, loader',
   'tiny_backbone': 'how it is trained',
+  'recovery': 'kills, fingerprints',
   'storage': 'configs, locks',
   'settings': 'recipes, checks',
   'reporting': 'tables, pictures',

@@ -31,7 +31,7 @@ ORDER = {
     ('storage', 'reporting', 'settings'),
     ('evaluation',),
     ('training',),
-    ('sweeps', 'timing', 'tiny_backbone'),
+    ('sweeps', 'timing', 'tiny_backbone', 'recovery'),
     ('command',),
     ('a command',),
   ),

@@ -1,0 +1,21 @@
+"""Runs that are killed and resumed, and whether they end as those that never were."""
+
+from typing import TYPE_CHECKING
+
+from hsnet_jax.api.lazy import lazy_names
+
+if TYPE_CHECKING:
+  from experiments.recovery.config import ChaosConfig
+  from experiments.recovery.fingerprint import fingerprint
+  from experiments.recovery.rounds import kill_and_compare
+
+__all__ = ['ChaosConfig', 'fingerprint', 'kill_and_compare']
+
+__getattr__, __dir__ = lazy_names(
+  __name__,
+  {
+    'ChaosConfig': f'{__name__}.config',
+    'fingerprint': f'{__name__}.fingerprint',
+    'kill_and_compare': f'{__name__}.rounds',
+  },
+)
