@@ -3,8 +3,10 @@
 Images are uint8 [B, H, W, 3]; see `data_pipelines.shapes.lessons` for the other arrays.
 """
 
-from collections.abc import Sequence
-from typing import Any
+import functools
+import operator
+from collections.abc import Callable, Sequence
+from typing import Any, NamedTuple
 
 import jax
 import jax.numpy as jnp
@@ -18,14 +20,17 @@ from hsnet_jax.backbones import tiny
 from hsnet_jax.kernels.conv2d import conv2d
 from hsnet_jax.training import normalize
 
-_CELL = 4  # Whether an object covers a place is learnt on a grid of 4 x 4 pixels.
+_CELL = 4  # Whether an object covers a place is learned on a grid of 4 x 4 pixels.
 _SHAPE = SILHOUETTE * SILHOUETTE
 _ADAM, _MUON, _MOMENTUM = 3e-3, 0.05, 0.9
 _WEIGHTS = {'presence': 1.0, 'class': 0.2, 'outline': 3.0}
 
+# Mean and variance of a layer, by channel.
+Moments = tuple[Array, Array]
+
 
 def init(key: Key[Array, ''], *, num_classes: int) -> dict[str, Any]:
-  """Random backbone weights and a linear head for every feature map.
+  """Makes random backbone weights and a linear head for every feature map.
 
   Args:
     key: random key.
@@ -46,8 +51,8 @@ def init(key: Key[Array, ''], *, num_classes: int) -> dict[str, Any]:
   return {'backbone': weights, 'heads': heads}
 
 
-def _convolve(x: Array, kernel: Array, stride: int) -> Array:
-  """`conv2d`; strided ones as one matrix product, whose gradient is far cheaper on a CPU."""
+def convolve(x: Array, kernel: Array, stride: int) -> Array:
+  """Convolves; strided as one matrix product, whose gradient is far cheaper on a CPU."""
   size = kernel.shape[0]
   if stride == 1 or size == 1:
     return conv2d(x, kernel, stride=stride)
@@ -63,15 +68,20 @@ def _convolve(x: Array, kernel: Array, stride: int) -> Array:
   return jnp.einsum('bhwc,co->bhwo', jnp.concatenate(patches, axis=-1), flat)
 
 
-def batch_norm(moments: list | None = None):
-  """A `conv_norm` for `tiny.apply` that normalises with the batch's own statistics.
+def batch_norm(moments: list[Moments] | None = None) -> Callable[..., Array]:
+  """Makes a `conv_norm` for `tiny.apply` that normalizes with the batch's own statistics.
 
   Args:
     moments: takes the (mean, variance) of every layer in the order of use.
+
+  Returns:
+    The function.
   """
 
-  def conv_norm(x, conv, norm, *, stride=1):
-    y = _convolve(x, conv['kernel'], stride)
+  def conv_norm(
+    x: Array, conv: dict[str, Array], norm: dict[str, Array], *, stride: int = 1
+  ) -> Array:
+    y = convolve(x, conv['kernel'], stride)
     mean, var = y.mean((0, 1, 2)), y.var((0, 1, 2))
     if moments is not None:
       moments.append((mean, var))
@@ -81,8 +91,8 @@ def batch_norm(moments: list | None = None):
   return conv_norm
 
 
-def _mix_colours(key: Array, x: Array) -> Array:
-  """Another random linear map of the colours for every picture, half of them inverted."""
+def _mix_colors(key: Array, x: Array) -> Array:
+  """Maps the colors of every picture by a random linear map of its own, half of them inverted."""
   mix_key, shift_key, sign_key = jax.random.split(key, 3)
   count = x.shape[0]
   sign = jax.random.choice(sign_key, jnp.array([-1.0, 1.0]), (count, 1, 1))
@@ -91,58 +101,68 @@ def _mix_colours(key: Array, x: Array) -> Array:
   return jnp.einsum('bhwc,bcd->bhwd', x, mix) + shift
 
 
-def loss(params: dict[str, Any], key: Key[Array, ''], batch: Lessons):
-  """Mean over the feature maps of three losses of linear heads, position by position.
+class _Truth(NamedTuple):
+  """What `Lessons` say of their pictures, on the device."""
+
+  label: Array
+  classes: Array
+  silhouettes: Array
+
+
+def loss(
+  params: dict[str, Any], key: Key[Array, ''], batch: Lessons
+) -> tuple[Array, dict[str, Array]]:
+  """Computes the mean over the feature maps of three losses of linear heads, position by position.
 
   Args:
     params: see `init`.
-    key: random key, for the colours.
+    key: random key, for the colors.
     batch: pictures.
 
   Returns:
     The loss; {'loss', 'accuracy': of the class at objects, [maps]}.
   """
-  x = _mix_colours(key, normalize(jnp.asarray(batch.image), 'tiny'))
+  x = _mix_colors(key, normalize(jnp.asarray(batch.image), 'tiny'))
   features = tiny.apply(params['backbone'], x, conv_norm=batch_norm())
-  batch = Lessons(*(jnp.asarray(a) for a in batch))
-  results = [_head_loss(f, h, batch) for f, h in zip(features, params['heads'], strict=True)]
-  total = sum(r[0] for r in results) / len(results)
+  truth = _Truth(*map(jnp.asarray, (batch.label, batch.classes, batch.silhouettes)))
+  results = [_head_loss(f, h, truth) for f, h in zip(features, params['heads'], strict=True)]
+  total = functools.reduce(operator.add, (r[0] for r in results)) / len(results)
   return total, {'loss': total, 'accuracy': jnp.stack([r[1] for r in results])}
 
 
-def _head_loss(feature: Array, head: dict[str, Array], batch: Lessons) -> tuple[Array, Array]:
-  """The loss of one feature map, and its accuracy in telling the class of objects."""
+def _head_loss(feature: Array, head: dict[str, Array], truth: _Truth) -> tuple[Array, Array]:
+  """Computes the loss of one feature map, and its accuracy in telling the class of objects."""
   count, side = feature.shape[:2]
-  stride = batch.label.shape[1] // side
+  stride = truth.label.shape[1] // side
   out = jnp.einsum('bhwc,cd->bhwd', feature, head['kernel']) + head['bias'][None, None, None]
   cells = (stride // _CELL) ** 2
   logits, outline, presence = jnp.split(
     out, [out.shape[3] - cells - _SHAPE, out.shape[3] - cells], axis=-1
   )
   # What the picture shows at the middle of a position; nothing where a boundary runs.
-  here = batch.label[:, stride // 2 :: stride, stride // 2 :: stride].astype(jnp.int32)
+  here = truth.label[:, stride // 2 :: stride, stride // 2 :: stride].astype(jnp.int32)
   here = jnp.where(here > MAX_OBJECTS, 0, here)
   objects = (here > 0).astype(jnp.float32)
   area = jnp.maximum(objects.sum(), 1.0)
 
-  classes = batch.classes.astype(jnp.int32)
+  classes = truth.classes.astype(jnp.int32)
   target = jnp.take_along_axis(classes, here.reshape(count, -1), axis=1).reshape(here.shape)
   class_loss = optax.softmax_cross_entropy_with_integer_labels(logits, target)
   accuracy = ((logits.argmax(-1) == target) * objects).sum() / area
 
-  shapes = batch.silhouettes.reshape(count, MAX_OBJECTS + 1, _SHAPE).astype(jnp.float32) / 16
+  shapes = truth.silhouettes.reshape(count, MAX_OBJECTS + 1, _SHAPE).astype(jnp.float32) / 16
   shape = jnp.einsum('bhwk,bkd->bhwd', jax.nn.one_hot(here, MAX_OBJECTS + 1), shapes)
   outline_loss = optax.sigmoid_binary_cross_entropy(outline, shape).mean(-1)
 
   return (
-    _WEIGHTS['presence'] * _presence_loss(presence, batch.label)
+    _WEIGHTS['presence'] * _presence_loss(presence, truth.label)
     + _WEIGHTS['class'] * (class_loss * objects).sum() / area
     + _WEIGHTS['outline'] * (outline_loss * objects).sum() / area
   ), accuracy
 
 
 def _presence_loss(logits: Array, label: Array) -> Array:
-  """Whether an object covers each 4 x 4 cell of a position; boundary cells are left out."""
+  """Computes the loss of whether an object covers each 4 x 4 cell; boundary cells are left out."""
   count, side = logits.shape[:2]
   cells = label[:, _CELL // 2 :: _CELL, _CELL // 2 :: _CELL]
   inside = cells.shape[1] // side
@@ -154,8 +174,8 @@ def _presence_loss(logits: Array, label: Array) -> Array:
   return losses.sum() / known.sum()
 
 
-def orthogonalise(update: Float[Array, 'k l c o']) -> Float[Array, 'k l c o']:
-  """A kernel's update with all singular values near 1, as a matrix of inputs by outputs.
+def orthogonalize(update: Float[Array, 'k l c o']) -> Float[Array, 'k l c o']:
+  """Brings all singular values of a kernel's update, a matrix of inputs by outputs, near 1.
 
   Five Newton-Schulz steps with the coefficients of Muon (Jordan et al., 2024); tall matrices are
   scaled by the root of their aspect.
@@ -172,15 +192,15 @@ def orthogonalise(update: Float[Array, 'k l c o']) -> Float[Array, 'k l c o']:
 
 
 def make_optimizer(steps: int) -> optax.GradientTransformation:
-  """Muon for the backbone's kernels, Adam for norms and heads, both on one cosine cycle."""
+  """Makes Muon for the backbone's kernels and Adam for norms and heads, on one cosine cycle."""
   adam_rate = optax.cosine_onecycle_schedule(steps, _ADAM, pct_start=0.2)
   muon = optax.chain(
     optax.trace(_MOMENTUM, nesterov=True),
-    optax.stateless(lambda updates, _: jax.tree.map(orthogonalise, updates)),
+    optax.stateless(lambda updates, _: jax.tree.map(orthogonalize, updates)),
     optax.scale_by_learning_rate(lambda i: adam_rate(i) * (_MUON / _ADAM)),
   )
 
-  def kinds(params):
+  def kinds(params: Any) -> Any:
     return jax.tree.map(lambda p: 'muon' if p.ndim == 4 else 'adam', params)
 
   return optax.multi_transform(
@@ -189,24 +209,28 @@ def make_optimizer(steps: int) -> optax.GradientTransformation:
 
 
 @jax.jit
-def _batch_moments(weights, images):
-  moments: list = []
+def _batch_moments(weights: dict[str, Any], images: Array) -> list[Moments]:
+  moments: list[Moments] = []
   tiny.apply(weights, normalize(images, 'tiny'), conv_norm=batch_norm(moments))
   return moments
 
 
-def mean_moments(weights: dict, batches: Sequence[UInt8[np.ndarray, 'B H W 3']]) -> list:
-  """Mean and variance of every layer, averaged over batches of pictures."""
+def mean_moments(
+  weights: dict[str, Any], batches: Sequence[UInt8[np.ndarray, 'B H W 3']]
+) -> list[Moments]:
+  """Returns mean and variance of every layer, averaged over batches of pictures."""
   moments = [_batch_moments(weights, images) for images in batches]
   return jax.tree.map(lambda *values: sum(values) / len(values), *moments)
 
 
-def with_moments(weights: dict, moments: Sequence[tuple[Array, Array]]) -> dict:
-  """The backbone with the statistics of `mean_moments` as its stored ones."""
+def with_moments(weights: dict[str, Any], moments: Sequence[Moments]) -> dict[str, Any]:
+  """Returns the backbone with the statistics of `mean_moments` as its stored ones."""
   weights = jax.tree.map(lambda leaf: leaf, weights)
   rest = iter(moments)
 
-  def conv_norm(x, conv, norm, *, stride=1):
+  def conv_norm(
+    x: Array, conv: dict[str, Array], norm: dict[str, Array], *, stride: int = 1
+  ) -> Array:
     norm['mean'], norm['var'] = next(rest)
     return conv2d(x, conv['kernel'], stride=stride)
 
