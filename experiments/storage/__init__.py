@@ -1,1 +1,1 @@
-"""Folders that several processes may write to."""
+"""What several processes share on disk: locks of folders, configurations as JSON, the checkout."""

@@ -1,4 +1,4 @@
-"""One process at a time, where the file system can say so."""
+"""Keeps a folder to one process at a time, where the file system can say so."""
 
 import contextlib
 import errno
@@ -49,7 +49,7 @@ def alone(folder: Path, *, does: str, name: str = '.lock') -> Iterator[None]:
 
 
 def is_free(folder: Path, *, name: str = '.lock') -> bool:
-  """Whether no other process keeps this one out of a folder, by a file as for `alone`."""
+  """Returns whether no other process keeps this one out of a folder, by a file as for `alone`."""
   try:
     with alone(folder, does='is at work', name=name):
       return True
@@ -58,9 +58,9 @@ def is_free(folder: Path, *, name: str = '.lock') -> bool:
 
 
 def of_this_machine() -> str:
-  """The name of a lock's file that keeps out processes of this machine, since it started, alone.
+  """Names the file of a lock that keeps out processes of this machine, since it started, alone.
 
-  For what another machine must be able to go on with: one that is lost may leave a network disk's
+  For what another machine must be able to resume: one that is lost may leave a network disk's
   lock behind for ever.
   """
   try:

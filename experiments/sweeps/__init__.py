@@ -1,1 +1,22 @@
-"""The parts of a sweep over hyperparameters with Ray Tune."""
+"""A sweep over hyperparameters with Ray Tune: its space, search, trials, folder and report."""
+
+from typing import TYPE_CHECKING
+
+from hsnet_jax.api.lazy import lazy_names
+
+if TYPE_CHECKING:
+  from experiments.sweeps.config import SweepConfig
+  from experiments.sweeps.run import SweepOutcome, sweep
+  from experiments.sweeps.signals import stopped_by_signals
+
+__all__ = ['SweepConfig', 'SweepOutcome', 'stopped_by_signals', 'sweep']
+
+__getattr__, __dir__ = lazy_names(
+  __name__,
+  {
+    'SweepConfig': f'{__name__}.config',
+    'SweepOutcome': f'{__name__}.run',
+    'stopped_by_signals': f'{__name__}.signals',
+    'sweep': f'{__name__}.run',
+  },
+)

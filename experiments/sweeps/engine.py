@@ -1,8 +1,8 @@
 """Runs the trials of a sweep that are left with Ray Tune.
 
-Of Ray's own state nothing is kept: a sweep goes on from the records of its trials. Those that are
+Of Ray's own state nothing is kept: a sweep resumes from the records of its trials. Those that are
 done are told to the search and to ASHA; the others are run, and where a run was cut off,
-`experiments.train` goes on from its last checkpoint.
+`experiments.train` resumes from its last checkpoint.
 """
 
 import contextlib
@@ -12,13 +12,15 @@ import pathlib
 import shutil
 import signal
 import socket
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from typing import Any
 
 import optuna
 import ray
 from ray import tune
 
+from experiments.storage.checkout import child_environment
+from experiments.sweeps.config import SweepConfig
 from experiments.sweeps.folder import (
   RAY_FOLDER,
   STOP_FILE,
@@ -27,8 +29,9 @@ from experiments.sweeps.folder import (
   read_trials,
   write_trial,
 )
-from experiments.sweeps.search import Options, TrialSearch, make_scheduler
-from experiments.sweeps.space import Space, python_path, short_text
+from experiments.sweeps.search import TrialSearch, make_scheduler
+from experiments.sweeps.signals import never_stopped
+from experiments.sweeps.space import Space, short_text
 from experiments.sweeps.trials import TrainProcess
 from hsnet_jax.errors import InputError
 
@@ -52,17 +55,21 @@ _CONNECT_SECONDS = 10
 def run_trials(
   folder: pathlib.Path,
   space: Space,
-  options: Options,
+  config: SweepConfig,
   *,
   new: Mapping[str, Any] | None = None,
+  stopping: Callable[
+    [pathlib.Path], contextlib.AbstractContextManager[list[signal.Signals]]
+  ] = never_stopped,
 ) -> signal.Signals | None:
   """Runs what is left of a sweep.
 
   Args:
     folder: of the sweep, with its records.
     space: what is searched.
-    options: how.
-    new: description of a sweep that takes the place of what is in the folder; None: goes on.
+    config: how.
+    new: description of a sweep that takes the place of what is in the folder; None: resumes.
+    stopping: given the folder, what notes the signal that has the trials save and stop.
 
   Returns:
     The signal that stopped it; None where nothing is left but what failed.
@@ -71,34 +78,36 @@ def run_trials(
     InputError: there is no such cluster, or no machine of it has a trial's share.
   """
   folder = folder.resolve()
-  trials = read_trials(folder, metric=options.metric) if new is None else {}
-  left = [n for n in range(1, options.trials + 1) if n not in trials or not trials[n].done]
+  trials = read_trials(folder, metric=config.metric) if new is None else {}
+  left = [n for n in range(1, config.trials + 1) if n not in trials or not trials[n].done]
   if not left:
     return None
   left.sort(key=lambda number: (number not in trials, number))
   _remove_left_behind(folder)
-  with _started_ray(options), _stopped_by_signals(folder) as received:
+  with _quiet(), _started_ray(config), stopping(folder) as received:
     if new is not None:
       begin_sweep(folder, new)
     tune.Tuner(
-      tune.with_resources(TrainProcess, {'cpu': options.cpus, 'gpu': options.gpus}),
+      tune.with_resources(
+        TrainProcess, {'cpu': config.cpus_per_trial, 'gpu': config.gpus_per_trial}
+      ),
       param_space={
         'sweep_dir': str(folder),
         'cwd': os.getcwd(),
-        'metric': options.metric,
-        'cpus': options.cpus,
-        'gpus': options.gpus,
+        'metric': config.metric,
+        'cpus': config.cpus_per_trial,
+        'gpus': config.gpus_per_trial,
       },
       tune_config=tune.TuneConfig(
         num_samples=len(left),
-        search_alg=TrialSearch(folder, space, options, trials=trials, left=left),
-        scheduler=make_scheduler(options, trials),
+        search_alg=TrialSearch(folder, space, config, trials=trials, left=left),
+        scheduler=make_scheduler(config, trials),
         trial_dirname_creator=lambda trial: f'{trial.config["number"]:03d}',
       ),
       run_config=tune.RunConfig(
         name=RAY_FOLDER,
         storage_path=str(folder),
-        callbacks=[_Teller(folder, options.metric, trials)],
+        callbacks=[Teller(folder, config.metric, trials)],
         checkpoint_config=tune.CheckpointConfig(checkpoint_at_end=False),
         verbose=0,
       ),
@@ -120,12 +129,12 @@ def check_address(address: str) -> None:
     return
   host, _, port = address.rpartition(':')
   if not host or '/' in host or not port.isdecimal():
-    raise InputError(f'--address={address}: write host:port of the head, such as 10.0.0.1:6379')
+    raise InputError(f'`address`={address}: write host:port of the head, such as 10.0.0.1:6379')
   try:
     socket.create_connection((host, int(port)), timeout=_CONNECT_SECONDS).close()
   except (OSError, OverflowError) as error:
     raise InputError(
-      f'--address={address}: no Ray cluster answers ({error}); `ray start --head` starts one'
+      f'`address`={address}: no Ray cluster answers ({error}); `ray start --head` starts one'
     ) from error
 
 
@@ -135,87 +144,85 @@ def _remove_left_behind(folder: pathlib.Path) -> None:
 
 
 @contextlib.contextmanager
-def _started_ray(options: Options) -> Iterator[None]:
-  """Ray, on this machine or as a cluster that is there."""
+def _quiet() -> Iterator[None]:
+  """Keeps Ray and Optuna from talking, and gives the process back as it was."""
+  before = {name: os.environ.get(name) for name in _SETTINGS}
+  log, optuna_level = logging.getLogger('ray'), optuna.logging.get_verbosity()
+  ray_level = log.level
   os.environ.update(_SETTINGS)
-  where: dict[str, Any] = {'address': options.address}
-  if options.address is None:
-    where = {'address': 'local', 'include_dashboard': False, 'object_store_memory': _OBJECT_STORE}
+  optuna.logging.set_verbosity(optuna.logging.ERROR)
+  try:
+    yield
+  finally:
+    log.setLevel(ray_level)
+    optuna.logging.set_verbosity(optuna_level)
+    for name, value in before.items():
+      if value is None:
+        os.environ.pop(name, None)
+      else:
+        os.environ[name] = value
+
+
+@contextlib.contextmanager
+def _started_ray(config: SweepConfig) -> Iterator[None]:
+  """Has Ray, on this machine or as a cluster that is there."""
+  alone = config.address is None
+  path = child_environment(os.environ).get('PYTHONPATH', '')
   try:
     ray.init(
-      **where,
-      runtime_env={'env_vars': {'PYTHONPATH': python_path()}},
+      address='local' if alone else config.address,
+      include_dashboard=False if alone else None,
+      object_store_memory=_OBJECT_STORE if alone else None,
+      runtime_env={'env_vars': {'PYTHONPATH': path}} if path else None,
       logging_level=logging.CRITICAL,
       log_to_driver=False,
     )
   except (ConnectionError, RuntimeError, ValueError) as error:
-    if options.address is None:
+    if config.address is None:
       raise
     raise InputError(
-      f'--address={options.address}: no Ray cluster answers ({error}); `ray start --head` starts'
-      ' one'
+      f'`address`={config.address}: no Ray cluster answers ({error}); `ray start --head` starts one'
     ) from error
   try:
-    logging.getLogger('ray').setLevel(logging.CRITICAL)
-    optuna.logging.set_verbosity(optuna.logging.ERROR)
-    _check_share(options)
+    logging.getLogger('ray').setLevel(logging.CRITICAL)  # Its start has set another.
+    check_share(config, [node['Resources'] for node in ray.nodes() if node['Alive']])
     yield
   finally:
     ray.shutdown()
 
 
-def _check_share(options: Options) -> None:
-  """Raises InputError where Ray would wait for a larger machine, for ever."""
-  machines = [node['Resources'] for node in ray.nodes() if node['Alive']]
+def check_share(config: SweepConfig, machines: Sequence[Mapping[str, float]]) -> None:
+  """Makes sure that a trial's share is to be had: Ray would wait for a larger machine, for ever.
+
+  Args:
+    config: of the sweep.
+    machines: of each machine, how much there is of 'CPU' and 'GPU'.
+
+  Raises:
+    InputError: no machine has as much.
+  """
   shares = [(machine.get('GPU', 0), machine.get('CPU', 0)) for machine in machines]
-  if not any(gpus >= options.gpus and cpus >= options.cpus for gpus, cpus in shares):
-    gpus, cpus = max(shares)
+  cpus, gpus = config.cpus_per_trial, config.gpus_per_trial
+  if not any(has_gpus >= gpus and has_cpus >= cpus for has_gpus, has_cpus in shares):
+    has_gpus, has_cpus = max(shares)
     raise InputError(
-      f'--cpus_per_trial={options.cpus:g} and --gpus_per_trial={options.gpus:g}: no machine has as'
-      f' much; the largest has {cpus:g} CPUs and {gpus:g} GPUs'
+      f'`cpus_per_trial`={cpus:g} and `gpus_per_trial`={gpus:g}: no machine has as much; the'
+      f' largest has {has_cpus:g} CPUs and {has_gpus:g} GPUs'
     )
-  if not options.gpus and any(gpus for gpus, _ in shares):
+  if not gpus and any(has_gpus for has_gpus, _ in shares):
     print('note: no GPU is used; --gpus_per_trial=1 gives each trial one', flush=True)
 
 
-@contextlib.contextmanager
-def _stopped_by_signals(folder: pathlib.Path) -> Iterator[list[signal.Signals]]:
-  """Has SIGINT and SIGTERM ask all trials to save and stop; a second one ends the sweep at once.
-
-  Yields:
-    A list that the signal is put into.
-  """
-  received = []
-  # Not what is there before: Ray has put its own in place of the latter.
-  ending = {signal.SIGINT: signal.default_int_handler, signal.SIGTERM: signal.SIG_DFL}
-
-  def ask(number: int, _) -> None:
-    received.append(signal.Signals(number))
-    (folder / STOP_FILE).touch()
-    _set_handlers(ending)
-    print('stopping: each trial that runs saves its step', flush=True)
-
-  _set_handlers(dict.fromkeys(ending, ask))
-  try:
-    yield received
-  finally:
-    _set_handlers(ending)
-
-
-def _set_handlers(handlers: dict[signal.Signals, Any]) -> None:
-  for number, handler in handlers.items():
-    signal.signal(number, handler)
-
-
-class _Teller(tune.Callback):
+class Teller(tune.Callback):
   """Prints what happens, and records how trials end."""
 
-  def __init__(self, folder: pathlib.Path, metric: str, trials: dict[int, Trial]):
+  def __init__(self, folder: pathlib.Path, metric: str, trials: Mapping[int, Trial]):
+    """Takes the sweep's folder, its metric, and the trials that had begun before."""
     self._folder, self._metric = folder, metric
     self._seen = {number: max(t.values, default=-1) for number, t in trials.items()}
-    self._begun = set()
+    self._begun: set[int] = set()
 
-  def on_trial_start(self, iteration, trials, trial, **info) -> None:
+  def on_trial_start(self, iteration: int, trials: list[Any], trial: Any, **info: Any) -> None:
     """Says what the trial tries, unless it is to stop at once."""
     number, params = trial.config['number'], trial.config['params']
     if (self._folder / STOP_FILE).exists():
@@ -223,10 +230,12 @@ class _Teller(tune.Callback):
     self._begun.add(number)
     values = '  '.join(f'{name} {short_text(value)}' for name, value in params.items())
     step = self._seen.get(number, -1)
-    again = f'  (goes on; validated up to step {step})' if step >= 0 else ''
+    again = f'  (resumes; validated up to step {step})' if step >= 0 else ''
     self._say(trial, values + again)
 
-  def on_trial_result(self, iteration, trials, trial, result, **info) -> None:
+  def on_trial_result(
+    self, iteration: int, trials: list[Any], trial: Any, result: dict[str, Any], **info: Any
+  ) -> None:
     """Says what a validation gave, unless it was said before the sweep was cut off."""
     if 'outcome' not in result and result['at_step'] > self._seen.get(trial.config['number'], -1):
       self._say(
@@ -235,7 +244,7 @@ class _Teller(tune.Callback):
         f'  best {result["score"]:.2f}',
       )
 
-  def on_trial_complete(self, iteration, trials, trial, **info) -> None:
+  def on_trial_complete(self, iteration: int, trials: list[Any], trial: Any, **info: Any) -> None:
     """Records how the trial ended, unless it was interrupted."""
     outcome = trial.last_result.get('outcome', 'stopped')
     reason = trial.last_result.get('reason', '')
@@ -245,14 +254,15 @@ class _Teller(tune.Callback):
       text = 'stopped early by ASHA' if outcome == 'stopped' else outcome
       self._say(trial, f'{text}: {reason}' if reason else text)
 
-  def on_trial_error(self, iteration, trials, trial, **info) -> None:
+  def on_trial_error(self, iteration: int, trials: list[Any], trial: Any, **info: Any) -> None:
     """Records that Ray lost the trial."""
     reason = 'Ray lost the process that watched it; was the memory full?'
     self._record(trial, status='failed', reason=reason)
     self._say(trial, f'failed: {reason}')
 
-  def _record(self, trial, **end) -> None:
-    write_trial(self._folder, Trial(trial.config['number'], trial.config['params'], **end))
+  def _record(self, trial: Any, *, status: str, reason: str) -> None:
+    number, params = trial.config['number'], trial.config['params']
+    write_trial(self._folder, Trial(number, params, status=status, reason=reason))
 
-  def _say(self, trial, text: str) -> None:
+  def _say(self, trial: Any, text: str) -> None:
     print(f'trial {trial.config["number"]:03d}  {text}', flush=True)

@@ -6,7 +6,7 @@
       log.txt            what its processes printed
     results.csv, results.md, curves.png, parameters.png
 
-These files are all that a sweep goes on from. They are each replaced as a whole, so a sweep may be
+These files are all that a sweep resumes from. They are each replaced as a whole, so a sweep may be
 killed at any moment; Ray's own snapshots are written every ten seconds and in place.
 """
 
@@ -34,7 +34,7 @@ class Trial:
   Attributes:
     number: from 1.
     params: {flag: value} that it drew.
-    status: 'waiting' (to begin, or to go on), 'ended', 'stopped' (by ASHA) or 'failed'.
+    status: 'waiting' (to begin, or to be resumed), 'ended', 'stopped' (by ASHA) or 'failed'.
     reason: of a failure, the line that says why.
     values: {step: metric} of its validations, as its run has written them.
   """
@@ -47,22 +47,22 @@ class Trial:
 
   @property
   def name(self) -> str:
-    """Its number as files and messages have it."""
+    """Returns its number as files and messages have it."""
     return f'{self.number:03d}'
 
   @property
   def done(self) -> bool:
-    """Whether there is nothing left of it to run."""
+    """Returns whether there is nothing left of it to run."""
     return self.status in ('ended', 'stopped')
 
   @property
   def best(self) -> tuple[int, float] | None:
-    """The step and the value of its best validation, the earliest of equals; None without any."""
+    """Returns step and value of its best validation, the earliest of equals; None without any."""
     return max(self.values.items(), key=lambda item: (item[1], -item[0]), default=None)
 
 
 def trial_folder(folder: pathlib.Path, number: int) -> pathlib.Path:
-  """The run folder of a trial."""
+  """Returns the run folder of a trial."""
   return folder / 'trials' / f'{number:03d}'
 
 
@@ -77,7 +77,7 @@ def check_sweep_folder(
     overwrite: whether the sweep in it is replaced.
 
   Returns:
-    Whether the sweep in it goes on.
+    Whether the sweep in it is resumed.
 
   Raises:
     InputError: the folder holds another sweep, or what is no sweep.
@@ -85,22 +85,22 @@ def check_sweep_folder(
   try:
     there = json.loads((folder / 'sweep.json').read_text(encoding='utf-8'))
   except NotADirectoryError as error:
-    raise InputError(f'{folder}: a file, not a folder; name another --output_dir') from error
+    raise InputError(f'{folder}: a file, not a folder; name another `output_dir`') from error
   except FileNotFoundError:
     if folder.is_dir() and any(not p.name.startswith('.') for p in folder.iterdir()):
       raise InputError(
-        f'{folder}: holds files and no sweep; name another folder with --output_dir'
+        f'{folder}: holds files and no sweep; name another folder with `output_dir`'
       ) from None
     return False
   except ValueError as error:
-    raise InputError(f'{folder}/sweep.json: damaged ({error}); --overwrite begins anew') from error
+    raise InputError(f'{folder}/sweep.json: damaged ({error}); `overwrite` begins anew') from error
   if overwrite:
     return False
   differences = _differences(there, description)
   if differences:
     raise InputError(
       f'{folder}: holds a sweep with other settings ({"; ".join(differences)}); give the same,'
-      ' --overwrite replaces it, --output_dir names another folder'
+      ' `overwrite` replaces it, `output_dir` names another folder'
     )
   return True
 
@@ -160,6 +160,6 @@ def read_trials(folder: pathlib.Path, *, metric: str) -> dict[int, Trial]:
 
 
 def last_line(path: pathlib.Path) -> str:
-  """The last line of a log that says anything; of a script that fails it is the reason."""
+  """Returns the last line of a log that says anything; of a command that fails, the reason."""
   text = path.read_text(encoding='utf-8', errors='replace') if path.is_file() else ''
   return next((line.strip() for line in reversed(text.splitlines()) if line.strip()), '')

@@ -1,20 +1,24 @@
-"""What came out of a sweep: a table, a CSV and two plots."""
+"""Writes what came out of a sweep: a table, a CSV and two plots."""
 
 import csv
 import io
 import pathlib
 from collections.abc import Mapping, Sequence
+from typing import TYPE_CHECKING
 
 from experiments.sweeps.folder import Trial, trial_folder
 from experiments.sweeps.space import Domain, flag_text, short_text
 from hsnet_jax.whole_files import replacing, write_text
+
+if TYPE_CHECKING:
+  from matplotlib.figure import Figure
 
 _BEST, _OTHER = 'tab:red', 'tab:blue'
 _COLUMNS = 3  # Of the plots of flags.
 
 
 def ranked(trials: Mapping[int, Trial]) -> list[Trial]:
-  """Trials, the best validation first, those without any last."""
+  """Returns trials, the best validation first, those without any last."""
   return sorted(trials.values(), key=lambda t: (-t.best[1] if t.best else float('inf'), t.number))
 
 
@@ -41,20 +45,20 @@ def table_rows(
 
 
 def text_table(rows: Sequence[Sequence[str]]) -> str:
-  """Rows for a terminal, columns aligned."""
+  """Returns rows for a terminal, columns aligned."""
   widths = [max(map(len, column)) for column in zip(*rows, strict=True)]
   lines = ('  '.join(map(str.rjust, row, widths)) for row in rows)
   return '\n'.join(lines)
 
 
 def markdown_table(rows: Sequence[Sequence[str]]) -> str:
-  """Rows as a Markdown table."""
+  """Returns rows as a Markdown table."""
   head, *rest = ('| ' + ' | '.join(row) + ' |' for row in rows)
   return '\n'.join([head, '|' + ' ---: |' * len(rows[0]), *rest])
 
 
 def csv_table(trials: Mapping[int, Trial], *, metric: str, flags: Sequence[str]) -> str:
-  """A line a trial in the order of the table, with every digit."""
+  """Returns a line a trial in the order of the table, with every digit."""
   out = io.StringIO()
   writer = csv.writer(out, lineterminator='\n')
   writer.writerow(['trial', 'status', metric, 'step', 'validations', *flags, 'reason'])
@@ -95,35 +99,37 @@ def write_results(
 
 
 def best_run(folder: pathlib.Path, trials: Mapping[int, Trial]) -> pathlib.Path | None:
-  """The run folder of the best trial; None where no trial has validated."""
+  """Returns the run folder of the best trial; None where no trial has validated."""
   first = next(iter(ranked(trials)), None)
   return trial_folder(folder, first.number) if first and first.best else None
 
 
-def _save_figure(path: pathlib.Path, figure) -> None:
+def _save_figure(path: pathlib.Path, figure: 'Figure') -> None:
   with replacing(path) as part:
     figure.savefig(part, dpi=120)
 
 
-def _figure(width: float, height: float):
+def _figure(width: float, height: float) -> 'Figure':
   # The one room that needs Matplotlib, which is optional. Its Figure needs no display.
   from matplotlib.figure import Figure
 
   return Figure(figsize=(width, height), layout='constrained')
 
 
-def _curves(trials: Mapping[int, Trial], metric: str):
-  """The metric by step, a line a trial, the best in colour, a cross where one was cut short."""
+def _curves(trials: Mapping[int, Trial], metric: str) -> 'Figure':
+  """Draws the metric by step, a line a trial, a cross where one was cut short."""
   figure = _figure(7, 4.5)
   axes = figure.add_subplot()
   best, *others = [trial for trial in ranked(trials) if trial.best]
   for trial in (*others, best):
     steps = sorted(trial.values)
     values = [trial.values[step] for step in steps]
-    style = {'color': _OTHER, 'alpha': 0.45, 'marker': '.'}
     if trial is best:
-      style = {'color': _BEST, 'linewidth': 2, 'marker': '.', 'label': f'trial {trial.name}: best'}
-    axes.plot(steps, values, **style)
+      axes.plot(
+        steps, values, color=_BEST, linewidth=2, marker='.', label=f'trial {trial.name}: best'
+      )
+    else:
+      axes.plot(steps, values, color=_OTHER, alpha=0.45, marker='.')
     if trial.status != 'ended':
       axes.plot(steps[-1:], values[-1:], color='black', marker='x', linestyle='none')
   axes.set(xlabel='step', ylabel=metric, title='Validation (x: stopped, failed or not done yet)')
@@ -132,8 +138,10 @@ def _curves(trials: Mapping[int, Trial], metric: str):
   return figure
 
 
-def _parameters(trials: Mapping[int, Trial], metric: str, domains: Mapping[str, Domain]):
-  """The best validation of each trial against each searched flag, over all of its domain."""
+def _parameters(
+  trials: Mapping[int, Trial], metric: str, domains: Mapping[str, Domain]
+) -> 'Figure':
+  """Draws the best validation of each trial against each searched flag, over all of its domain."""
   columns = min(_COLUMNS, len(domains))
   rows = -(-len(domains) // columns)
   figure = _figure(4 * columns, 3.2 * rows + 0.5)
@@ -144,6 +152,7 @@ def _parameters(trials: Mapping[int, Trial], metric: str, domains: Mapping[str, 
     for trial in (*others, best):
       value = trial.params[name]
       x = domain.values.index(value) if domain.kind == 'choice' else value
+      assert trial.best is not None
       axes.scatter(x, trial.best[1], color=_BEST if trial is best else _OTHER, clip_on=False)
     if domain.kind == 'choice':
       axes.set_xticks(range(len(domain.values)), [short_text(value) for value in domain.values])

@@ -1,9 +1,8 @@
-"""Which values the trials of a sweep get, and which trials are stopped early.
+"""Decides: which values the trials of a sweep get, and which trials are stopped early.
 
-Both are told what trials before have come to, so that a sweep that was cut off goes on as it was.
+Both are told what trials before have come to, so that a sweep that was cut off resumes as it was.
 """
 
-import dataclasses
 import pathlib
 import types
 from collections.abc import Mapping, Sequence
@@ -16,6 +15,7 @@ from ray.tune.schedulers import ASHAScheduler, FIFOScheduler, TrialScheduler
 from ray.tune.search import Searcher
 from ray.tune.search.optuna import OptunaSearch
 
+from experiments.sweeps.config import SweepConfig
 from experiments.sweeps.folder import STOP_FILE, Trial, trial_folder, write_trial
 from experiments.sweeps.space import Domain, Space, draw, flag_text
 
@@ -23,31 +23,6 @@ from experiments.sweeps.space import Domain, Space, draw, flag_text
 _MAX_VALIDATIONS = 10**6
 # TPE draws so many trials at random before it follows what it has seen.
 _STARTUP_SHARE, _STARTUP_MOST = 1 / 3, 10
-
-
-@dataclasses.dataclass(frozen=True)
-class Options:
-  """How trials are chosen and where they run.
-
-  Attributes:
-    trials: how many there are.
-    search: 'random' or 'tpe'.
-    seed: of the search.
-    metric: the figure of the validations that is to be large.
-    asha: (validations before a trial may be stopped, one in how many goes on); None: no stopping.
-    cpus: share of a trial.
-    gpus: share of a trial.
-    address: of the cluster; None: this machine.
-  """
-
-  trials: int
-  search: str
-  seed: int
-  metric: str
-  asha: tuple[int, float] | None
-  cpus: float
-  gpus: float
-  address: str | None
 
 
 class TrialSearch(OptunaSearch):
@@ -61,7 +36,7 @@ class TrialSearch(OptunaSearch):
     self,
     folder: pathlib.Path,
     space: Space,
-    options: Options,
+    config: SweepConfig,
     *,
     trials: Mapping[int, Trial],
     left: Sequence[int],
@@ -71,16 +46,16 @@ class TrialSearch(OptunaSearch):
     Args:
       folder: of the sweep.
       space: what is searched.
-      options: how.
+      config: how.
       trials: {number: trial} of those that have begun.
       left: numbers of those that are to run; those that have begun come first.
     """
     points = [trials[n].params for n in left if n in trials]
-    if options.search == 'random':
-      points = [draw(space, seed=options.seed, number=n) for n in left]
-    startup = min(_STARTUP_MOST, max(1, round(options.trials * _STARTUP_SHARE)))
-    # With the seed alone, a sweep that goes on would draw its first trials once more.
-    seed = int(np.random.SeedSequence([options.seed, len(trials)]).generate_state(1)[0])
+    if config.search == 'random':
+      points = [draw(space, seed=config.seed, number=n) for n in left]
+    startup = min(_STARTUP_MOST, max(1, round(config.trials * _STARTUP_SHARE)))
+    # With the seed alone, a sweep that is resumed would draw its first trials once more.
+    seed = int(np.random.SeedSequence([config.seed, len(trials)]).generate_state(1)[0])
     super().__init__(
       {name: _distribution(domain) for name, domain in space.domains.items()},
       metric='score',
@@ -89,17 +64,17 @@ class TrialSearch(OptunaSearch):
       sampler=optuna.samplers.TPESampler(seed=seed, n_startup_trials=startup, constant_liar=True),
     )
     for trial in trials.values():
-      if trial.done and trial.values:
+      if trial.done and trial.best is not None:
         self.add_evaluated_point(
           trial.params, trial.best[1], intermediate_values=best_so_far(trial.values)
         )
     self._folder, self._fixed, self._left = folder, dict(space.fixed), list(left)
 
-  def suggest(self, trial_id: str) -> dict[str, Any] | str:
-    """The configuration of the next trial (see `experiments.sweeps.trials`)."""
+  def suggest(self, trial_id: str) -> Any:
+    """Returns the configuration of the next trial (see `experiments.sweeps.trials`)."""
     if not self._left or (self._folder / STOP_FILE).exists():
       return Searcher.FINISHED
-    params = super().suggest(trial_id)
+    params: Any = super().suggest(trial_id)
     number = self._left.pop(0)
     write_trial(self._folder, Trial(number, params))
     return {
@@ -123,19 +98,19 @@ def _distribution(domain: Domain) -> distributions.BaseDistribution:
   return distributions.FloatDistribution(*domain.values, log=domain.kind == 'log_uniform')
 
 
-def make_scheduler(options: Options, trials: Mapping[int, Trial]) -> TrialScheduler:
-  """What stops trials early.
+def make_scheduler(config: SweepConfig, trials: Mapping[int, Trial]) -> TrialScheduler:
+  """Makes what stops trials early.
 
   Args:
-    options: of the sweep.
+    config: of the sweep.
     trials: {number: trial} of those that have begun; ASHA compares with what the done ones reached.
 
   Returns:
     ASHA, or what stops none.
   """
-  if options.asha is None:
+  if config.halving is None:
     return FIFOScheduler()
-  grace, factor = options.asha
+  grace, factor = config.halving
   scheduler = ASHAScheduler(
     metric='score',
     mode='max',
@@ -143,15 +118,16 @@ def make_scheduler(options: Options, trials: Mapping[int, Trial]) -> TrialSchedu
     reduction_factor=factor,
     max_t=max(grace, _MAX_VALIDATIONS),
   )
+  nobody: Any = None  # It asks nothing of who runs the trials.
   for trial in trials.values():
     if trial.done:
-      past = types.SimpleNamespace(trial_id=trial.name)  # All that ASHA asks of a trial.
-      scheduler.on_trial_add(None, past)
+      past: Any = types.SimpleNamespace(trial_id=trial.name)  # All that ASHA asks of a trial.
+      scheduler.on_trial_add(nobody, past)
       for count, score in enumerate(best_so_far(trial.values), 1):
-        scheduler.on_trial_result(None, past, {'training_iteration': count, 'score': score})
+        scheduler.on_trial_result(nobody, past, {'training_iteration': count, 'score': score})
   return scheduler
 
 
 def best_so_far(values: Mapping[int, float]) -> list[float]:
-  """After each validation of `{step: value}` the best until then, as `TrainProcess` has it."""
+  """Returns the best until each validation of `{step: value}`, as `TrialRun` has it."""
   return np.maximum.accumulate([values[s] for s in sorted(values)]).tolist() if values else []

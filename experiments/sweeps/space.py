@@ -12,24 +12,22 @@ augment = {choice = ['none', 'flip']}
 """
 
 import dataclasses
-import json
 import math
 import os
 import pathlib
-import subprocess
-import sys
 import tomllib
 from collections.abc import Mapping
 from typing import Any
 
 import numpy as np
 
+from experiments.settings.fields import parse_text
+from experiments.training.config import TrainConfig
 from hsnet_jax.errors import InputError
 
 KINDS = ('log_uniform', 'uniform', 'integer', 'choice')
-ROOT = pathlib.Path(__file__).resolve().parents[2]
 
-# A trial is one process, whose folder the sweep chooses and goes on with.
+# A trial is one process, whose folder the sweep chooses and resumes.
 _OWN = ('run_dir', 'resume', 'overwrite', 'coordinator', 'num_processes', 'process_id')
 
 
@@ -61,13 +59,13 @@ class Space:
   domains: Mapping[str, Domain]
 
   def record(self) -> dict[str, Any]:
-    """The space as JSON holds it."""
+    """Returns the space as JSON holds it."""
     searched = {name: {d.kind: list(d.values)} for name, d in self.domains.items()}
     return {'train': dict(self.fixed), 'space': searched}
 
 
-def read_space(path: str | os.PathLike) -> Space:
-  """Reads a space file and checks all but whether its flags exist (see `check_flags`).
+def read_space(path: str | os.PathLike[str]) -> Space:
+  """Reads a space file and checks all but whether its flags exist (see `check_space`).
 
   Args:
     path: the TOML file; `~` is the home folder.
@@ -83,7 +81,7 @@ def read_space(path: str | os.PathLike) -> Space:
   try:
     tables = tomllib.loads(path.read_text(encoding='utf-8'))
   except OSError as error:
-    raise InputError(f'{path}: cannot be read ({error.strerror}); --space names a file') from error
+    raise InputError(f'{path}: cannot be read ({error.strerror}); `space` names a file') from error
   except ValueError as error:  # TOML and UTF-8 errors alike.
     raise InputError(f'{path}: no TOML file ({error})') from error
   unknown = [name for name in tables if name not in ('train', 'space')]
@@ -129,40 +127,33 @@ def _domain(where: str, value: Any) -> Domain:
   return Domain(kind, tuple(bounds if kind == 'integer' else map(float, bounds)))
 
 
-def _is_scalar(value: Any) -> bool:
+def _is_scalar(value: object) -> bool:
   return isinstance(value, str | int | float)
 
 
-def check_flags(space: Space) -> None:
-  """Makes sure that `experiments.train` has the flags of a space and takes their values.
+def check_space(space: Space) -> None:
+  """Makes sure that `TrainConfig` has the settings of a space and takes their values.
 
-  Another process asks it: its flags would join those of this one. Of ranges the bounds are tried.
+  Of ranges the bounds are tried.
 
   Args:
     space: the space.
 
   Raises:
-    InputError: a flag does not exist, or refuses a value.
+    InputError: a setting does not exist, or refuses a value.
   """
+  known = {field.name: field for field in dataclasses.fields(TrainConfig)}
   values = {name: [value] for name, value in space.fixed.items()}
   values |= {name: list(domain.values) for name, domain in space.domains.items()}
-  texts = {name: [flag_text(v) for v in several] for name, several in values.items()}
-  asked = subprocess.run(
-    [sys.executable, '-m', 'experiments.train_flags'],
-    input=json.dumps(texts),
-    env={**os.environ, 'PYTHONPATH': python_path()},
-    stdout=subprocess.PIPE,
-    text=True,
-    check=True,
-  )
-  for name, problem in json.loads(asked.stdout).items():
-    table = 'train' if name in space.fixed else 'space'
-    raise InputError(f'{space.path}: {table}.{name}: {problem}')
-
-
-def python_path() -> str:
-  """PYTHONPATH of processes that run in the user's folder and import from the checkout."""
-  return os.pathsep.join(filter(None, (str(ROOT), os.environ.get('PYTHONPATH'))))
+  for name, several in values.items():
+    where = f'{space.path}: {"train" if name in space.fixed else "space"}.{name}'
+    if name not in known:
+      raise InputError(f'{where}: experiments.train has no such flag; its --help shows them')
+    for value in several:
+      try:
+        parse_text(known[name], flag_text(value))
+      except InputError as error:
+        raise InputError(f'{where}: {error}') from error
 
 
 def draw(space: Space, *, seed: int, number: int) -> dict[str, Any]:
@@ -194,10 +185,10 @@ def draw(space: Space, *, seed: int, number: int) -> dict[str, Any]:
 
 
 def flag_text(value: Any) -> str:
-  """A value as a flag is given it."""
+  """Returns a value as a flag is given it."""
   return str(value).lower() if isinstance(value, bool) else str(value)
 
 
 def short_text(value: Any) -> str:
-  """A value as a reader is shown it."""
+  """Returns a value as a reader is shown it."""
   return f'{value:.4g}' if isinstance(value, float) else flag_text(value)

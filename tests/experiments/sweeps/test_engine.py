@@ -7,7 +7,10 @@ from types import SimpleNamespace
 import pytest
 
 from experiments.sweeps import engine
+from experiments.sweeps.config import SweepConfig
 from experiments.sweeps.folder import STOP_FILE, begin_sweep, read_trials
+from experiments.sweeps.signals import never_stopped, stopped_by_signals
+from hsnet_jax.errors import InputError
 
 METRIC = 'val/miou'
 
@@ -24,7 +27,7 @@ METRIC = 'val/miou'
 )
 def test_how_a_trial_ends_is_said_and_recorded(tmp_path, capsys, ending, status, said):
   begin_sweep(tmp_path, {'seed': 0})
-  teller = engine._Teller(tmp_path, METRIC, {})
+  teller = engine.Teller(tmp_path, METRIC, {})
   trial = SimpleNamespace(config={'number': 7, 'params': {'clip': 0.5}}, last_result=ending)
   teller.on_trial_start(0, [], trial)
   for step, outcome in ((10, {}), (10, {'outcome': 'ended'})):
@@ -44,7 +47,7 @@ def test_how_a_trial_ends_is_said_and_recorded(tmp_path, capsys, ending, status,
 
 def test_the_first_signal_stops_trials_and_the_second_the_sweep(tmp_path, capsys):
   with pytest.raises(KeyboardInterrupt):
-    with engine._stopped_by_signals(tmp_path) as received:
+    with stopped_by_signals(tmp_path) as received:
       os.kill(os.getpid(), signal.SIGTERM)
       assert received == [signal.SIGTERM] and (tmp_path / STOP_FILE).exists()
       os.kill(os.getpid(), signal.SIGINT)
@@ -52,18 +55,29 @@ def test_the_first_signal_stops_trials_and_the_second_the_sweep(tmp_path, capsys
   assert signal.getsignal(signal.SIGTERM) is signal.SIG_DFL
 
 
-@pytest.mark.parametrize(
-  'cpus, gpus, words', [(8, 0, None), (9, 0, 'has 8 CPUs and 1 GPUs'), (1, 2, 'no')]
-)
-def test_a_share_that_no_machine_has_is_refused(monkeypatch, cpus, gpus, words):
-  nodes = [
-    {'Alive': True, 'Resources': {'CPU': 8.0, 'GPU': 1.0}},
-    {'Alive': False, 'Resources': {'CPU': 99}},
-  ]
-  monkeypatch.setattr(engine.ray, 'nodes', lambda: nodes)
-  options = SimpleNamespace(cpus=cpus, gpus=gpus)
-  if words is None:
-    engine._check_share(options)
-  else:
-    with pytest.raises(engine.InputError, match=words):
-      engine._check_share(options)
+def test_a_sweep_that_is_not_told_otherwise_is_not_stopped(tmp_path):
+  before = signal.getsignal(signal.SIGTERM)
+  with never_stopped(tmp_path) as received:
+    assert received == [] and signal.getsignal(signal.SIGTERM) is before
+
+
+MACHINES = [{'CPU': 8.0, 'GPU': 1.0}, {'CPU': 2.0}]
+
+
+def test_a_share_that_a_machine_has_is_taken(capsys):
+  engine.check_share(SweepConfig(cpus_per_trial=8), MACHINES)
+  assert '--gpus_per_trial=1' in capsys.readouterr().out
+
+
+@pytest.mark.parametrize('cpus, gpus', [(9, 0), (1, 2)])
+def test_a_share_that_no_machine_has_is_refused(cpus, gpus):
+  config = SweepConfig(cpus_per_trial=cpus, gpus_per_trial=gpus)
+  words = f'`cpus_per_trial`={cpus} and `gpus_per_trial`={gpus}.*8 CPUs and 1 GPUs'
+  with pytest.raises(InputError, match=words):
+    engine.check_share(config, MACHINES)
+
+
+@pytest.mark.parametrize('address', ['nothing', 'http://a:1', '127.0.0.1:1'])
+def test_an_address_where_no_cluster_is_is_named(address):
+  with pytest.raises(InputError, match=f'`address`={address}'):
+    engine.check_address(address)

@@ -7,8 +7,9 @@ import pytest
 from ray.tune.schedulers import TrialScheduler
 from ray.tune.search import Searcher
 
+from experiments.sweeps.config import SweepConfig
 from experiments.sweeps.folder import Trial, read_trials
-from experiments.sweeps.search import Options, TrialSearch, best_so_far, make_scheduler
+from experiments.sweeps.search import TrialSearch, best_so_far, make_scheduler
 from experiments.sweeps.space import Domain, Space, draw
 
 SPACE = Space(
@@ -23,9 +24,8 @@ SPACE = Space(
 )
 
 
-def options(**changes):
-  given = {'trials': 4, 'search': 'random', 'seed': 7, 'metric': 'val/miou', 'asha': None}
-  return Options(**{**given, **changes}, cpus=1, gpus=0, address=None)
+def config(**changes):
+  return SweepConfig(**{'trials': 4, 'seed': 7, **changes})
 
 
 def begun(number, status, values):
@@ -33,10 +33,10 @@ def begun(number, status, values):
 
 
 def suggestions(folder, *, trials=None, left=(1, 2, 3, 4), search='random', count=4):
-  given = options(search=search, trials=count)
-  search = TrialSearch(folder, SPACE, given, trials=trials or {}, left=left)
+  given = config(search=search, trials=count)
+  suggesting = TrialSearch(folder, SPACE, given, trials=trials or {}, left=left)
   found = []
-  while (given := search.suggest(f'id{len(found)}')) != Searcher.FINISHED:
+  while (given := suggesting.suggest(f'id{len(found)}')) != Searcher.FINISHED:
     found.append(given)
   return found
 
@@ -87,7 +87,7 @@ def test_a_sweep_that_stops_suggests_no_more(tmp_path):
 def test_asha_compares_with_trials_that_are_done(score, decision):
   trials = {n: begun(n, 'ended', {1: 0.0, 2: 10.0 * n, 3: 50.0}) for n in (1, 2)}
   trials[3] = begun(3, 'waiting', {1: 90.0, 2: 99.0})
-  scheduler = make_scheduler(options(asha=(2, 2)), trials)
+  scheduler = make_scheduler(config(asha=True, asha_grace=2, asha_factor=2), trials)
   trial = types.SimpleNamespace(trial_id='new')
   scheduler.on_trial_add(None, trial)
   results = [{'training_iteration': 1, 'score': 0.0}, {'training_iteration': 2, 'score': score}]
@@ -96,7 +96,7 @@ def test_asha_compares_with_trials_that_are_done(score, decision):
 
 
 def test_without_asha_nothing_is_stopped():
-  scheduler = make_scheduler(options(), {1: begun(1, 'ended', {1: 50.0})})
+  scheduler = make_scheduler(config(), {1: begun(1, 'ended', {1: 50.0})})
   trial = types.SimpleNamespace(trial_id='new')
   result = {'training_iteration': 1, 'score': 0.0}
   assert scheduler.on_trial_result(None, trial, result) == TrialScheduler.CONTINUE

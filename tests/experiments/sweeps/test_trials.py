@@ -10,8 +10,7 @@ from unittest.mock import Mock
 import pytest
 
 from experiments.storage.locks import alone, of_this_machine
-from experiments.sweeps import trials
-from experiments.sweeps.trials import TrainProcess, trial_environment
+from experiments.sweeps.trials import WITH_PARENT, TrialRun, trial_environment
 
 METRIC = 'val/miou'
 
@@ -35,21 +34,31 @@ class Process:
     pass
 
 
+class Trial:
+  """A trial whose process is a stand-in, and whose log is written here."""
+
+  def __init__(self, folder):
+    self.process, self.folder = Process(), folder / '001'
+    self.folder.mkdir()
+    self.run = TrialRun(
+      self.folder,
+      sweep_dir=folder,
+      metric=METRIC,
+      start=lambda: self.process,
+      lock_seconds=0,
+    )
+
+  def step(self):
+    return self.run.next_result()
+
+  def write(self, *values):
+    lines = [json.dumps({'step': step, METRIC: value}) + '\n' for step, value in values]
+    (self.folder / 'metrics.jsonl').write_text(''.join(lines))
+
+
 @pytest.fixture
 def trial(tmp_path):
-  """A trial whose process is a stand-in, and `write(steps and values)` for its log."""
-  made = TrainProcess.__new__(TrainProcess)
-  made.config = {'run_dir': str(tmp_path / '001'), 'sweep_dir': str(tmp_path), 'metric': METRIC}
-  made.setup(made.config)
-  made._process = Process()
-  (tmp_path / '001').mkdir()
-
-  def write(*values):
-    lines = [json.dumps({'step': step, METRIC: value}) + '\n' for step, value in values]
-    (tmp_path / '001' / 'metrics.jsonl').write_text(''.join(lines))
-
-  made.write = write
-  return made
+  return Trial(tmp_path)
 
 
 def told(result):
@@ -60,11 +69,11 @@ def test_each_validation_is_told_once(trial):
   trial.write((10, 3.0), (20, 2.0))
   assert told(trial.step()) == [10, 3.0, 3.0, 1, False]
   assert told(trial.step()) == [20, 2.0, 3.0, 2, False]
-  # A run that goes on writes its last validations once more.
+  # A run that is resumed writes its last validations once more.
   trial.write((10, 3.0))
   trial.write((10, 3.0), (20, 2.0), (30, 4.0))
   assert told(trial.step()) == [30, 4.0, 4.0, 3, False]
-  trial._process.code = 0
+  trial.process.code = 0
   result = trial.step()
   assert told(result) == [30, 4.0, 4.0, 3, True] and result['outcome'] == 'ended'
 
@@ -72,7 +81,7 @@ def test_each_validation_is_told_once(trial):
 def test_a_failure_gives_its_reason(trial, tmp_path):
   trial.write((10, 3.0))
   (tmp_path / '001' / 'log.txt').write_text('device: cpu\nerror: the loss is nan\n')
-  trial._process.code = 2
+  trial.process.code = 2
   assert not trial.step()['done']  # What was validated before is told first.
   result = trial.step()
   assert result['outcome'] == 'failed' and result['done']
@@ -80,20 +89,24 @@ def test_a_failure_gives_its_reason(trial, tmp_path):
 
 
 def test_a_run_without_a_validation_has_failed(trial):
-  trial._process.code = 0
+  trial.process.code = 0
   assert trial.step()['outcome'] == 'failed'
 
 
 def test_the_stop_file_ends_it(trial, tmp_path):
+  trial.write((10, 3.0))
+  trial.step()
   (tmp_path / '.stop').touch()
-  process = trial._process
   result = trial.step()
-  assert process.ended and result['outcome'] == 'interrupted' and result['done']
+  assert trial.process.ended and result['outcome'] == 'interrupted' and result['done']
 
 
-def test_a_trial_waits_for_the_process_before_it(trial, tmp_path, monkeypatch):
-  monkeypatch.setattr(trials, '_LOCK_SECONDS', 0)
-  trial._process = None
+def test_a_trial_that_is_to_stop_at_once_starts_no_process(trial, tmp_path):
+  (tmp_path / '.stop').touch()
+  assert trial.step()['outcome'] == 'interrupted' and not trial.process.ended
+
+
+def test_a_trial_waits_for_the_process_before_it(trial, tmp_path):
   with alone(tmp_path / '001', does='trains there', name=of_this_machine()):
     result = trial.step()
   assert result['outcome'] == 'failed' and result['done']
@@ -101,10 +114,12 @@ def test_a_trial_waits_for_the_process_before_it(trial, tmp_path, monkeypatch):
 
 
 def test_a_process_that_does_not_end_is_killed(trial):
-  trial._process = Mock()
-  trial._process.wait.side_effect = [subprocess.TimeoutExpired('train', 1), -9]
-  trial.cleanup()
-  assert [call[0] for call in trial._process.method_calls] == ['terminate', 'wait', 'kill', 'wait']
+  trial.process = Mock(poll=lambda: None)
+  trial.process.wait.side_effect = [subprocess.TimeoutExpired('train', 1), -9]
+  trial.write((10, 3.0))
+  trial.step()
+  trial.run.end()
+  assert [call[0] for call in trial.process.method_calls] == ['terminate', 'wait', 'kill', 'wait']
 
 
 def test_a_share_of_the_machine():
@@ -128,7 +143,7 @@ def test_a_process_ends_with_its_parent():
   )
   read, write = os.pipe()
   process = subprocess.Popen(
-    [sys.executable, '-c', parent, trials._WITH_PARENT, child],
+    [sys.executable, '-c', parent, WITH_PARENT, child],
     stdin=read,
     stdout=subprocess.PIPE,
   )
