@@ -2,24 +2,23 @@
 
   make demo
 
-runs the scripts as a user would, prints each command, and ends with one table: the training-free
+runs the commands as a user would, prints each command, and ends with one table: the training-free
 prototype, then HSNet with one and with five support images. About three minutes on two CPU cores.
 """
 
 import json
+import os
 import pathlib
 import shlex
 import subprocess
 import sys
 import time
 
-if not __package__:  # Run by its path: the checkout's folder is where the packages are.
-  sys.path[0] = str(pathlib.Path(__file__).resolve().parents[1])
-
 from absl import flags
 
 from experiments.command import app
 from experiments.reporting.tables import text_table
+from experiments.storage.checkout import child_environment
 
 _RUN_DIR = flags.DEFINE_string('run_dir', 'runs/demo', 'Where everything goes; replaced.')
 _FOLD = flags.DEFINE_integer('fold', 0, 'Fold whose classes are never seen in training.')
@@ -39,7 +38,7 @@ def main() -> int:
   """Trains, evaluates, and says where the pictures are."""
   start = time.monotonic()
   run_dir = pathlib.Path(_RUN_DIR.value).expanduser()
-  code = _script(
+  code = _run(
     'train',
     f'--fold={_FOLD.value}',
     f'--epochs={_EPOCHS.value}',
@@ -52,7 +51,7 @@ def main() -> int:
   columns = {}
   for head, options, name in _EVALUATIONS:
     folder = run_dir / 'evaluation' / name
-    code = _script(
+    code = _run(
       'evaluate',
       f'--checkpoint={run_dir}',
       f'--episodes={_EPISODES.value}',
@@ -71,12 +70,12 @@ def main() -> int:
   return 0
 
 
-def _script(name: str, *options: str) -> int:
-  """Runs a script of this folder; returns its exit code."""
-  print('\n$ python -m', shlex.join([f'experiments.{name}', *options]), flush=True)
-  # By its path, so that the packages are found from any folder.
-  script = pathlib.Path(__file__).resolve().parent / f'{name}.py'
-  return subprocess.run([sys.executable, script, *options], check=False).returncode
+def _run(name: str, *options: str) -> int:
+  """Runs a command; returns its exit code."""
+  words = ['-m', f'experiments.{name}', *options]
+  print('\n$ python', shlex.join(words), flush=True)
+  environment = child_environment(os.environ)
+  return subprocess.run([sys.executable, *words], env=environment, check=False).returncode
 
 
 if __name__ == '__main__':

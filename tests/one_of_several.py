@@ -1,4 +1,4 @@
-"""What one of several processes computes in `experiments/test_processes.py`, which starts them.
+"""What one of several processes computes in `training/test_processes.py`, which starts them.
 
     python -m tests.one_of_several HOST:PORT PROCESSES PROCESS FILE PART...
 
@@ -15,6 +15,7 @@ import numpy as np
 
 from data_pipelines import eval_batches
 from data_pipelines.catalog import make_benchmark
+from experiments.training.config import RunConfig
 from experiments.training.session import make_hooks
 from hsnet_jax.training import TrainState, train_step
 from hsnet_jax.training.sharding import batch_sharding, data_mesh, jit_step, place, replicated
@@ -22,17 +23,7 @@ from tests import made
 from tests.hsnet_jax.training.test_sharding import MODEL, make_batch, sgd_or_adam
 
 STEPS, ROWS = 5, 4
-# What a run of shapes records of itself, as far as its hooks ask for it.
-CONFIG = {
-  'fold': 1,
-  'seed': 0,
-  'accumulate': 1,
-  'augment': 'none',
-  'learning_rate': 1e-3,
-  'schedule': 'constant',
-  'warmup_steps': 0,
-  'schedule_steps': None,
-}
+RUN = RunConfig(fold=1, backbone='tiny')
 
 
 def trained(mesh):
@@ -75,7 +66,7 @@ def validated(mesh):
   val = eval_batches(benchmark, fold=1, **sizes, **own)
   params, backbone = (made.variables('tiny')[k] for k in ('params', 'backbone'))
   state = TrainState(jnp.int32(0), params, (), backbone, MODEL, sgd_or_adam())
-  found = make_hooks(benchmark, CONFIG, val, pathlib.Path(), mesh=mesh).validate(state)
+  found = make_hooks(benchmark, RUN, val, pathlib.Path(), mesh=mesh).validate(state)
   counted = found.columns, found.episodes, found.empty_supports
   return {'counted': json.dumps(counted), 'pictures': [panel.caption for panel in found.panels]}
 

@@ -1,4 +1,4 @@
-"""How every script starts and fails: flags with help that teaches, one-line errors, exit codes.
+"""Starts every command and lets it fail: help that teaches, one-line errors, exit codes.
 
 Exit codes: 0 done, 2 something that the user can mend (one line `error: ...` on stderr), 130
 interrupted from the keyboard; what else a script ends with, its own help says. A bug keeps its
@@ -14,6 +14,7 @@ import traceback
 import types
 import warnings
 from collections.abc import Callable
+from typing import NoReturn
 
 from absl import app, flags, logging
 
@@ -76,7 +77,7 @@ def _hush_threads() -> None:
   """Lets one thread speak: what fails while Orbax writes is raised in the main one as well."""
   speak = threading.excepthook
 
-  def hook(args) -> None:
+  def hook(args: threading.ExceptHookArgs) -> None:
     if machine_error(args.exc_value) is None or not _is_storage(args.exc_traceback):
       speak(args)
 
@@ -95,7 +96,7 @@ def _hush_threads() -> None:
 
 
 def _is_storage(trace: types.TracebackType | None) -> bool:
-  """Whether an exception went through Orbax or the library under it."""
+  """Returns whether an exception went through Orbax or the library under it."""
   modules = (frame.f_globals.get('__name__', '') for frame, _ in traceback.walk_tb(trace))
   return any(module.split('.')[0] in ('orbax', 'tensorstore') for module in modules)
 
@@ -115,6 +116,6 @@ def _parse_flags(argv: list[str]) -> list[str]:
   return rest
 
 
-def _fail(message: object) -> None:
+def _fail(message: object) -> NoReturn:
   print('error:', with_flags(' '.join(str(message).split())), file=sys.stderr)
   sys.exit(2)

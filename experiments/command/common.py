@@ -1,4 +1,4 @@
-"""Flags as module globals, until their last reader has a configuration; training and evaluation share, and what they name: benchmark, backbone, sizes."""
+"""Flags as module globals, until their last reader has a configuration."""
 
 import dataclasses
 from collections.abc import Mapping

@@ -21,18 +21,23 @@ def define_flags(cls: type[Any]) -> None:
   """
   for field in dataclasses.fields(cls):
     one, _, several = fields.kind(field)
-    about, default = fields.about(field), field.default
-    bounds = {'lower_bound': about.least, 'upper_bound': about.most}
+    about = fields.about(field)
+    # What absl's stubs would have of one type each, as it is of the field's.
+    default: Any = field.default
+    low: Any = about.least
+    high: Any = about.most
     if several and one is int:
-      flags.DEFINE_multi_integer(field.name, list(default), about.help, **bounds)
+      flags.DEFINE_multi_integer(
+        field.name, list(default), about.help, lower_bound=low, upper_bound=high
+      )
     elif several:
       flags.DEFINE_list(field.name, list(default), about.help)
     elif one is bool:
       flags.DEFINE_bool(field.name, default, about.help)
     elif one is int:
-      flags.DEFINE_integer(field.name, default, about.help, **bounds)
+      flags.DEFINE_integer(field.name, default, about.help, lower_bound=low, upper_bound=high)
     elif one is float:
-      flags.DEFINE_float(field.name, default, about.help, **bounds)
+      flags.DEFINE_float(field.name, default, about.help, lower_bound=low, upper_bound=high)
     elif about.choices:
       flags.DEFINE_enum(field.name, default, list(about.choices), about.help)
     else:

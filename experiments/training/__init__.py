@@ -1,1 +1,22 @@
-"""The parts of a training run: its configuration, session, loop, folder and log."""
+"""A training run: what it is told, its steps, its validation, its folder; `train` runs it."""
+
+from typing import TYPE_CHECKING
+
+from hsnet_jax.api.lazy import lazy_names
+
+if TYPE_CHECKING:
+  from experiments.training.config import TrainConfig
+  from experiments.training.processes import stopped_by_sigterm
+  from experiments.training.run import Outcome, train
+
+__all__ = ['Outcome', 'TrainConfig', 'stopped_by_sigterm', 'train']
+
+__getattr__, __dir__ = lazy_names(
+  __name__,
+  {
+    'Outcome': f'{__name__}.run',
+    'TrainConfig': f'{__name__}.config',
+    'stopped_by_sigterm': f'{__name__}.processes',
+    'train': f'{__name__}.run',
+  },
+)

@@ -31,48 +31,48 @@ _WRITTEN = (
 
 
 def check_run_folder(
-  path: str | os.PathLike, *, resume: bool | None, overwrite: bool
+  path: str | os.PathLike[str], *, resume: bool | None, overwrite: bool
 ) -> tuple[pathlib.Path, bool]:
   """Makes sure that a run may go to a folder; changes nothing.
 
   Args:
     path: the folder, which need not be there; `~` is the home folder.
-    resume: whether the run in it goes on; None: where there is one that can.
+    resume: whether the run in it is resumed; None: where there is one that can be.
     overwrite: whether the run in it is replaced.
 
   Returns:
-    The folder, and whether the run in it goes on.
+    The folder, and whether the run in it is resumed.
 
   Raises:
     InputError: it holds a run that would be lost, or is to be replaced and holds no run.
   """
   folder = pathlib.Path(path).expanduser()
   if resume and overwrite:
-    raise InputError('--resume and --overwrite exclude each other; give one')
+    raise InputError('`resume` and `overwrite` exclude each other; give one')
   if resume is None and not overwrite:
     resume = bool(_paths(folder, ('checkpoints/last', 'checkpoints/.last.new')))
-    # What ended before its first 'last' has nothing to go on from, and begins again: it was
+    # What ended before its first 'last' has nothing to resume from, and begins again: it was
     # validated once at most, and had no 'best' before. Where there is more, 'last' was taken away.
     older, validated = older_checkpoints(folder / 'checkpoints'), len(read_validations(folder))
     has_best = (folder / 'checkpoints' / 'best').exists()
     if not resume and (older or validated > 1 or (has_best and not validated)):
-      place = f'put {older[-1]} there to go on with it' if older else 'put it back'
+      place = f'put {older[-1]} there to resume it' if older else 'put it back'
       raise InputError(
-        f'{folder / "checkpoints" / "last"}: the run here has lost it; {place}, give --overwrite to'
-        ' replace the run, or another --run_dir'
+        f'{folder / "checkpoints" / "last"}: the run here has lost it; {place}, give `overwrite` to'
+        ' replace the run, or another `run_dir`'
       )
   elif _saved(folder) and not (resume or overwrite):
     raise InputError(
-      f'{folder}: holds a run already; --resume goes on with it, --overwrite replaces it,'
-      ' --run_dir names another folder'
+      f'{folder}: holds a run already; `resume` resumes it, `overwrite` replaces it, `run_dir`'
+      ' names another folder'
     )
   if overwrite and not _holds_run(folder) and any(_paths(folder, ('[!.]*',))):
-    raise InputError(f'{folder}: not a run; --overwrite replaces runs alone')
+    raise InputError(f'{folder}: not a run; `overwrite` replaces runs alone')
   return folder, bool(resume)
 
 
 def step_of_last(folder: pathlib.Path) -> int | None:
-  """The step that the run in a folder can go on from; None where there is none."""
+  """Returns the step that the run in a folder can be resumed from; None where there is none."""
   try:
     return read_config(folder / 'checkpoints' / 'last')['step']
   except InputError:
@@ -95,18 +95,18 @@ def clear_run(folder: pathlib.Path) -> None:
 
 
 def older_checkpoints(folder: pathlib.Path) -> list[pathlib.Path]:
-  """The checkpoints in a folder of them that were 'last' before, the newest last."""
+  """Returns the checkpoints in a folder of them that were 'last' before, the newest last."""
   return [path for path in sorted(folder.glob('step_*')) if _OLDER.fullmatch(path.name)]
 
 
 def read_validations(
   folder: pathlib.Path, *, last_step: float = math.inf, metric: str = 'val/miou'
 ) -> dict[int, float]:
-  """The validation scores that a run wrote down, even one that is still running.
+  """Reads the validation scores that a run wrote down, even one that is still running.
 
   Args:
     folder: the run's folder.
-    last_step: the step it goes on from; what was measured later is left out.
+    last_step: the step it resumes from; what was measured later is left out.
     metric: which figure, by its name in metrics.jsonl.
 
   Returns:

@@ -7,14 +7,28 @@ import os
 import pathlib
 import time
 from collections.abc import Iterator, Mapping
+from typing import Any, Protocol
 
 import numpy as np
+from PIL import Image
 from tensorboardX import summary
 from tensorboardX.event_file_writer import EventsWriter
-from tensorboardX.proto.event_pb2 import Event, SessionLog
+from tensorboardX.proto import event_pb2
 
 from experiments.reporting.pictures import save_image
 from hsnet_jax.whole_files import naming, write_text
+
+_EVENTS: Any = event_pb2  # Made as it is imported: checkers know nothing that is in it.
+
+
+class Log(Protocol):
+  """What the loop writes to: a `RunLog`, or of other processes than the writer a `SilentLog`."""
+
+  def scalars(self, step: int, figures: Mapping[str, float]) -> None:
+    """Adds figures."""
+
+  def picture(self, name: str, step: int, image: Image.Image) -> object:
+    """Keeps a picture."""
 
 
 class RunLog:
@@ -27,15 +41,15 @@ class RunLog:
   """
 
   def __init__(
-    self, run_dir: str | os.PathLike, *, last_step: int | None = None, unfinished: bool = False
+    self, run_dir: str | os.PathLike[str], *, last_step: int | None = None, unfinished: bool = False
   ):
     """Opens the log; a log already there is continued.
 
     Args:
       run_dir: the run's folder.
-      last_step: the step that the run goes on from: what was written of later ones, before it was
+      last_step: the step that the run resumes from: what was written of later ones, before it was
         stopped, is taken out.
-      unfinished: whether it goes on within an epoch: what an epoch ends with is then written anew,
+      unfinished: whether it resumes within an epoch: what an epoch ends with is then written anew,
         and taken out where it was of that very step.
     """
     self._folder = pathlib.Path(run_dir)
@@ -50,8 +64,10 @@ class RunLog:
       self._lines.write('\n')  # What a crash cut short stays a line of its own.
     self._curves = EventsWriter(str(self._curves_folder / 'events'))
     if last_step is not None:
-      started = SessionLog(status=SessionLog.START)  # TensorBoard drops what was from this step on.
-      self._curves.write_event(Event(step=last_step + 1, session_log=started))
+      started = _EVENTS.SessionLog(
+        status=_EVENTS.SessionLog.START
+      )  # TensorBoard drops what was from this step on.
+      self._curves.write_event(_EVENTS.Event(step=last_step + 1, session_log=started))
     self._start = time.monotonic()
 
   def scalars(self, step: int, figures: Mapping[str, float]) -> None:
@@ -68,13 +84,13 @@ class RunLog:
       self._lines.flush()
     self._add(step, *(summary.scalar(name, float(value)) for name, value in figures.items()))
 
-  def picture(self, name: str, step: int, image) -> pathlib.Path:
+  def picture(self, name: str, step: int, image: Image.Image) -> pathlib.Path:
     """Keeps a picture, the newest of its name as a file, all of them in TensorBoard.
 
     Args:
       name: of the file, without ending.
       step: how many steps the model has been trained for.
-      image: a `PIL.Image.Image`.
+      image: what was drawn.
 
     Returns:
       The file.
@@ -93,7 +109,9 @@ class RunLog:
   def _add(self, step: int, *points) -> None:
     with naming(self._curves_folder):
       for point in points:
-        self._curves.write_event(Event(step=int(step), wall_time=time.time(), summary=point))
+        self._curves.write_event(
+          _EVENTS.Event(step=int(step), wall_time=time.time(), summary=point)
+        )
       self._curves.flush()
 
 
@@ -103,7 +121,7 @@ class SilentLog:
   def scalars(self, step: int, figures: Mapping[str, float]) -> None:
     """Writes nothing."""
 
-  def picture(self, name: str, step: int, image) -> None:
+  def picture(self, name: str, step: int, image: Image.Image) -> None:
     """Writes nothing."""
 
   def close(self) -> None:

@@ -9,19 +9,24 @@ from typing import Any
 import jax
 import jax.numpy as jnp
 import numpy as np
+from tqdm import tqdm
 
 from experiments.evaluation.counting import Evaluation
 from experiments.reporting.pictures import draw_grid
 from experiments.reporting.progress import progress_bar
-from experiments.training.log import RunLog
+from experiments.training.log import Log
 from experiments.training.saver import Saver
 from hsnet_jax.errors import InputError
-from hsnet_jax.metrics import Confusion
+from hsnet_jax.metrics import METRICS, Confusion
+from hsnet_jax.training.steps import TrainState
 
 # Every so many steps the mean loss of as many, where the epoch has had them, is written down.
 LOSS_EVERY = 10
 
-TrainStep = Callable[[Any, Any], tuple[Any, Mapping[str, Any]]]
+# What is written down of a validation, and recorded by checkpoints.
+LOGGED = tuple(f.name for metric in METRICS.values() for f in metric.figures if f.logged)
+
+TrainStep = Callable[[TrainState, Any], tuple[TrainState, Mapping[str, Any]]]
 
 
 @dataclasses.dataclass(frozen=True)
@@ -46,12 +51,12 @@ class Limits:
   save_every: int | None = None
 
   def saves_after(self, step: int) -> bool:
-    """Whether `save_every` asks for a checkpoint after a step."""
+    """Returns whether `save_every` asks for a checkpoint after a step."""
     return bool(self.save_every) and step % self.save_every == 0
 
   @property
   def last_step(self) -> int:
-    """The step that training ends with unless time is up before."""
+    """Returns the step that training ends with unless time is up before."""
     steps = self.epochs * self.steps_per_epoch
     return steps if self.steps is None else min(steps, self.steps)
 
@@ -70,7 +75,7 @@ class Hooks:
   """
 
   step: TrainStep
-  validate: Callable[[Any], Evaluation]
+  validate: Callable[[TrainState], Evaluation]
   saver: Saver
   learning_rate: Callable[[int], Any]
   stopping: Callable[[], bool] = lambda: False
@@ -108,15 +113,15 @@ class NonFiniteLoss(InputError):
 
 
 def fit(
-  state: Any,
+  state: TrainState,
   batches: Iterator[Any],
   hooks: Hooks,
   *,
   limits: Limits,
-  log: RunLog,
+  log: Log,
   num_classes: int,
   progress: Progress | None = None,
-) -> tuple[Any, Progress]:
+) -> tuple[TrainState, Progress]:
   """Trains until a limit is reached; keeps the best checkpoint and the last.
 
   Args:
@@ -126,7 +131,7 @@ def fit(
     limits: when to stop.
     log: where figures go.
     num_classes: class ids are below.
-    progress: of the run that is continued.
+    progress: of the run that is resumed.
 
   Returns:
     The final state and the progress.
@@ -153,7 +158,9 @@ def fit(
   return state, progress
 
 
-def _epoch(state, batches, figures, deadline):
+def _epoch(
+  state: TrainState, batches: Iterator[Any], figures: '_EpochFigures', deadline: float
+) -> TrainState:
   """Steps up to the end of the epoch or the deadline, at least one; returns the state."""
   progress, hooks, limits = figures.progress, figures.hooks, figures.limits
   stop = min(figures.epoch * limits.steps_per_epoch, limits.last_step)
@@ -187,7 +194,7 @@ def _epoch(state, batches, figures, deadline):
   return state
 
 
-def _save_unfinished(state, figures, *, stop: bool) -> None:
+def _save_unfinished(state: TrainState, figures: '_EpochFigures', *, stop: bool) -> None:
   """Saves within an epoch; raises Stopped where that is why."""
   progress, saver = figures.progress, figures.hooks.saver
   _check_finite(state, figures)
@@ -200,19 +207,19 @@ def _save_unfinished(state, figures, *, stop: bool) -> None:
 class _EpochFigures:
   """What the steps of one epoch add up to, and what they are part of."""
 
-  def __init__(
-    self, progress: Progress, num_classes: int, hooks: Hooks, log: RunLog, limits: Limits
-  ):
+  def __init__(self, progress: Progress, num_classes: int, hooks: Hooks, log: Log, limits: Limits):
+    """Begins an epoch, or resumes one that is not done."""
     self.progress, self.hooks, self.log, self.limits = progress, hooks, log, limits
     self.epoch = progress.step // limits.steps_per_epoch + 1
-    self._losses, self._confusion = [], Confusion.empty(num_classes)
+    self._losses: list[float] = []
+    self._confusion = Confusion.empty(num_classes)
     if progress.epoch:
       self.epoch, self._losses = progress.epoch['number'], list(progress.epoch['losses'])
-      pooled = (np.array(progress.epoch[name], np.int64) for name in ('counts', 'episodes'))
-      self._confusion = Confusion(*pooled)
+      counts, episodes = (np.array(progress.epoch[k], np.int64) for k in ('counts', 'episodes'))
+      self._confusion = Confusion(counts, episodes)
 
   def record(self) -> dict[str, Any]:
-    """All of it, for a checkpoint: an epoch that is gone on with ends with the same figures."""
+    """Returns all of it, for a checkpoint: an epoch that is resumed ends with the same figures."""
     counts, episodes = self._confusion.counts.tolist(), self._confusion.episodes.tolist()
     return {
       'number': self.epoch,
@@ -221,7 +228,7 @@ class _EpochFigures:
       'episodes': episodes,
     }
 
-  def add(self, step: int, metrics: Mapping[str, Any], bar) -> None:
+  def add(self, step: int, metrics: Mapping[str, Any], bar: 'tqdm[Any]') -> None:
     """Reads a step's figures from the device, which it waits for."""
     metrics = jax.device_get(metrics)
     loss = float(metrics['loss'])
@@ -231,13 +238,13 @@ class _EpochFigures:
     counted = metrics['counts'], metrics['class_id'], metrics['valid']
     self._confusion = self._confusion.update(*counted)
     if step % LOSS_EVERY == 0:
-      self.log.scalars(step, {'train/running_loss': np.mean(self._losses[-LOSS_EVERY:])})
+      self.log.scalars(step, {'train/running_loss': float(np.mean(self._losses[-LOSS_EVERY:]))})
     mean, miou = np.mean(self._losses), self._confusion.result()['miou']
     bar.set_postfix(loss=f'{mean:.4f}', mIoU=f'{miou:.2f}', refresh=False)
     bar.update()
 
   def result(self) -> dict[str, float]:
-    """The epoch's figures."""
+    """Returns the epoch's figures."""
     counted = self._confusion.result()
     figures = {name: counted[name] for name in ('miou', 'fb_iou')}
     return {'loss': float(np.mean(self._losses)), **figures}
@@ -255,38 +262,40 @@ class _EpochFigures:
 
 
 @jax.jit
-def _all_finite(tree):
+def _all_finite(tree: Any) -> jax.Array:
   return jnp.all(jnp.stack([jnp.all(jnp.isfinite(leaf)) for leaf in jax.tree.leaves(tree)]))
 
 
-def _check_finite(state, figures) -> None:
-  """The last step's loss was computed before its update: the update itself is checked here."""
+def _check_finite(state: TrainState, figures: _EpochFigures) -> None:
+  """Raises NonFiniteLoss for the last update, which came after its step's loss was computed."""
   if not jax.device_get(_all_finite(state.params)):
     step = figures.progress.step
     raise _non_finite(f'parameters are not finite after step {step}', figures.hooks.saver)
 
 
 def _non_finite(what: str, saver: Saver) -> NonFiniteLoss:
+  """Makes the error, once it is known which checkpoint is good."""
   saver.wait()
   good = 'no checkpoint was written before it'
   if saver.saved is not None:
     good = f'the last good checkpoint is {saver.saved[0]} of step {saver.saved[1]}'
-  return NonFiniteLoss(f'{what}; {good}; try a lower --learning_rate')
+  return NonFiniteLoss(f'{what}; {good}; try a lower `learning_rate`')
 
 
-def _validate(state, figures) -> None:
+def _validate(state: TrainState, figures: _EpochFigures) -> None:
   """Validates, and only then writes the epoch's figures: a run stopped here does all of it anew."""
   progress, hooks, log = figures.progress, figures.hooks, figures.log
   try:
     evaluation = hooks.validate(state)
   except Stopped:
     _save_unfinished(state, figures, stop=True)
+    raise
   # Of a run that ends before its first 'last' is complete, one validation at most is in the log.
   hooks.saver.wait()
   figures.write()
   result = evaluation.figures
   progress.miou[progress.step] = result['miou']
-  progress.figures = kept = {name: result[name] for name in ('miou', 'fb_iou', 'auc')}
+  progress.figures = kept = {name: result[name] for name in LOGGED}
   log.scalars(progress.step, {f'val/{name}': value for name, value in kept.items()})
   if evaluation.panels:
     title = f'step {progress.step}: validation mIoU {result["miou"]:.1f}'
@@ -294,7 +303,7 @@ def _validate(state, figures) -> None:
   better = progress.best_step is None or result['miou'] > progress.miou[progress.best_step]
   if better:
     progress.best_step = progress.step
-  # The best first: a run stopped in between goes on from an earlier last, and has its best.
+  # The best first: a run stopped in between resumes from an earlier last, and has its best.
   names = ('best', 'last') if better else ('last',)
   hooks.saver.save(names, state, step=progress.step, figures=kept)
   trained = figures.result()

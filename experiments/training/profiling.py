@@ -24,14 +24,14 @@ def one_trace(step: Callable[..., Any], folder: pathlib.Path) -> Iterator[Callab
   """
   calls, result = 0, None
 
-  def stop():
+  def stop() -> None:
     try:
       jax.block_until_ready(result)
     finally:
       jax.profiler.stop_trace()
     print(f'profile: steps {_FIRST + 1} to {calls} of this process in {folder}', flush=True)
 
-  def traced(*args):
+  def traced(*args: Any) -> Any:
     nonlocal calls, result
     if calls == _FIRST:
       jax.block_until_ready(result)

@@ -17,7 +17,7 @@ from hsnet_jax.training import TrainState
 
 
 class Saver:
-  """Writes checkpoints 'best', to be used, and 'last', to be gone on from; one at a time.
+  """Writes checkpoints 'best', to be used, and 'last', to be resumed from; one at a time.
 
   Those that were 'last' before may be kept: 'step_00000120' is of 120 steps.
 
@@ -41,7 +41,7 @@ class Saver:
     self.saved: tuple[pathlib.Path, int] | None = None
     self._folder, self._config, self._writes, self._keep = folder, dict(config), writes, keep
     self._thread = ThreadPoolExecutor(1, thread_name_prefix='saving')
-    self._writing: Future | None = None
+    self._writing: Future[None] | None = None
     self._backbone: Any = None  # The host's copy: it never changes.
 
   def save(
@@ -70,7 +70,7 @@ class Saver:
       return
     if self._backbone is None:
       self._backbone = _copied(state.backbone)
-    # To be used, the average of the parameters where there is one; to be gone on from, themselves.
+    # To be used, the average of the parameters where there is one; to be resumed from, themselves.
     sources = {'best': state.eval_variables, 'last': state.variables}
     variables = {
       name: {'params': _copied(sources[name]['params']), 'backbone': self._backbone}
@@ -79,12 +79,17 @@ class Saver:
     opt_state = _copied(state.opt_state) if 'last' in names else None
     config = {**self._config, 'figures': figures, 'epoch': epoch}
 
-    def write():
+    def write() -> None:
       for name in names:
-        path, own = self._folder / name, {}
-        if name == 'last':
-          own = {'opt_state': opt_state, 'retire_to': self._retire_to(step)}
-        checkpoints.save_checkpoint(path, variables[name], config=config, step=step, **own)
+        path, is_last = self._folder / name, name == 'last'
+        checkpoints.save_checkpoint(
+          path,
+          variables[name],
+          config=config,
+          step=step,
+          opt_state=opt_state if is_last else None,
+          retire_to=self._retire_to(step) if is_last else None,
+        )
         self.saved = path, step
       older = older_checkpoints(self._folder)
       for path in older[: max(len(older) - self._keep + 1, 0)]:
@@ -95,13 +100,13 @@ class Saver:
     self._writing = self._thread.submit(write)
 
   def _retire_to(self, step: int) -> pathlib.Path | None:
-    """Where the present 'last' goes; None where it is of this very step, or not to be kept."""
+    """Returns where the present 'last' goes; None where it is of this step, or not to be kept."""
     if self._keep > 1:
       with contextlib.suppress(InputError, OSError):  # There is none, or it is of no use.
         of_step = checkpoints.read_config(self._folder / 'last')['step']
         path = self._folder / f'step_{of_step:08}'
         if of_step != step:
-          _remove(path)  # A run that goes on from an older one comes by the same steps again.
+          _remove(path)  # A run that is resumed from an older one comes by the same steps again.
           return path
     return None
 
@@ -122,5 +127,5 @@ def _remove(path: pathlib.Path) -> None:
 
 
 def _copied(tree: Any) -> Any:
-  """On the host, in memory of its own: on a CPU the device's would be shared."""
+  """Returns a tree on the host in memory of its own: on a CPU the device's would be shared."""
   return jax.tree.map(np.array, jax.device_get(tree))

@@ -1,13 +1,18 @@
-"""Scripts as real processes, and one short training run that the tests share."""
+"""Commands as real processes, and one short training run that the tests share."""
 
 import contextlib
+import dataclasses
 import fcntl
 import json
 import os
 import subprocess
 import sys
 
+import jax
 import pytest
+
+from experiments.training import TrainConfig, train
+from hsnet_jax.training.sharding import data_mesh
 
 # A rate that falls would depend on how many steps a run is meant to have.
 SMALL = (
@@ -24,6 +29,28 @@ SMALL = (
 def small():
   """Flags of `train` for a run of a few seconds."""
   return SMALL
+
+
+# The same as a configuration.
+SMALL_CONFIG = TrainConfig(
+  fold=1,
+  random_backbone=True,
+  image_size=64,
+  batch_size=2,
+  val_episodes=2,
+  schedule='constant',
+)
+
+
+@pytest.fixture(scope='session')
+def train_small():
+  """Trains a few seconds in this process, on one device: `train_small(folder, max_steps=1)`."""
+
+  def run(folder, **changes):
+    config = dataclasses.replace(SMALL_CONFIG, run_dir=str(folder), **changes)
+    return train(config, mesh=data_mesh(devices=jax.devices()[:1]))
+
+  return run
 
 
 # Importing takes seconds, so one process runs many commands of a script, a line of JSON for each.
@@ -66,11 +93,11 @@ def environment(root, tmp_path_factory):
 
 
 @pytest.fixture(scope='session')
-def script(root, environment):
-  """Runs a script of experiments/ as a user does: `script('train', '--fold=1', ...)`."""
+def script(environment):
+  """Runs a command of experiments/ as a user does: `script('train', '--fold=1', ...)`."""
 
   def run(name, *args, cwd=None, max_file=None):
-    command = [sys.executable, str(root / 'experiments' / f'{name}.py'), *map(str, args)]
+    command = [sys.executable, '-m', f'experiments.{name}', *map(str, args)]
     if max_file is not None:
       # In blocks of 512 bytes; a shell sets it, since a fork of a process with threads may hang.
       command = ['sh', '-c', f'ulimit -f {max_file // 512} && exec "$@"', 'sh', *command]

@@ -14,10 +14,7 @@ SCRIPT = '''"""Says hello.
 
 Example: hello --name=you
 """
-import sys, threading, types
-# Without the flat names of hsnet_jax, which bring JAX and seconds with them.
-sys.modules['hsnet_jax'] = types.ModuleType('hsnet_jax')
-sys.modules['hsnet_jax'].__path__ = [sys.path[1] + '/hsnet_jax']
+import threading
 from absl import flags
 from experiments.command import app
 from hsnet_jax.errors import InputError
@@ -25,6 +22,7 @@ NAME = flags.DEFINE_string('name', 'you', 'Whom to greet.')
 COUNT = flags.DEFINE_integer('count', 1, 'How often.', lower_bound=1)
 def main():
   if NAME.value == 'input': raise InputError('x.png: a mask\\nof another size')
+  if NAME.value == 'argument': raise InputError('give `name`=you or `date`')
   if NAME.value == 'full': open('/dev/full', 'wb', buffering=0).write(b'x')
   if NAME.value == 'thread':
     def fail(): raise OSError(28, 'No space left on device')
@@ -105,3 +103,7 @@ def test_a_full_disk_is_found_behind_other_errors():
   assert machine_error(PermissionError(errno.EACCES, 'no', 'a.txt')) == 'a.txt: permission denied'
   assert machine_error(InputError('x')) is None
   assert machine_error(OSError(errno.EIO, 'broken')) is None
+
+
+def test_arguments_that_errors_name_become_flags_of_the_command(hello):
+  assert 'give --name=you or `date`' in hello('--name=argument').stderr

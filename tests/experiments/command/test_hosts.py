@@ -12,10 +12,12 @@ import jax
 import numpy as np
 import pytest
 
+from experiments.command.hosts import HostConfig
 from hsnet_jax.checkpoints import load_checkpoint, read_config
+from hsnet_jax.errors import InputError
 from tests.experiments.training.test_processes import free_port
 
-LOST = 'error: another process died or stopped answering, or this one was killed; the same commands'
+LOST = 'error: another process died or stopped answering, or this one was killed'
 
 # A script that adds over all processes until one is lost, or fails by itself.
 ADDING = """
@@ -23,13 +25,17 @@ import os, sys, time
 import jax, numpy as np
 from jax.experimental import multihost_utils
 from experiments.command import hosts
+from experiments.command.flags import define_flags
+from experiments.training.processes import agree
 from hsnet_jax.errors import InputError
+
+define_flags(hosts.HostConfig)
 
 def main():
   multihost_utils.process_allgather(np.ones(1, np.float32))
   if os.environ['FAILS'] == 'to agree':
-    hosts.agree('the same', jax.process_index())
-  hosts.agree('the same', 1)
+    agree('the same', jax.process_index())
+  agree('the same', 1)
   print('begun', file=sys.stderr, flush=True)
   while True:
     multihost_utils.process_allgather(np.ones(1, np.float32))
@@ -69,10 +75,10 @@ def steps(request):
 
 
 @pytest.fixture(scope='module')
-def train(root, small, steps):
+def train(small, steps):
   """The command of a run whose steps are all saved."""
   flags = *small, f'--max_steps={steps}', '--save_every=1'
-  return lambda folder: [str(root / 'experiments' / 'train.py'), *flags, f'--run_dir={folder}']
+  return lambda folder: ['-m', 'experiments.train', *flags, f'--run_dir={folder}']
 
 
 @pytest.fixture(scope='module')
@@ -95,10 +101,9 @@ def losses(folder):
   return [line['train/loss'] for line in lines if 'train/loss' in line]
 
 
-def test_two_processes_train_as_one_does(unbroken, train, served, tmp_path):
+def test_two_processes_train_as_one_does(unbroken, train_small, steps, tmp_path):
   (run, said), alone = unbroken, tmp_path / 'alone'
-  done = served('train', *train(alone)[1:])
-  assert done.returncode == 0, done.stderr
+  train_small(alone, max_steps=steps)
   assert 'best validation mIoU' in said[0][0] and 'validation' not in said[1][0]
   assert not any('error' in stderr for _, stderr in said)
   np.testing.assert_allclose(losses(run), losses(alone), rtol=1e-3)
@@ -121,7 +126,7 @@ def begun(run, process):
 
 @pytest.mark.wide
 @pytest.mark.parametrize('ended_by', ['SIGTERM', 'SIGKILL'])
-def test_a_run_of_two_whose_worker_is_ended_goes_on(
+def test_a_run_of_two_whose_worker_is_ended_resumes(
   unbroken, train, steps, environment, tmp_path, ended_by
 ):
   run = tmp_path / 'run'
@@ -136,7 +141,7 @@ def test_a_run_of_two_whose_worker_is_ended_goes_on(
       assert [process.wait(timeout=200) for process in (writer, worker)] == [143, 143]
     else:
       assert writer.returncode not in (0, 2) and stderr.count(LOST) == 1, stderr
-  assert f'going on from step {step}' in finished(train(run), environment)[0][0]
+  assert f'from step {step}' in finished(train(run), environment)[0][0]
   assert losses(run) == losses(unbroken[0])
   once, again = (load_checkpoint(f / 'checkpoints' / 'last') for f in (unbroken[0], run))
   jax.tree.map(np.testing.assert_array_equal, once.variables, again.variables)
@@ -170,20 +175,38 @@ def test_where_one_is_lost_the_others_say_so(environment, how):
       assert 'error: a reason of its own\n' in stderr and LOST not in stderr
 
 
-def test_what_does_not_fit_or_answer_is_named(environment, script, failure, tmp_path):
-  def said(*flags, port=9):
+def test_processes_that_do_not_meet_are_named(environment, script, failure, tmp_path):
+  def said(*flags, port):
     command = [sys.executable, '-c', ADDING, f'--coordinator=127.0.0.1:{port}', *flags]
     return failure(subprocess.run(command, env=environment, capture_output=True, text=True))
 
-  assert 'needs --num_processes and --process_id' in said()
-  assert 'it is at most 1' in said('--num_processes=2', '--process_id=2')
   both = '--num_processes=2', '--connect_seconds=2'
   for index in (0, 1):
     line = said(*both, f'--process_id={index}', port=(port := free_port()))
-    assert f'--coordinator=127.0.0.1:{port}: not all processes have met there within 2 s' in line
+    assert f'--coordinator=127.0.0.1:{port}' in line and '2 s' in line
   with socket.create_server(('127.0.0.1', 0)) as taken:
     line = said(*both, '--process_id=0', port=(port := taken.getsockname()[1]))
-    assert f'process 0 cannot listen on port {port}' in line
-  line = failure(script('train', '--coordinator=auto', cwd=tmp_path))
-  assert 'JAX finds none of its clusters here' in line
+    assert f'port {port}' in line
+  assert '--coordinator=auto' in failure(script('train', '--coordinator=auto', cwd=tmp_path))
   assert list(tmp_path.iterdir()) == []
+
+
+@pytest.mark.parametrize(
+  'values, words',
+  [
+    ({'coordinator': '10.0.0.1:9'}, '`num_processes` and `process_id`'),
+    ({'coordinator': '10.0.0.1:9', 'num_processes': 2, 'process_id': 2}, '`process_id`=2.*1'),
+    ({'coordinator': '10.0.0.1', 'num_processes': 2, 'process_id': 0}, 'host:port'),
+    ({'coordinator': 'auto', 'process_id': 0}, '`coordinator`=auto'),
+    ({'num_processes': 2}, '`coordinator`'),
+    ({'heartbeat_seconds': 1}, '`heartbeat_seconds`'),
+  ],
+)
+def test_what_does_not_fit_is_named(values, words):
+  with pytest.raises(InputError, match=words):
+    HostConfig(**values)
+
+
+def test_what_fits_is_taken():
+  assert HostConfig().coordinator is None and HostConfig(coordinator='auto').process_id is None
+  assert HostConfig(coordinator='10.0.0.1:9', num_processes=2, process_id=1).process_id == 1

@@ -13,8 +13,8 @@ def write(folder, *names):
 
 
 def check(folder, *, resume=False, overwrite=False):
-  found, goes_on = check_run_folder(folder, resume=resume, overwrite=overwrite)
-  assert goes_on == bool(resume)
+  found, resumes = check_run_folder(folder, resume=resume, overwrite=overwrite)
+  assert resumes == bool(resume)
   return found
 
 
@@ -39,16 +39,16 @@ OTHER = {'pictures', 'pictures/holiday.png', 'notes.txt', 'checkpoints', 'checkp
 OTHER |= {'checkpoints/step_1000_good', 'checkpoints/step_1000_good/config.json'}
 
 
-def test_a_run_is_replaced_or_gone_on_with_when_asked_for(tmp_path):
+def test_a_run_is_replaced_or_resumed_when_asked_for(tmp_path):
   write(tmp_path, *SAVED, *WRITTEN)
-  with pytest.raises(InputError, match='holds a run already'):
+  with pytest.raises(InputError, match='`resume`'):
     check(tmp_path)
-  with pytest.raises(InputError, match='exclude each other'):
+  with pytest.raises(InputError, match='`resume` and `overwrite`'):
     check(tmp_path, resume=True, overwrite=True)
   assert check(tmp_path, resume=True) == check(tmp_path, overwrite=True) == tmp_path
 
 
-def test_a_run_goes_on_by_default_from_its_last_checkpoint(tmp_path):
+def test_a_run_resumes_by_default_from_its_last_checkpoint(tmp_path):
   write(tmp_path, *WRITTEN, 'checkpoints/best/config')
   (tmp_path / 'metrics.jsonl').write_text('{"step": 4, "val/miou": 1.0}\n')
   assert check_run_folder(tmp_path, resume=None, overwrite=False) == (tmp_path, False)
@@ -65,8 +65,8 @@ def test_a_run_whose_last_checkpoint_is_gone_does_not_begin_anew(tmp_path, valid
   if validated == 1:  # Killed between its first best and its first last.
     assert check_run_folder(tmp_path, resume=None, overwrite=False) == (tmp_path, False)
     return
-  words = 'put .*step_00000120 there' if older else 'put it back'
-  with pytest.raises(InputError, match=f'checkpoints/last: the run here has lost it; {words}'):
+  words = 'step_00000120' if older else '`overwrite`'
+  with pytest.raises(InputError, match=f'checkpoints/last.*{words}'):
     check_run_folder(tmp_path, resume=None, overwrite=False)
   assert check(tmp_path, overwrite=True) == tmp_path
 
@@ -87,14 +87,14 @@ def test_home_is_meant_by_a_tilde(tmp_path, monkeypatch):
   monkeypatch.setenv('HOME', str(tmp_path))
   assert check('~/run') == tmp_path / 'run'
   write(tmp_path / 'run', *SAVED)
-  with pytest.raises(InputError, match='holds a run already'):
+  with pytest.raises(InputError, match='`resume`'):
     check('~/run')
 
 
 def test_what_is_no_run_is_never_replaced(tmp_path):
   assert check(tmp_path, overwrite=True) == tmp_path
   write(tmp_path, 'pictures/validation.png', 'checkpoints/resnet.pt')
-  with pytest.raises(InputError, match='not a run; --overwrite replaces runs alone'):
+  with pytest.raises(InputError, match=f'{tmp_path}.*`overwrite`'):
     check(tmp_path, overwrite=True)
   before = files(tmp_path)
   clear_run(tmp_path)
@@ -115,7 +115,7 @@ def test_what_a_run_without_a_checkpoint_left_is_cleared(tmp_path):
   assert files(tmp_path) == set()
 
 
-def test_validations_are_read_up_to_the_step_gone_on_from(tmp_path):
+def test_validations_are_read_up_to_the_step_resumed_from(tmp_path):
   assert read_validations(tmp_path, last_step=9) == {}
   lines = [
     {'step': 4, 'val/miou': 1.0},

@@ -17,7 +17,7 @@ def test_a_line_that_was_cut_short_stays_alone(tmp_path):
   assert lines[:2] == ['{"step": 1}', '{"st'] and json.loads(lines[2])['val/miou'] == 3.0
 
 
-def test_what_came_after_the_step_gone_on_from_is_taken_out(tmp_path):
+def test_what_came_after_the_step_resumed_from_is_taken_out(tmp_path):
   lines = ['{"step": 4, "a": 1}', '{"step": 8}', '{"step": 4, "b": 2}', '{"step": 9', '{"step": 4']
   (tmp_path / 'metrics.jsonl').write_text('\n'.join(lines))
   log = RunLog(tmp_path, last_step=4)

@@ -1,6 +1,7 @@
-"""A run gone on with from a checkpoint; nothing traced twice, or moved behind one's back."""
+"""A run resumed from a checkpoint; nothing traced twice, or moved behind one's back."""
 
 import contextlib
+import dataclasses
 import shutil
 import tarfile
 from unittest.mock import Mock
@@ -11,6 +12,8 @@ import numpy as np
 import pytest
 
 from data_pipelines import eval_batches, make_benchmark, to_devices, train_batches
+from experiments.storage.configs import to_json
+from experiments.training.config import RunConfig
 from experiments.training.log import RunLog
 from experiments.training.loop import Limits, fit
 from experiments.training.session import make_hooks, new_state, resumed_state
@@ -21,23 +24,19 @@ from hsnet_jax.training import steps
 from hsnet_jax.training.sharding import batch_sharding, data_mesh, place, replicated
 from tests import made
 
-CONFIG = {
-  'benchmark': 'shapes',
-  'fold': 1,
-  'backbone': 'tiny',
-  'image_size': 32,
-  'batch_size': 4,
-  'learning_rate': 1e-3,
-  'schedule': 'cosine',
-  'schedule_steps': 6,
-  'warmup_steps': 2,
-  'weight_decay': 0.01,
-  'clip': 1.0,
-  'accumulate': 1,
-  'ema': 0.9,
-  'augment': 'all',
-  'seed': 0,
-}
+RUN = RunConfig(
+  fold=1,
+  backbone='tiny',
+  image_size=32,
+  batch_size=4,
+  schedule='cosine',
+  schedule_steps=6,
+  warmup_steps=2,
+  weight_decay=0.01,
+  clip=1.0,
+  ema=0.9,
+  augment='all',
+)
 
 
 @pytest.fixture
@@ -57,52 +56,53 @@ def test_a_stored_checkpoint_of_format_1_is_read(stored):
     np.testing.assert_array_equal(leaf, np.full(leaf.shape, np.float32((i + 1) * 1e-3)))
 
 
-def test_a_run_of_format_1_is_gone_on_with(served, small, stored):
-  done = served('train', *small, f'--run_dir={stored}', '--max_steps=11')
-  assert done.returncode == 0, done.stderr
-  assert 'going on from step 10' in done.stdout
+def test_a_run_of_format_1_is_resumed(train_small, stored, capsys):
+  assert train_small(stored, max_steps=11).progress.step == 11
+  assert 'from step 10' in capsys.readouterr().out
   assert load_checkpoint(stored / 'checkpoints' / 'last').step == 11
 
 
-def test_an_older_checkpoint_is_named_where_the_last_is_damaged(served, failure, small, stored):
+def test_an_older_checkpoint_is_named_where_the_last_is_damaged(train_small, stored):
   folder = stored / 'checkpoints'
-  args = [*small, f'--run_dir={stored}', '--max_steps=11']
   shutil.copytree(folder / 'last', folder / 'step_00000010')
   (folder / 'last' / 'variables' / 'manifest.ocdbt').unlink()
-  line = failure(served('train', *args))
-  assert 'last: the checkpoint is damaged' in line and f'put {folder / "step_00000010"} in' in line
+  with pytest.raises(InputError, match=f'{folder / "last"}.*{folder / "step_00000010"}'):
+    train_small(stored, max_steps=11)
   shutil.rmtree(folder / 'step_00000010')
-  assert 'an older one' not in failure(served('train', *args))
+  with pytest.raises(InputError, match=str(folder / 'last')) as caught:
+    train_small(stored, max_steps=11)
+  assert 'step_' not in str(caught.value)
 
 
 @pytest.mark.parametrize(
   'now, words',
   [
-    ({'lists': {'trn': 'c', 'val': 'b'}}, 'its run has other images: some have come or gone'),
-    ({'lists': {'trn': 'a', 'val': 'c'}, 'val_episodes': 3}, 'its run has other images'),
-    ({'lists': {'trn': 'c', 'val': 'd'}, 'fold': 2}, 'its run has --fold=1, not 2; give the same'),
-    ({'backbone_weights': 'random'}, 'its run has other backbone weights'),
-    ({'schedule_steps': 9}, 'ends at step 6, not 9'),
+    ({'lists': {'trn': 'c', 'val': 'b'}}, 'images'),
+    ({'lists': {'trn': 'a', 'val': 'c'}, 'val_episodes': 3}, 'images'),
+    ({'lists': {'trn': 'c', 'val': 'd'}, 'fold': 2}, '`fold`=1, not 2'),
+    ({'backbone_weights': 'random'}, '`backbone_weights`'),
+    ({'schedule_steps': 9}, 'step 6, not 9'),
   ],
 )
-def test_what_a_run_is_not_gone_on_with_is_named(tmp_path, now, words):
-  recorded = {'lists': {'trn': 'a', 'val': 'b'}, 'val_episodes': 2, 'backbone_weights': 'e'}
-  config = CONFIG | recorded
-  save_checkpoint(tmp_path / 'checkpoints' / 'last', {'params': {}, 'backbone': {}}, config=config)
-  with pytest.raises(InputError, match=words) as caught:
-    resumed_state(None, tmp_path, config | now)
+def test_what_a_run_is_not_resumed_with_is_named(tmp_path, now, words):
+  lists = {'trn': 'a', 'val': 'b'}
+  run = dataclasses.replace(RUN, lists=lists, val_episodes=2, backbone_weights='e')
+  path, config = tmp_path / 'checkpoints' / 'last', to_json(run)
+  save_checkpoint(path, {'params': {}, 'backbone': {}}, config=config)
+  with pytest.raises(InputError, match=f'{path}.*{words}') as caught:
+    resumed_state(Mock(), tmp_path, dataclasses.replace(run, **now))
   assert 'None' not in str(caught.value) and 'val_episodes' not in str(caught.value)
 
 
 def test_a_best_checkpoint_of_another_kind_is_none(tmp_path):
   variables = jax.device_get(made.variables('tiny'))
   config = {'backbone': 'tiny', 'figures': None}
-  state = new_state(CONFIG, variables['backbone'])
+  state = new_state(RUN, variables['backbone'])
   folder = tmp_path / 'checkpoints'
   save_checkpoint(folder / 'last', variables, config=config, opt_state=state.opt_state, step=4)
   for further in ({}, {'step': 3}, {'config': config | {'figures': {}}, 'step': 3}):
     save_checkpoint(folder / 'best', variables, **{'config': {'backbone': 'tiny'}} | further)
-    state, progress = resumed_state(new_state(CONFIG, variables['backbone']), tmp_path, CONFIG)
+    state, progress = resumed_state(new_state(RUN, variables['backbone']), tmp_path, RUN)
     assert state.step == 4 and progress.best_step is None and progress.miou == {}
 
 
@@ -124,11 +124,11 @@ def test_nothing_is_traced_twice_or_moved_but_by_name(tmp_path, monkeypatch, par
   benchmark, mesh = make_benchmark('shapes'), data_mesh(devices=jax.devices()[:2])
   given = {'fold': 1, 'shots': 1, 'image_size': 32, 'batch_size': 4, 'num_threads': 0}
   val = eval_batches(benchmark, count=6, **given)
-  state = new_state(CONFIG, get_backbone('tiny').init(jax.random.key(0)))
+  state = new_state(RUN, get_backbone('tiny').init(jax.random.key(0)))
   state = place(state, replicated(mesh))
   run = tmp_path / 'run'
   limits = Limits(epochs=2, steps=None, minutes=None, steps_per_epoch=3, save_every=2)
-  hooks = make_hooks(benchmark, CONFIG, val, run, mesh=mesh, parallel=parallel)
+  hooks = make_hooks(benchmark, RUN, val, run, mesh=mesh, parallel=parallel)
   source = train_batches(benchmark, seed=0, **given).from_step(0)
   with (
     contextlib.closing(to_devices(source, sharding=batch_sharding(mesh))) as batches,

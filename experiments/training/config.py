@@ -1,0 +1,152 @@
+"""What a training run is told (`TrainConfig`), and what its checkpoints record (`RunConfig`)."""
+
+import dataclasses
+from collections.abc import Mapping
+
+from experiments.settings.episodes import EpisodeSettings
+from experiments.settings.fields import setting
+from hsnet_jax.errors import InputError
+
+# The keys of `experiments.training.session.PARALLEL` and of `hsnet_jax.training.augment`'s
+# `AUGMENTATIONS`, which bring JAX with them.
+PARALLEL = ('jit', 'pmap')
+AUGMENT = ('none', 'flip', 'geometric', 'photometric', 'all')
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class TrainConfig(EpisodeSettings):
+  """What a training run is told.
+
+  Each field is described by its help, and is a flag of `experiments.train` under the same name.
+  None stands for what the help says, which is mostly the benchmark's recipe.
+
+  Raises:
+    InputError: a value is none that the field may have, or two fields exclude each other.
+  """
+
+  learning_rate: float = setting(1e-3, 'Of Adam.', least=0.0)
+  schedule: str | None = setting(
+    None,
+    'Of the learning rate; cosine falls to 0 at the last step. Default: constant, as published'
+    ' (shapes: cosine).',
+    choices=('constant', 'cosine'),
+  )
+  warmup_steps: int = setting(0, 'Over so many steps the learning rate rises from 0.', least=0)
+  weight_decay: float = setting(0.0, 'Decoupled (AdamW); 0: none, as published.', least=0.0)
+  clip: float = setting(
+    0.0, 'Norm that gradients are scaled down to; 0: no limit, as published.', least=0.0
+  )
+  accumulate: int = setting(
+    1,
+    'Take each batch in so many parts, whose gradients are added: the same step in less memory.'
+    ' --batch_size stays that of the whole batch.',
+    least=1,
+  )
+  parallel: str = setting(
+    'jit',
+    'How the rows of a batch are divided over the devices: by the compiler (jit) or one program a'
+    ' device (pmap). The figures are the same to rounding.',
+    choices=PARALLEL,
+  )
+  ema: float = setting(
+    0.0,
+    'Decay of a moving average of the parameters that is validated and kept as the best in their'
+    ' place; 0: none, as published. 0.99 averages about 100 steps.',
+    least=0.0,
+    most=0.9999,
+  )
+  augment: str = setting(
+    'none',
+    'Of the training episodes, each picture by itself. flip: mirror images; geometric: also scale,'
+    ' shift and rotation; photometric: colors; all: both. none, as published.',
+    choices=AUGMENT,
+  )
+  epochs: int | None = setting(
+    None, 'Passes over the training list. Default: 2000 (shapes: 9).', least=1
+  )
+  max_steps: int | None = setting(None, 'Stop after this many steps.', least=1)
+  max_minutes: float | None = setting(
+    None,
+    'Stop so long after training has begun, or resumed; the last validation comes on top.',
+    least=0.0,
+  )
+  val_episodes: int | None = setting(
+    None,
+    'Validation episodes. Default: 1000, as published (shapes: 250; shapes, fss and folder: each'
+    ' test picture once).',
+    least=1,
+  )
+  validation: str = setting(
+    'published',
+    "published: on the fold's test episodes; heldout: on classes of the next fold, left out of"
+    ' training, so that the test stays unseen.',
+    choices=('published', 'heldout'),
+  )
+  val_every: int = setting(1, 'Validate every so many epochs.', least=1)
+  mask_support: bool = setting(
+    True, "Mask the support's features (Eq. 1); without it, the dagger variant."
+  )
+  seed: int = setting(0, 'Of initial values and training episodes.', least=0)
+  run_dir: str | None = setting(
+    None, "The run's folder. Default: runs/BENCHMARK-foldF-Kshot-BACKBONE."
+  )
+  save_every: int | None = setting(
+    None, 'Save also every so many steps. Default: when validated.', least=1
+  )
+  keep: int = setting(
+    1,
+    'How many of the newest checkpoints to keep, beside the best: last, and step_N before it.',
+    least=1,
+  )
+  profile: bool = setting(
+    False, 'Trace five steps, for the profiler of TensorBoard, into its folder.'
+  )
+  resume: bool | None = setting(
+    None,
+    'Resume from checkpoints/last of --run_dir. Default: where there is one; --noresume refuses.',
+  )
+  overwrite: bool = setting(False, 'Replace the run that --run_dir holds.')
+
+  def __post_init__(self) -> None:
+    """Refuses what no field may be, and fields that exclude each other."""
+    super().__post_init__()
+    if self.resume and self.overwrite:
+      raise InputError('`resume` and `overwrite` exclude each other; give one')
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class RunConfig:
+  """What a run is, as its checkpoints record it: with all defaults filled in.
+
+  A run is resumed with the same alone. The fields are those of `TrainConfig` of the same names, and
+
+  Attributes:
+    lists: digests of the lists of images, by 'trn' and 'val'.
+    schedule_steps: the step that a cosine schedule ends with; None for a constant one.
+    backbone_weights: a digest of the backbone's weights, or 'random'.
+  """
+
+  benchmark: str = 'shapes'
+  fold: int = 0
+  shots: int = 1
+  backbone: str = 'resnet50'
+  mask_support: bool = True
+  image_size: int = 400
+  batch_size: int = 20
+  learning_rate: float = 1e-3
+  schedule: str = 'constant'
+  warmup_steps: int = 0
+  weight_decay: float = 0.0
+  clip: float = 0.0
+  accumulate: int = 1
+  ema: float = 0.0
+  augment: str = 'none'
+  precision: str = 'float32'
+  protocol: str = 'published'
+  seed: int = 0
+  validation: str = 'published'
+  val_every: int = 1
+  val_episodes: int | None = None
+  lists: Mapping[str, str] = dataclasses.field(default_factory=dict)
+  schedule_steps: int | None = None
+  backbone_weights: str = 'random'
