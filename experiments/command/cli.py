@@ -1,13 +1,11 @@
 """Runs any command from anywhere: `hsnet train ...` is `python -m experiments.train ...`."""
 
 import ast
-import importlib.util
-import pkgutil
+import pathlib
 import runpy
 import sys
 
-import experiments
-
+_FOLDER = pathlib.Path(__file__).resolve().parents[1]
 _HELP = ('--help', '-help', '-h', '--h', 'help')
 
 
@@ -29,14 +27,11 @@ def main() -> None:
 
 def commands() -> dict[str, str]:
   """Returns the commands there are, each with the first line of what it says of itself."""
-  names = [info.name for info in pkgutil.iter_modules(experiments.__path__) if not info.ispkg]
-  return {name: _first_line(f'experiments.{name}') for name in sorted(names)}
+  paths = sorted(_FOLDER.glob('[!_]*.py'))
+  return {path.stem: _first_line(path) for path in paths}
 
 
-def _first_line(module: str) -> str:
+def _first_line(path: pathlib.Path) -> str:
   """Returns the first line of a module's docstring; the module is read, not imported."""
-  spec = importlib.util.find_spec(module)
-  if spec is None or spec.origin is None:
-    return ''
-  with open(spec.origin, encoding='utf-8') as file:
-    return (ast.get_docstring(ast.parse(file.read())) or '').partition('\n')[0]
+  module = ast.parse(path.read_text(encoding='utf-8'))
+  return (ast.get_docstring(module) or '').partition('\n')[0]

@@ -40,8 +40,6 @@ def test_another_benchmark_has_its_own_folds():
 def test_the_backbone_is_that_of_the_recipe_and_its_weights_the_project_s():
   name, weights = open_backbone(EpisodeSettings(), 'shapes')
   assert name == 'tiny' and jax.tree.leaves(weights)
-  random = open_backbone(EpisodeSettings(random_backbone=True), 'shapes')[1]
-  assert jax.tree.structure(random) == jax.tree.structure(weights)
 
 
 def test_random_weights_are_no_file_s():
