@@ -14,8 +14,8 @@ __all__ = ['ChaosConfig', 'fingerprint', 'kill_and_compare']
 __getattr__, __dir__ = lazy_names(
   __name__,
   {
-    'ChaosConfig': f'{__name__}.config',
-    'fingerprint': f'{__name__}.fingerprint',
-    'kill_and_compare': f'{__name__}.rounds',
+    '.config': ('ChaosConfig',),
+    '.fingerprint': ('fingerprint',),
+    '.rounds': ('kill_and_compare',),
   },
 )

@@ -90,7 +90,7 @@ def kill_and_compare(config: ChaosConfig) -> bool:
 def _folder(output_dir: str | None) -> Iterator[pathlib.Path]:
   """Gives the folder of all runs."""
   if output_dir:
-    folder = writable_folder(output_dir, flag='`output_dir`')
+    folder = writable_folder(output_dir, argument='output_dir')
     if any(folder.iterdir()):
       raise InputError(f'{folder}: holds files already; name an empty folder with `output_dir`')
     yield folder

@@ -14,9 +14,8 @@ __all__ = ['SweepConfig', 'SweepOutcome', 'stopped_by_signals', 'sweep']
 __getattr__, __dir__ = lazy_names(
   __name__,
   {
-    'SweepConfig': f'{__name__}.config',
-    'SweepOutcome': f'{__name__}.run',
-    'stopped_by_signals': f'{__name__}.signals',
-    'sweep': f'{__name__}.run',
+    '.config': ('SweepConfig',),
+    '.run': ('SweepOutcome', 'sweep'),
+    '.signals': ('stopped_by_signals',),
   },
 )

@@ -75,7 +75,7 @@ def sweep(config: SweepConfig, *, stopping: Stopping = never_stopped) -> SweepOu
     check_space(space)
   if config.address is not None:
     engine.check_address(config.address)
-  writable_folder(folder, flag='`output_dir`')
+  writable_folder(folder, argument='output_dir')
   with alone(folder, does='runs this sweep'):
     print(f'{config.trials} trials, outputs: {folder}', flush=True)
     stopped = engine.run_trials(

@@ -12,5 +12,8 @@ __all__ = ['TinyConfig', 'train_tiny']
 
 __getattr__, __dir__ = lazy_names(
   __name__,
-  {'TinyConfig': f'{__name__}.config', 'train_tiny': f'{__name__}.run'},
+  {
+    '.config': ('TinyConfig',),
+    '.run': ('train_tiny',),
+  },
 )

@@ -41,7 +41,7 @@ def train_tiny(config: TinyConfig) -> pathlib.Path:
     raise InputError(
       f'`output`={output}: the weights are written as .safetensors; name such a file'
     )
-  writable_folder(output.parent, flag='`output`')
+  writable_folder(output.parent, argument='output')
   print(f'drawing {config.plain_images + config.images} pictures ...', flush=True)
   plain, full = (
     draw_lessons(

@@ -14,9 +14,8 @@ __all__ = ['Outcome', 'TrainConfig', 'stopped_by_sigterm', 'train']
 __getattr__, __dir__ = lazy_names(
   __name__,
   {
-    'Outcome': f'{__name__}.run',
-    'TrainConfig': f'{__name__}.config',
-    'stopped_by_sigterm': f'{__name__}.processes',
-    'train': f'{__name__}.run',
+    '.config': ('TrainConfig',),
+    '.processes': ('stopped_by_sigterm',),
+    '.run': ('Outcome', 'train'),
   },
 )

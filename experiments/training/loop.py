@@ -18,7 +18,7 @@ from experiments.training.log import Log
 from experiments.training.saver import Saver
 from hsnet_jax.errors import InputError
 from hsnet_jax.metrics import METRICS, Confusion
-from hsnet_jax.training.steps import TrainState
+from hsnet_jax.training import TrainState
 
 # Every so many steps the mean loss of as many, where the epoch has had them, is written down.
 LOSS_EVERY = 10

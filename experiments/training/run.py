@@ -22,6 +22,7 @@ from experiments.training.profiling import one_trace
 from experiments.training.session import make_hooks, new_state, resumed_state
 from hsnet_jax.errors import InputError
 from hsnet_jax.models import check_image_size, count_parameters, describe_devices, digest
+from hsnet_jax.training import TrainState
 from hsnet_jax.training.sharding import (
   batch_sharding,
   check_batch_size,
@@ -29,7 +30,6 @@ from hsnet_jax.training.sharding import (
   place,
   replicated,
 )
-from hsnet_jax.training.steps import TrainState
 from hsnet_jax.whole_files import writable_folder
 
 # While its value is held, gives what says whether the run is to stop.
@@ -221,7 +221,7 @@ def _log(plan: _Plan, progress: Progress, *, overwrite: bool) -> Iterator[Log]:
     yield SilentLog()
     return
   folder = plan.folder
-  writable_folder(folder, flag='`run_dir`')
+  writable_folder(folder, argument='run_dir')
   with alone(folder, does='trains there', name=of_this_machine()):
     last = progress.step if plan.resume else None
     if step_of_last(folder) != last and not overwrite:

@@ -16,9 +16,8 @@ from experiments.evaluation.counting import (
 from experiments.reporting.progress import progress_bar
 from experiments.training.loop import Stopped
 from experiments.training.processes import is_writer
-from hsnet_jax.training import steps
+from hsnet_jax.training import TrainState, steps
 from hsnet_jax.training.sharding import batch_sharding, replicated
-from hsnet_jax.training.steps import TrainState
 
 _PICTURES = 10  # Two of each class where a fold has five.
 
