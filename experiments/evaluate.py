@@ -26,7 +26,7 @@ define_flags(EvaluateConfig)
 
 def main() -> None:
   """Evaluates as the flags say."""
-  from experiments.evaluation.evaluate import evaluate
+  from experiments.evaluation.evaluating import evaluate
 
   evaluate(config_from_flags(EvaluateConfig))
 

@@ -1,1 +1,43 @@
-"""Evaluating a method on episodes: the methods, the tally, the gallery."""
+"""Evaluating methods on episodes, comparing precisions, predicting: what a notebook imports.
+
+from experiments.evaluation import EvaluateConfig, evaluate
+evaluate(EvaluateConfig(checkpoint='runs/shapes-fold0-1shot-tiny')).figures['miou']
+"""
+
+from typing import TYPE_CHECKING
+
+from hsnet_jax.api.lazy import lazy_names
+
+if TYPE_CHECKING:
+  from experiments.evaluation.config import EvaluateConfig, PrecisionConfig, PredictConfig
+  from experiments.evaluation.counting import Evaluation
+  from experiments.evaluation.evaluating import Report, evaluate
+  from experiments.evaluation.methods import METHODS, Method
+  from experiments.evaluation.precisions import Comparison, compare_precisions
+  from experiments.evaluation.predicting import predict
+
+__all__ = [
+  'METHODS',
+  'Comparison',
+  'EvaluateConfig',
+  'Evaluation',
+  'Method',
+  'PrecisionConfig',
+  'PredictConfig',
+  'Report',
+  'compare_precisions',
+  'evaluate',
+  'predict',
+]
+
+__getattr__, __dir__ = lazy_names(
+  __name__,
+  {
+    '.config': ('EvaluateConfig', 'PrecisionConfig', 'PredictConfig'),
+    '.counting': ('Evaluation',),
+    '.evaluating': ('Report', 'evaluate'),
+    '.methods': ('METHODS', 'Method'),
+    '.precisions': ('Comparison', 'compare_precisions'),
+    '.predicting': ('predict',),
+  },
+)

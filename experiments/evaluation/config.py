@@ -1,4 +1,4 @@
-"""What an evaluation, a comparison of precisions, or a prediction is told; flags of its command."""
+"""Configurations of evaluations, comparisons and predictions; each field is a flag as well."""
 
 import dataclasses
 
@@ -12,7 +12,7 @@ _CHECKPOINT = "A checkpoint's folder, or its run's."
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
 class EvaluateConfig(EpisodeSettings):
-  """What to evaluate, on which episodes; `experiments.evaluation.evaluate.evaluate` takes it."""
+  """Names what to evaluate and on which episodes, for `evaluating.evaluate`."""
 
   checkpoint: str | None = setting(None, _CHECKPOINT)
   model: str = setting(
@@ -57,7 +57,7 @@ class EvaluateConfig(EpisodeSettings):
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
 class PrecisionConfig(EpisodeSettings):
-  """Which network to compute in every precision, on which episodes."""
+  """Names the network to compute in every precision, and the episodes."""
 
   checkpoint: str | None = setting(None, _CHECKPOINT)
   episodes: int = setting(100, 'How many test episodes.', least=1)
@@ -65,7 +65,7 @@ class PrecisionConfig(EpisodeSettings):
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
 class PredictConfig:
-  """What to segment, in which images; `experiments.evaluation.predicting.predict` takes it."""
+  """Names what to segment and in which images, for `predicting.predict`."""
 
   checkpoint: str | None = setting(None, _CHECKPOINT)
   support_images: tuple[str, ...] = setting((), 'Support images, by commas.')

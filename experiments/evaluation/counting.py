@@ -17,9 +17,8 @@ from data_pipelines.loading.placement import Placed, to_devices
 from experiments.evaluation.gallery import Gallery
 from experiments.evaluation.tally import Columns
 from experiments.reporting.pictures import Panel
-from hsnet_jax.inference import combine_shots, mean_margin
-from hsnet_jax.metrics import count_episodes
 from hsnet_jax.training.sharding import replicated
+from hsnet_jax.training.steps import count_logits
 
 Batch = Mapping[str, Any]
 # (variables, batch) -> one set a shot, or a single one; channel 1 is the foreground.
@@ -30,7 +29,7 @@ Step = Callable[[Batch], Mapping[str, Any]]
 
 @dataclasses.dataclass(frozen=True)
 class Evaluation:
-  """What came out.
+  """Holds what came out.
 
   Attributes:
     columns: {head: figures}, as `reporting.tables` lays them out; the last is of all episodes.
@@ -104,11 +103,7 @@ def counting_step(logits: Logits, mesh: Mesh) -> Callable[[Any, Batch], dict[str
   @functools.partial(jax.jit, out_shardings=replicated(mesh))
   def step(variables, batch):
     # Of several processes each reads a part: what all of them must know comes from the devices.
-    found = logits(variables, batch)
-    prediction = combine_shots(found).mask
-    truth = batch['query_mask'], batch['query_ignore']
-    counted = count_episodes(prediction, mean_margin(found), *truth)
-    return row_facts(batch) | counted | {'prediction': prediction}
+    return row_facts(batch) | count_logits(logits(variables, batch), batch)
 
   return step
 

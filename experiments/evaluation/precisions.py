@@ -24,7 +24,7 @@ from hsnet_jax.training.sharding import batch_sharding, data_mesh, replicated
 
 @dataclasses.dataclass
 class Differences:
-  """How far logits are from those in float32, over all pixels of all episodes.
+  """Measures how far logits are from those in float32, over all pixels of all episodes.
 
   Attributes:
     largest: difference.
@@ -63,7 +63,7 @@ class Differences:
 
 @dataclasses.dataclass(frozen=True)
 class Comparison:
-  """What the precisions came to.
+  """Holds what the precisions came to.
 
   Attributes:
     differences: of bfloat16 from float32.

@@ -1,4 +1,4 @@
-"""The table that `experiments/prepare.py` prints: how many images each class has."""
+"""Lays out how many images each class has, as `experiments.prepare` prints it."""
 
 from collections.abc import Mapping
 
@@ -8,7 +8,7 @@ from data_pipelines import Benchmark, Split
 def class_table(
   benchmark: Benchmark, lists: Mapping[tuple[int, str], Split], skipped: Mapping[str, object]
 ) -> str:
-  """How many images each class has in each list, by the fold that tests on it.
+  """Lays out how many images each class has in each list, by the fold that tests on it.
 
   Args:
     benchmark: the benchmark.

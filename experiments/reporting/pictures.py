@@ -1,4 +1,4 @@
-"""Pictures of episodes: masks laid over photographs, and a grid of them beside the figures.
+"""Draws episodes: masks laid over photographs, and a grid of them beside the figures.
 
 Images are uint8 `[h, w, 3]`, masks {0, 1} `[h, w]`.
 """
@@ -15,7 +15,7 @@ from PIL import Image, ImageDraw, ImageFont
 
 from hsnet_jax.whole_files import replacing
 
-# Told apart by people of any colour vision (Okabe and Ito's palette).
+# Told apart by people of any color vision (Okabe and Ito's palette).
 SUPPORT = (86, 180, 233)
 PREDICTION = (230, 120, 0)
 TRUTH = (0, 158, 115)
@@ -87,7 +87,9 @@ def save_image(path: str | os.PathLike, image: np.ndarray | Image.Image) -> None
     image.save(part)
 
 
-def draw_grid(panels: Sequence[Panel], *, title: str, across: int = 2, cell: int = 176):
+def draw_grid(
+  panels: Sequence[Panel], *, title: str, across: int = 2, cell: int = 176
+) -> Image.Image:
   """Draws episodes as panels of three: support with mask, prediction, ground truth.
 
   Args:
@@ -97,7 +99,7 @@ def draw_grid(panels: Sequence[Panel], *, title: str, across: int = 2, cell: int
     cell: side of the squares that images are fitted into, pixels.
 
   Returns:
-    A `PIL.Image.Image`.
+    The page.
   """
   across = min(across, len(panels))
   down = math.ceil(len(panels) / across)
@@ -133,7 +135,7 @@ def _cells(panel: Panel, cell: int) -> list[Image.Image]:
 
 
 def _mosaic(images: Sequence[np.ndarray], cell: int) -> Image.Image:
-  """All supports of an episode in one cell, in as few rows as hold them."""
+  """Puts all supports of an episode into one cell, in as few rows as hold them."""
   side = math.ceil(math.sqrt(len(images)))
   part = cell // side
   page = Image.new('RGB', (cell, cell), _PAPER)

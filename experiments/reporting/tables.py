@@ -1,4 +1,4 @@
-"""Tables of results, for a reader (text, Markdown) and for a program (JSON, CSV).
+"""Lays out results, for a reader (text, Markdown) and for a program (JSON, CSV).
 
 A column of a table is what one model reaches on some episodes: a dict of the figures that
 `hsnet_jax.metrics.METRICS` names, in percent, such as `miou`; `class_iou` {class name: IoU}; and
@@ -50,7 +50,7 @@ def _class_rows(columns: Mapping[str, Figures], key: str) -> list[list[str]]:
 
 
 def text_table(columns: Mapping[str, Figures]) -> str:
-  """`table_rows` for a terminal, columns aligned."""
+  """Returns `table_rows` for a terminal, columns aligned."""
   rows = table_rows(columns)
   widths = [max(len(row[i]) for row in rows) for i in range(len(rows[0]))]
   lines = []
@@ -62,14 +62,14 @@ def text_table(columns: Mapping[str, Figures]) -> str:
 
 
 def markdown_table(columns: Mapping[str, Figures]) -> str:
-  """`table_rows` as a Markdown table."""
+  """Returns `table_rows` as a Markdown table."""
   head, *rows = table_rows(columns)
   rule = ['---', *['---:'] * (len(head) - 1)]
   return '\n'.join('| ' + ' | '.join(cells).strip() + ' |' for cells in (head, rule, *rows))
 
 
 def csv_table(columns: Mapping[str, Figures]) -> str:
-  """One line per column, figure and class, with every digit: column, figure, class, value."""
+  """Returns lines of CSV with every digit: column, figure, class, value."""
   out = io.StringIO()
   writer = csv.writer(out, lineterminator='\n')
   writer.writerow(['column', 'figure', 'class', 'value'])

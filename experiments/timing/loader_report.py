@@ -3,7 +3,8 @@
 import os
 import tempfile
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
+from typing import NamedTuple
 
 from data_pipelines.benchmark import Benchmark
 from data_pipelines.catalog import make_benchmark
@@ -52,40 +53,63 @@ def loader_report(
   if episodes < batch_size:
     raise InputError(f'`episodes`={episodes} is less than a batch; give {batch_size} or more')
   workers = sorted(set(workers or (0, 1, 2, 4, os.cpu_count() or 1)))
+  given = _Epoch(fold, image_size, batch_size)
   sources: dict[str, Benchmark] = {'from the folder': folder}
   if prepared_dir is not None:
-    start = time.perf_counter()
-    prepared = make_benchmark('pascal', splits_dir=splits_dir, prepared_dir=prepared_dir)
-    seconds = time.perf_counter() - start
-    prepared.check_size(image_size)
+    prepared, said = _open_set(prepared_dir, splits_dir, image_size)
     sources['from the prepared set'] = prepared
-    count = len(prepared) if isinstance(prepared, Prepared) else 0
-    yield f'a prepared set of {count} records opened in {seconds:.2f} s'
+    yield said
   yield _open_made_set(records)
   # The first epoch of a process takes what its libraries take: that of made images is it.
   made = loader.MadeImages(images)
-  yield from _memory(made, f'{images} made images', workers, fold=0, image_size=8, batch_size=100)
+  yield from _memory(made, f'{images} made images', workers, _Epoch(0, 8, 100))
   for prepared in list(sources.values())[1:]:
-    label = f'the prepared set at {image_size} x {image_size}'
-    yield from _memory(
-      prepared, label, workers, fold=fold, image_size=image_size, batch_size=batch_size
-    )
+    yield from _memory(prepared, f'the prepared set at {image_size} x {image_size}', workers, given)
+  yield from _rates(sources, folder, workers, given, episodes=episodes, rounds=rounds)
+
+
+class _Epoch(NamedTuple):
+  fold: int
+  image_size: int
+  batch_size: int
+
+
+def _rates(
+  sources: Mapping[str, Benchmark],
+  folder: Benchmark,
+  workers: Sequence[int],
+  given: _Epoch,
+  *,
+  episodes: int,
+  rounds: int,
+) -> Iterator[str]:
+  """Yields the table of loaders."""
   found = loader.contenders(
     sources,
     folder,
-    fold=fold,
-    image_size=image_size,
-    batch_size=batch_size,
+    fold=given.fold,
+    image_size=given.image_size,
+    batch_size=given.batch_size,
     count=episodes,
     workers=workers,
   )
   yield (
-    f'1-shot episodes at {image_size} x {image_size}, batch {batch_size}, {os.cpu_count()} cores,'
-    f' {rounds} rounds in turn. Ours gives uint8, which the device normalises; the plain'
-    ' loader gives float32, normalised. 0 workers: two threads.\n'
+    f'1-shot episodes at {given.image_size} x {given.image_size}, batch {given.batch_size},'
+    f' {os.cpu_count()} cores, {rounds} rounds in turn. Ours gives uint8, which the device'
+    ' normalizes; the plain loader gives float32, normalized. 0 workers: two threads.\n'
   )
-  rates = loader.measure(found, rounds=rounds, batches=episodes // batch_size)
-  yield from loader.table(found, rates, batch_size)
+  rates = loader.measure(found, rounds=rounds, batches=episodes // given.batch_size)
+  yield from loader.table(found, rates, given.batch_size)
+
+
+def _open_set(prepared_dir: str, splits_dir: str | None, image_size: int) -> tuple[Benchmark, str]:
+  """Opens the prepared set of PASCAL-5i; returns how long that took as well."""
+  start = time.perf_counter()
+  prepared = make_benchmark('pascal', splits_dir=splits_dir, prepared_dir=prepared_dir)
+  seconds = time.perf_counter() - start
+  prepared.check_size(image_size)
+  count = len(prepared) if isinstance(prepared, Prepared) else 0
+  return prepared, f'a prepared set of {count} records opened in {seconds:.2f} s'
 
 
 def _open_made_set(records: int) -> str:
@@ -107,18 +131,16 @@ def _open_made_set(records: int) -> str:
 
 
 def _memory(
-  benchmark: Benchmark,
-  label: str,
-  workers: Sequence[int],
-  *,
-  fold: int,
-  image_size: int,
-  batch_size: int,
+  benchmark: Benchmark, label: str, workers: Sequence[int], given: _Epoch
 ) -> Iterator[str]:
   """Yields what an epoch takes, in this process and with one worker; see `epoch_memory`."""
   for number in sorted({min(n, 1) for n in workers}):
     memory = loader.epoch_memory(
-      benchmark, fold=fold, image_size=image_size, batch_size=batch_size, num_workers=number
+      benchmark,
+      fold=given.fold,
+      image_size=given.image_size,
+      batch_size=given.batch_size,
+      num_workers=number,
     )
     before, after, sent = (n / 2**20 for n in (memory.before, memory.after, memory.pickled))
     yield (

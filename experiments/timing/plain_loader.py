@@ -1,6 +1,6 @@
 """A loader of PASCAL episodes as PyTorch users write it, to measure ours against; no framework.
 
-For each image: decode and resize with Pillow, convert to float32, normalise with NumPy, channels
+For each image: decode and resize with Pillow, convert to float32, normalize with NumPy, channels
 first. Then stack. One process a core makes whole batches and hands them over in shared memory, as
 PyTorch's `DataLoader` does; as there, two batches a process are under way.
 """

@@ -16,7 +16,7 @@ import jax.numpy as jnp
 import numpy as np
 import optax
 from jax import lax
-from jaxtyping import Array
+from jaxtyping import Array, Float
 
 from hsnet_jax.inference import combine_shots, episode_logits, mean_margin
 from hsnet_jax.metrics.confusion import confusion_counts
@@ -109,7 +109,19 @@ def eval_step(variables: Any, batch: Batch, *, model: HSNet) -> dict[str, Array]
     The rows of every metric of `METRICS` by its name, such as `counts` int32 `[B, 4]`, and the
     voted `prediction` uint8 `[B, H, W]`.
   """
-  logits = episode_logits(model, variables, batch)
+  return count_logits(episode_logits(model, variables, batch), batch)
+
+
+def count_logits(logits: Float[Array, 'shots batch h w 2'], batch: Batch) -> dict[str, Array]:
+  """Counts what evaluation reports of logits, whatever method they come from.
+
+  Args:
+    logits: one set per shot, `[K, B, h, w, 2]`, channel 1 the foreground.
+    batch: as the module describes it.
+
+  Returns:
+    As `eval_step`.
+  """
   prediction = combine_shots(logits).mask
   truth = batch['query_mask'], batch['query_ignore']
   counted = count_episodes(prediction, mean_margin(logits), *truth)

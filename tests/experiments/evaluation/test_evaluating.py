@@ -9,7 +9,7 @@ import pytest
 from PIL import Image
 
 from experiments.evaluation.config import EvaluateConfig
-from experiments.evaluation.evaluate import evaluate
+from experiments.evaluation.evaluating import evaluate
 from experiments.evaluation.methods import METHODS
 from experiments.storage.configs import from_json, to_json
 from hsnet_jax.checkpoints import load_checkpoint, save_checkpoint

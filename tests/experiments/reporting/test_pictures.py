@@ -69,4 +69,5 @@ def test_an_image_is_written_whole_or_not_at_all(tmp_path):
     pictures.save_image(path, np.zeros((2, 2, 7)))
   assert path.read_bytes() == first
   assert [p.name for p in path.parent.iterdir()] == ['x.png']
-  assert Image.open(path).size == (30, 40)
+  with Image.open(path) as written:
+    assert written.size == (30, 40)
