@@ -125,7 +125,7 @@ def _instructions(name: str, errors: type[InputError]) -> Iterator[None]:
     from data_pipelines.prepared.builders import builder_class
 
     if BENCHMARKS[name].data:
-      print(app.with_flags(builder_class(name).MANUAL_DOWNLOAD_INSTRUCTIONS), file=sys.stderr)
+      print(app.with_flags(builder_class(name).MANUAL_DOWNLOAD_INSTRUCTIONS or ''), file=sys.stderr)
     raise
 
 

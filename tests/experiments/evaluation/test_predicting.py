@@ -71,10 +71,11 @@ def test_a_mask_is_what_the_library_segments(shots):
   masks = np.zeros((shots, 64, 96), np.uint8)
   masks[:, 20:50, 30:70] = 1
   predict = predictor(Model(module, made), images, masks)
-  # Of a photograph alone, and of one among others.
-  (alone,) = predict(query[None], [size])
-  among = predict(np.stack([query[::-1], query]), [(20, 30), size])
-  assert among[0].shape == (20, 30)
+  if shots == 1:
+    (found,) = predict(query[None], [size])
+  else:  # Among others, of other sizes.
+    other, found = predict(np.stack([query[::-1], query]), [(20, 30), size])
+    assert other.shape == (20, 30)
 
   @jax.jit
   def segment(made, query, images, masks):
@@ -84,9 +85,9 @@ def test_a_mask_is_what_the_library_segments(shots):
 
   expected = segment(made, query, images, masks)
   assert set(np.unique(expected)) == {0, 1}, 'a mask of one value would show nothing'
-  assert alone.shape == size and alone.dtype == np.uint8
-  np.testing.assert_array_equal(alone, expected)
-  assert (np.asarray(among[1]) != expected).mean() < 1e-3  # Equal to rounding.
+  assert found.shape == size and found.dtype == np.uint8
+  # A batch of another size may differ by rounding.
+  assert (np.asarray(found) != expected).mean() <= (0 if shots == 1 else 1e-3)
 
 
 def test_images_go_through_a_few_at_a_time_and_each_is_read_once(tmp_path, monkeypatch):
