@@ -8,7 +8,10 @@ import numpy as np
 import pytest
 
 from data_pipelines import eval_batches, make_benchmark
+from data_pipelines.prepared.preparation import Preparation
 from experiments.timing import loader, plain_loader
+from experiments.timing.loader_report import loader_report
+from hsnet_jax.errors import InputError
 from tests import trees
 
 MEAN, STD = (0.485, 0.456, 0.406), (0.229, 0.224, 0.225)
@@ -69,26 +72,34 @@ def test_the_table_compares_round_by_round():
   ]
 
 
-def test_the_script_measures_the_folder_and_the_prepared_set(served, failure, pascal, tmp_path):
-  data, lists, _ = pascal
-  given = [f'--data_dir={data}', f'--splits_dir={lists}', '--image_size=32', '--batch_size=2']
-  done = served('prepare', '--benchmark=pascal', '--prepare_size=32', *given[:2], cwd=tmp_path)
-  assert done.returncode == 0, done.stderr
-  flags = ['--what=loader', *given, '--rounds=2', '--episodes=4', '--images=300', '--workers=0']
-  flags += ['--records=600']
-  done = served('speed', *flags, '--prepared_dir=prepared', cwd=tmp_path)
-  assert done.returncode == 0, done.stderr
-  lines = done.stdout.splitlines()
+def test_the_report_is_of_the_folder_and_the_prepared_set(pascal, tmp_path):
+  data, lists, benchmark = pascal
+  Preparation(benchmark, tmp_path / 'prepared', image_size=32, data_dir=data).make()
+  given = {
+    'data_dir': str(data),
+    'splits_dir': str(lists),
+    'prepared_dir': str(tmp_path / 'prepared'),
+    'fold': 2,
+    'image_size': 32,
+    'batch_size': 2,
+    'episodes': 4,
+    'workers': [0],
+    'images': 300,
+    'records': 600,
+    'rounds': 2,
+  }
+  lines = list(loader_report(**given))
   assert lines[0].startswith('a prepared set of 80 records opened in ')
   assert lines[1].startswith('a made set of 600 records written in ') and 'opened in' in lines[1]
   assert 'an epoch of 300 made images with 0 workers' in lines[2]
   assert 'an epoch of the prepared set at 32 x 32 with 0 workers' in lines[3]
   rows = [line.split('|')[1].strip() for line in lines if line.startswith('|')][2:]
   assert rows == ['plain', 'from the folder', 'from the prepared set']
-  for change, words in (
-    ('--prepared_dir=elsewhere', 'elsewhere'),
-    ('--fold=4', 'fold 4 is out of range'),
-    ('--episodes=1', '--episodes=1 is less than a batch'),
-    ('--workers=0,x', '--workers: x: write whole numbers from 0'),
+  for change, facts in (
+    ({'prepared_dir': str(tmp_path / 'elsewhere')}, 'elsewhere'),
+    ({'fold': 4}, 'fold 4'),
+    ({'episodes': 1}, '`episodes`=1'),
+    ({'image_size': 16}, '32 x 32.*16 x 16'),
   ):
-    assert words in failure(served('speed', *flags, change, cwd=tmp_path))
+    with pytest.raises(InputError, match=facts):
+      list(loader_report(**{**given, **change}))
