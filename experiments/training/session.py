@@ -15,7 +15,7 @@ from data_pipelines import Batches, Benchmark
 from experiments.storage.configs import to_json
 from experiments.training.config import RunConfig
 from experiments.training.folder import older_checkpoints, read_validations
-from experiments.training.loop import Hooks, Progress
+from experiments.training.loop import Hooks, Progress, TrainStep
 from experiments.training.processes import is_writer
 from experiments.training.saver import Saver
 from experiments.training.validation import make_validation
@@ -44,18 +44,57 @@ def new_state(run: RunConfig, weights: Mapping[str, Any]) -> TrainState:
     jax.random.key(run.seed),
     model=network(to_json(run)),
     backbone=weights,
-    tx=make_optimizer(schedule_of(run), weight_decay=run.weight_decay, clip=run.clip, ema=run.ema),
+    tx=_optimizer(
+      run.learning_rate,
+      run.schedule,
+      run.warmup_steps,
+      run.schedule_steps,
+      weight_decay=run.weight_decay,
+      clip=run.clip,
+      ema=run.ema,
+    ),
+  )
+
+
+# Of the same settings it is the same one, and so are steps: another run of them in this process
+# compiles nothing again.
+@functools.lru_cache(maxsize=8)
+def _optimizer(
+  learning_rate: float,
+  schedule: str,
+  warmup_steps: int,
+  schedule_steps: int | None,
+  *,
+  weight_decay: float,
+  clip: float,
+  ema: float,
+) -> optax.GradientTransformation:
+  rate = _schedule(learning_rate, schedule, warmup_steps, schedule_steps)
+  return make_optimizer(rate, weight_decay=weight_decay, clip=clip, ema=ema)
+
+
+def _schedule(
+  learning_rate: float, schedule: str, warmup_steps: int, schedule_steps: int | None
+) -> optax.Schedule:
+  return make_schedule(
+    learning_rate, schedule=schedule, warmup_steps=warmup_steps, last_step=schedule_steps or 0
   )
 
 
 def schedule_of(run: RunConfig) -> optax.Schedule:
   """Makes the learning rate of a run, by step."""
-  return make_schedule(
-    run.learning_rate,
-    schedule=run.schedule,
-    warmup_steps=run.warmup_steps,
-    last_step=run.schedule_steps or 0,
-  )
+  return _schedule(run.learning_rate, run.schedule, run.warmup_steps, run.schedule_steps)
+
+
+@functools.lru_cache(maxsize=8)
+def _compiled_step(
+  seed: int, accumulate: int, augment: str, *, parallel: str, mesh: Mesh
+) -> TrainStep:
+  """Makes the step, which is compiled once it is called."""
+  # The initial values are drawn from the key itself.
+  key = jax.random.fold_in(jax.random.key(seed), 1)
+  step = functools.partial(steps.train_step, accumulate=accumulate)
+  return PARALLEL[parallel](augmented(key, step, options=AUGMENTATIONS[augment]), mesh)
 
 
 def resumed_state(
@@ -160,11 +199,8 @@ def make_hooks(
   Returns:
     The hooks; their step takes what `data_pipelines.to_devices` gives.
   """
-  # The initial values are drawn from the key itself.
-  key = jax.random.fold_in(jax.random.key(run.seed), 1)
-  step = functools.partial(steps.train_step, accumulate=run.accumulate)
-  step = augmented(key, step, options=AUGMENTATIONS[run.augment])
-  compiled, schedule = PARALLEL[parallel](step, mesh), jax.jit(schedule_of(run))
+  compiled = _compiled_step(run.seed, run.accumulate, run.augment, parallel=parallel, mesh=mesh)
+  schedule = jax.jit(schedule_of(run))
   return Hooks(
     step=lambda state, placed: compiled(state, placed.device),
     validate=make_validation(benchmark, val, fold=run.fold, mesh=mesh, stopping=stopping),

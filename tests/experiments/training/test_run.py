@@ -5,6 +5,7 @@ import dataclasses
 import itertools
 import json
 import shutil
+import tarfile
 
 import jax
 import numpy as np
@@ -21,6 +22,12 @@ from hsnet_jax.checkpoints import load_checkpoint, read_config, save_checkpoint
 from hsnet_jax.errors import InputError
 from hsnet_jax.training.augment import AUGMENTATIONS
 from hsnet_jax.training.sharding import data_mesh
+
+# What Orbax's threads say beside an error that is raised, whenever they end.
+pytestmark = [
+  pytest.mark.filterwarnings('ignore::pytest.PytestUnraisableExceptionWarning'),
+  pytest.mark.filterwarnings('ignore:coroutine .* was never awaited:RuntimeWarning'),
+]
 
 
 def without_times(folder):
@@ -155,7 +162,7 @@ def test_another_way_to_the_same_step(run, train_small, tmp_path):
     ({'fold': 4}, 'fold 4'),
     ({'resume': True}, 'checkpoints/last'),
     ({'random_backbone': False, 'backbone_weights': 'none.npz'}, 'none.npz'),
-    ({'backbone': 'vgg16', 'image_size': 264}, '264 x 264'),
+    pytest.param({'backbone': 'vgg16', 'image_size': 264}, '264 x 264', marks=pytest.mark.wide),
     ({'accumulate': 3}, 'a multiple of 3'),
     ({'validation': 'heldout', 'benchmark': 'folder', 'data_dir': '/nowhere'}, '/nowhere'),
   ],
@@ -207,7 +214,34 @@ def test_a_schedule_is_resumed_at_its_own_length(run, train_small, tmp_path):
     train_small(tmp_path, schedule='cosine', resume=True, max_steps=4)
 
 
+@pytest.mark.wide  # Compiles a step for that rate; test_loop.py has all cases of a made-up step.
 def test_a_loss_that_is_no_number_stops_the_run(train_small, tmp_path):
   with pytest.raises(NonFiniteLoss, match='step [12].*`learning_rate`'):
     train_small(tmp_path / 'run', max_steps=9, learning_rate=1e30)
   assert not (tmp_path / 'run' / 'checkpoints').exists()
+
+
+@pytest.fixture
+def stored(golden, tmp_path):
+  """A run's folder as format 1 has it: tensor i of a tree is (i + 1) / 1000 throughout."""
+  with tarfile.open(golden / 'checkpoint_format1.tar.gz') as archive:
+    archive.extractall(tmp_path / 'run', filter='data')
+  return tmp_path / 'run'
+
+
+def test_a_run_of_format_1_is_resumed(train_small, stored, capsys):
+  assert train_small(stored, max_steps=11).progress.step == 11
+  assert 'from step 10' in capsys.readouterr().out
+  assert load_checkpoint(stored / 'checkpoints' / 'last').step == 11
+
+
+def test_an_older_checkpoint_is_named_where_the_last_is_damaged(train_small, stored):
+  folder = stored / 'checkpoints'
+  shutil.copytree(folder / 'last', folder / 'step_00000010')
+  (folder / 'last' / 'variables' / 'manifest.ocdbt').unlink()
+  with pytest.raises(InputError, match=f'{folder / "last"}.*{folder / "step_00000010"}'):
+    train_small(stored, max_steps=11)
+  shutil.rmtree(folder / 'step_00000010')
+  with pytest.raises(InputError, match=str(folder / 'last')) as caught:
+    train_small(stored, max_steps=11)
+  assert 'step_' not in str(caught.value)

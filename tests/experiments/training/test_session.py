@@ -2,7 +2,6 @@
 
 import contextlib
 import dataclasses
-import shutil
 import tarfile
 from unittest.mock import Mock
 
@@ -54,24 +53,6 @@ def test_a_stored_checkpoint_of_format_1_is_read(stored):
   leaves = jax.tree.leaves(checkpoint.variables)
   for i, leaf in enumerate(leaves):
     np.testing.assert_array_equal(leaf, np.full(leaf.shape, np.float32((i + 1) * 1e-3)))
-
-
-def test_a_run_of_format_1_is_resumed(train_small, stored, capsys):
-  assert train_small(stored, max_steps=11).progress.step == 11
-  assert 'from step 10' in capsys.readouterr().out
-  assert load_checkpoint(stored / 'checkpoints' / 'last').step == 11
-
-
-def test_an_older_checkpoint_is_named_where_the_last_is_damaged(train_small, stored):
-  folder = stored / 'checkpoints'
-  shutil.copytree(folder / 'last', folder / 'step_00000010')
-  (folder / 'last' / 'variables' / 'manifest.ocdbt').unlink()
-  with pytest.raises(InputError, match=f'{folder / "last"}.*{folder / "step_00000010"}'):
-    train_small(stored, max_steps=11)
-  shutil.rmtree(folder / 'step_00000010')
-  with pytest.raises(InputError, match=str(folder / 'last')) as caught:
-    train_small(stored, max_steps=11)
-  assert 'step_' not in str(caught.value)
 
 
 @pytest.mark.parametrize(
