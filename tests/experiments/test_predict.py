@@ -1,8 +1,6 @@
 """The command experiments.predict; what it does is tested in evaluation/."""
 
-from PIL import Image
-
-from tests.experiments.evaluation.given import mask, picture
+from tests.experiments.evaluation.given import mask, picture, size_of
 
 
 def test_a_real_process_predicts_with_a_trained_run(script, trained, tmp_path):
@@ -12,7 +10,7 @@ def test_a_real_process_predicts_with_a_trained_run(script, trained, tmp_path):
   done = script('predict', f'--checkpoint={trained[0]}', *args, f'--query={query}', cwd=tmp_path)
   assert done.returncode == 0, done.stderr
   assert '1 masks and overlays are in predictions' in done.stdout
-  assert Image.open(tmp_path / 'predictions' / 'q_mask.png').size == (50, 30)
+  assert size_of(tmp_path / 'predictions' / 'q_mask.png') == (50, 30)
 
 
 def test_bad_input_is_one_line_and_nothing_is_written(served, failure, tmp_path):

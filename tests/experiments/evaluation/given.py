@@ -24,3 +24,8 @@ def mask(path, *, size=(60, 45), value=255, box=(10, 10, 40, 30)):
   array[box[1] : box[3], box[0] : box[2]] = value
   Image.fromarray(array).save(path)
   return path
+
+
+def size_of(path):
+  with Image.open(path) as image:
+    return image.size

@@ -6,7 +6,6 @@ import shutil
 
 import numpy as np
 import pytest
-from PIL import Image
 
 from experiments.evaluation.config import EvaluateConfig
 from experiments.evaluation.evaluating import evaluate
@@ -15,6 +14,7 @@ from experiments.storage.configs import from_json, to_json
 from hsnet_jax.checkpoints import load_checkpoint, save_checkpoint
 from hsnet_jax.errors import InputError
 from hsnet_jax.metrics import METRICS
+from tests.experiments.evaluation.given import size_of
 
 NOTE = 'the checkpoint was chosen on these very test episodes'
 
@@ -62,7 +62,7 @@ def test_a_checkpoint_is_evaluated_where_it_was_trained(run, capsys):
   said = capsys.readouterr().out
   for words in ('mIoU', 'FB-IoU', 'AUC', NOTE, str(results / 'episodes.png'), '5 of shapes fold 1'):
     assert words in said
-  assert Image.open(results / 'episodes.png').width > 500
+  assert size_of(results / 'episodes.png')[0] > 500
 
 
 def test_five_shots_of_a_checkpoint_that_was_not_chosen(run, tmp_path):

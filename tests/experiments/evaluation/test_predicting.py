@@ -6,13 +6,14 @@ import pytest
 from PIL import Image
 
 import hsnet_jax as hs
+from data_pipelines.reading.images import read_image
 from experiments.evaluation import predicting
 from experiments.evaluation.config import PredictConfig
 from experiments.evaluation.predicting import images_at_once, predict, predictor, segment_files
 from hsnet_jax.checkpoints import save_checkpoint
 from hsnet_jax.errors import InputError
 from hsnet_jax.models import Model, load_model
-from tests.experiments.evaluation.given import mask, picture
+from tests.experiments.evaluation.given import mask, picture, size_of
 from tests.made import variables
 
 
@@ -59,7 +60,7 @@ def test_masks_have_the_size_of_the_upright_query(config, tmp_path, capsys):
     with Image.open(out / f'{name}_mask.png') as image:
       assert image.size == size and image.mode == 'L'
       assert set(np.unique(image)) <= {0, 255}
-    assert Image.open(out / f'{name}_overlay.png').size == size
+    assert size_of(out / f'{name}_overlay.png') == size
 
 
 @pytest.mark.parametrize('shots', [1, 2])
@@ -96,7 +97,7 @@ def test_images_go_through_a_few_at_a_time_and_each_is_read_once(tmp_path, monke
 
   def reading(path):
     read.append(path)
-    return np.asarray(Image.open(path))
+    return read_image(path)
 
   def predict_batch(images, sizes):
     calls.append((len(images), len(sizes), len(read)))
@@ -142,7 +143,7 @@ def test_an_interruption_keeps_what_is_finished(config, tmp_path, monkeypatch):
 
   def segment(predict_batch, paths, *, size):
     for path in paths[:2]:
-      image = np.asarray(Image.open(path))
+      image = read_image(path)
       yield predicting.Segmented(path, image, np.ones(image.shape[:2], np.uint8))
     seen.extend(p.name for p in out.iterdir() if not p.name.startswith('.'))
     raise KeyboardInterrupt
