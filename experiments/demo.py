@@ -1,4 +1,4 @@
-"""All of it on the embedded benchmark: train, evaluate on classes never seen, show pictures.
+"""Shows all of it on the embedded benchmark: trains, evaluates on classes never seen, draws.
 
   make demo
 

@@ -1,1 +1,1 @@
-"""What commands share: how they start and fail, their flags, and what users give them."""
+"""Holds what commands share: how they start and fail, their flags, and what users give them."""

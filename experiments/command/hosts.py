@@ -1,4 +1,4 @@
-"""A command that several processes run together: how they meet, and how they end."""
+"""Runs a command as one of several processes: how they meet, and how they end."""
 
 import contextlib
 import dataclasses

@@ -1,4 +1,4 @@
-"""Runs that are killed and resumed, and whether they end as those that never were."""
+"""Kills runs, resumes them, and compares what they end with."""
 
 from typing import TYPE_CHECKING
 

@@ -1,4 +1,4 @@
-"""What `experiments.chaos` is told."""
+"""Says what `experiments.chaos` is told."""
 
 import dataclasses
 
@@ -7,7 +7,7 @@ from experiments.settings.fields import check, setting
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
 class ChaosConfig:
-  """How often runs are killed, and when; each field is described by its help, and is a flag.
+  """Says how often runs are killed, and when; each field is described by its help, and is a flag.
 
   Raises:
     InputError: a value is none that the field may have.

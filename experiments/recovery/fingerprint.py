@@ -1,4 +1,4 @@
-"""What a run left, as a hash: equal for runs that ended alike."""
+"""Hashes what a run left: equal for runs that ended alike."""
 
 import hashlib
 import json

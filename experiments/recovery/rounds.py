@@ -32,7 +32,7 @@ _TRIES = 5  # A run may have ended before its moment came.
 
 @dataclasses.dataclass(frozen=True)
 class Killed:
-  """How a run ended.
+  """Says how a run ended.
 
   Attributes:
     phase: 'starting', 'training', 'validating' or 'saving'.

@@ -1,1 +1,1 @@
-"""What training and evaluation are told alike: their settings, and recipes of defaults."""
+"""Holds what training and evaluation are told alike: their settings, and recipes of defaults."""

@@ -1,4 +1,4 @@
-"""The settings that training and evaluation share: benchmark, backbone, sizes, protocol."""
+"""Names the settings that training and evaluation share: benchmark, backbone, sizes, protocol."""
 
 import dataclasses
 
@@ -12,7 +12,7 @@ PRECISIONS = ('float32', 'bfloat16')
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
 class EpisodeSettings:
-  """Whose episodes are seen, how, and by which backbone.
+  """Says whose episodes are seen, how, and by which backbone.
 
   Each field is described by its help, and is a flag of the commands under the same name. None
   stands for what the help says; `experiments.settings.sources` finds it.

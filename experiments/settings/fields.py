@@ -1,4 +1,4 @@
-"""A setting: a field of a frozen configuration, which is a flag of a command as well.
+"""Makes settings: fields of a frozen configuration, which are flags of a command as well.
 
 Name, default, bounds and help are said once, where the field is:
 
@@ -25,7 +25,7 @@ _TRUE, _FALSE = ('true', 't', '1'), ('false', 'f', '0')
 
 @dataclasses.dataclass(frozen=True)
 class About:
-  """What is known of a setting beside its name, type and default.
+  """Holds what is known of a setting beside its name, type and default.
 
   Attributes:
     help: what it does, in a sentence or two.

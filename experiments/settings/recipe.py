@@ -1,4 +1,4 @@
-"""What a benchmark is trained with unless one says otherwise: a small file in recipes/ each."""
+"""Reads recipes: what a benchmark is trained with unless one says otherwise, a file each."""
 
 import dataclasses
 import functools
@@ -8,7 +8,7 @@ from importlib import resources
 
 @dataclasses.dataclass(frozen=True)
 class Recipe:
-  """The defaults of a benchmark.
+  """Holds the defaults of a benchmark.
 
   Attributes:
     backbone: name of the backbone.

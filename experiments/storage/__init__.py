@@ -1,1 +1,1 @@
-"""What several processes share on disk: locks of folders, configurations as JSON, the checkout."""
+"""Keeps what processes share on disk: locks of folders, configurations as JSON, the checkout."""

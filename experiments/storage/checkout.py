@@ -1,4 +1,4 @@
-"""How processes that a command starts find these packages, installed or in a checkout."""
+"""Lets processes that a command starts find these packages, installed or in a checkout."""
 
 import os
 import pathlib

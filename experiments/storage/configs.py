@@ -1,4 +1,4 @@
-"""Configurations as JSON: a frozen dataclass of plain values to a dict, and back.
+"""Turns configurations into JSON and back: a frozen dataclass of plain values is a dict there.
 
 A configuration checks its values by itself, in `__post_init__`; what is read here is of its fields.
 """

@@ -1,4 +1,4 @@
-"""A sweep over hyperparameters with Ray Tune: its space, search, trials, folder and report."""
+"""Sweeps over hyperparameters with Ray Tune: its space, search, trials, folder and report."""
 
 from typing import TYPE_CHECKING
 

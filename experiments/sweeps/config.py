@@ -1,4 +1,4 @@
-"""What a sweep is told."""
+"""Says what a sweep is told."""
 
 import dataclasses
 from typing import Any
@@ -9,7 +9,7 @@ from hsnet_jax.errors import InputError
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
 class SweepConfig:
-  """What a sweep is told; each field is described by its help, and is a flag of the command.
+  """Holds what a sweep is told; each field is described by its help, and is a flag of the command.
 
   Raises:
     InputError: a value is none that the field may have.

@@ -12,7 +12,7 @@ import pathlib
 import shutil
 import signal
 import socket
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
 import optuna
@@ -30,7 +30,7 @@ from experiments.sweeps.folder import (
   write_trial,
 )
 from experiments.sweeps.search import TrialSearch, make_scheduler
-from experiments.sweeps.signals import never_stopped
+from experiments.sweeps.signals import Stopping, never_stopped
 from experiments.sweeps.space import Space, short_text
 from experiments.sweeps.trials import TrainProcess
 from hsnet_jax.errors import InputError
@@ -58,9 +58,7 @@ def run_trials(
   config: SweepConfig,
   *,
   new: Mapping[str, Any] | None = None,
-  stopping: Callable[
-    [pathlib.Path], contextlib.AbstractContextManager[list[signal.Signals]]
-  ] = never_stopped,
+  stopping: Stopping = never_stopped,
 ) -> signal.Signals | None:
   """Runs what is left of a sweep.
 

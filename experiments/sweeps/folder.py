@@ -1,4 +1,4 @@
-"""The folder of a sweep: what it is, its trials, and what is read from them again.
+"""Looks after the folder of a sweep: what it is, its trials, and what is read from them again.
 
     sweep.json           what the sweep is: a command that says otherwise is refused
     trials/001/          the run folder of a trial (see `experiments.train`), and beside the run
@@ -17,6 +17,7 @@ import shutil
 from collections.abc import Mapping
 from typing import Any
 
+from experiments.storage.configs import from_json
 from experiments.training.folder import read_validations
 from hsnet_jax.errors import InputError
 from hsnet_jax.whole_files import write_text
@@ -29,7 +30,7 @@ RAY_FOLDER, STOP_FILE = '.ray', '.stop'
 
 @dataclasses.dataclass
 class Trial:
-  """A trial as it is recorded.
+  """Holds a trial as it is recorded.
 
   Attributes:
     number: from 1.
@@ -151,8 +152,8 @@ def read_trials(folder: pathlib.Path, *, metric: str) -> dict[int, Trial]:
   trials = {}
   for path in sorted(folder.glob('trials/*/trial.json')):
     try:
-      trial = Trial(**json.loads(path.read_text(encoding='utf-8')))
-    except (ValueError, TypeError) as error:
+      trial = from_json(Trial, json.loads(path.read_text(encoding='utf-8')), source='record')
+    except (ValueError, AttributeError) as error:
       raise InputError(f'{path}: damaged ({error}); remove its folder to run it anew') from error
     trial.values = read_validations(path.parent, metric=metric)
     trials[trial.number] = trial

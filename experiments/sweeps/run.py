@@ -1,18 +1,17 @@
-"""A sweep from beginning to end: `sweep(SweepConfig(...))`."""
+"""Runs a sweep from beginning to end: `sweep(SweepConfig(...))`."""
 
-import contextlib
 import dataclasses
 import importlib
 import pathlib
 import signal
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from typing import TYPE_CHECKING
 
 from experiments.storage.locks import alone
 from experiments.sweeps.config import SweepConfig
 from experiments.sweeps.folder import Trial, check_sweep_folder, read_trials
 from experiments.sweeps.report import best_run, write_results
-from experiments.sweeps.signals import never_stopped
+from experiments.sweeps.signals import Stopping, never_stopped
 from experiments.sweeps.space import check_space, read_space
 from hsnet_jax.errors import InputError
 from hsnet_jax.whole_files import writable_folder
@@ -20,13 +19,10 @@ from hsnet_jax.whole_files import writable_folder
 if TYPE_CHECKING:
   from types import ModuleType
 
-# While its value is held, a list that the signal is put into which stopped the sweep.
-Stopping = Callable[[pathlib.Path], contextlib.AbstractContextManager[list[signal.Signals]]]
-
 
 @dataclasses.dataclass(frozen=True)
 class SweepOutcome:
-  """What came of a sweep.
+  """Says what came of a sweep.
 
   Attributes:
     folder: the sweep's.

@@ -1,12 +1,16 @@
-"""How a sweep is stopped from outside: a file that every trial looks for, touched by a signal."""
+"""Stops a sweep from outside: by a file that every trial looks for, touched by a signal."""
 
 import contextlib
 import pathlib
 import signal
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from typing import Any
 
 from experiments.sweeps.folder import STOP_FILE
+
+# Given the sweep's folder: while its value is held, a list that the signal is put into which has
+# the trials save and stop.
+Stopping = Callable[[pathlib.Path], contextlib.AbstractContextManager[list[signal.Signals]]]
 
 
 @contextlib.contextmanager

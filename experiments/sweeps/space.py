@@ -1,4 +1,4 @@
-"""The search space of a sweep: a short TOML file with flags of `experiments.train`.
+"""Reads the search space of a sweep: a short TOML file with flags of `experiments.train`.
 
 [train]                                        the same in every trial
 fold = 0
@@ -33,7 +33,7 @@ _OWN = ('run_dir', 'resume', 'overwrite', 'coordinator', 'num_processes', 'proce
 
 @dataclasses.dataclass(frozen=True)
 class Domain:
-  """The values that a flag may take.
+  """Says which values a flag may take.
 
   Attributes:
     kind: one of `KINDS`.
@@ -46,7 +46,7 @@ class Domain:
 
 @dataclasses.dataclass(frozen=True)
 class Space:
-  """What a space file says.
+  """Holds what a space file says.
 
   Attributes:
     path: the file.

@@ -1,4 +1,4 @@
-"""A trial of a sweep: `experiments.train` as a process of its own, inside an actor of Ray."""
+"""Runs a trial of a sweep: `experiments.train` as a process of its own, inside an actor of Ray."""
 
 import contextlib
 import math
@@ -34,7 +34,7 @@ if os.getppid() == int(sys.argv[1]):
 
 
 class Process(Protocol):
-  """What a trial asks of its process, as `subprocess.Popen` has it."""
+  """Does what a trial asks of its process, as `subprocess.Popen` has it."""
 
   def poll(self) -> int | None:
     """Returns the exit code, None while it runs."""
@@ -139,7 +139,7 @@ class TrialRun:
 
 
 class TrainProcess(tune.Trainable):
-  """A `TrialRun` as Ray runs it.
+  """Runs a `TrialRun` as Ray asks for it.
 
   The configuration has `number` (of the trial), `arguments` (of train), `run_dir`, `sweep_dir` and
   `cwd` (absolute), `metric`, `cpus` and `gpus`.

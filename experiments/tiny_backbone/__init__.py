@@ -1,4 +1,4 @@
-"""How the `tiny` backbone, whose weights come with the project, is trained: drawn outlines."""
+"""Trains the `tiny` backbone, whose weights come with the project, on drawn outlines."""
 
 from typing import TYPE_CHECKING
 

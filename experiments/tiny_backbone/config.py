@@ -1,4 +1,4 @@
-"""What the training of the `tiny` backbone is told."""
+"""Says what the training of the `tiny` backbone is told."""
 
 import dataclasses
 import os
@@ -8,7 +8,7 @@ from experiments.settings.fields import check, setting
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
 class TinyConfig:
-  """How `tiny` is trained; each field is described by its help, and is a flag of the command.
+  """Says how `tiny` is trained; each field is described by its help, and is a flag of the command.
 
   Raises:
     InputError: a value is none that the field may have.

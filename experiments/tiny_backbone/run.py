@@ -1,4 +1,4 @@
-"""The training of the `tiny` backbone from beginning to end."""
+"""Runs the training of the `tiny` backbone from beginning to end."""
 
 import pathlib
 from typing import Any

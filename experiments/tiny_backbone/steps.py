@@ -1,4 +1,4 @@
-"""The training step of the `tiny` backbone: loss at every feature map, norm, optimizer.
+"""Makes the training step of the `tiny` backbone: loss at every feature map, norm, optimizer.
 
 Images are uint8 [B, H, W, 3]; see `data_pipelines.shapes.lessons` for the other arrays.
 """
@@ -102,7 +102,7 @@ def _mix_colors(key: Array, x: Array) -> Array:
 
 
 class _Truth(NamedTuple):
-  """What `Lessons` say of their pictures, on the device."""
+  """Holds what `Lessons` say of their pictures, on the device."""
 
   label: Array
   classes: Array

@@ -1,4 +1,4 @@
-"""A training run: what it is told, its steps, its validation, its folder; `train` runs it."""
+"""Trains: what a run is told, its steps, its validation, its folder; `train` does all of it."""
 
 from typing import TYPE_CHECKING
 

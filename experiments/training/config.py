@@ -1,4 +1,4 @@
-"""What a training run is told (`TrainConfig`), and what its checkpoints record (`RunConfig`)."""
+"""Says what a run is told (`TrainConfig`), and what its checkpoints record (`RunConfig`)."""
 
 import dataclasses
 from collections.abc import Mapping
@@ -15,7 +15,7 @@ AUGMENT = ('none', 'flip', 'geometric', 'photometric', 'all')
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
 class TrainConfig(EpisodeSettings):
-  """What a training run is told.
+  """Holds what a training run is told.
 
   Each field is described by its help, and is a flag of `experiments.train` under the same name.
   None stands for what the help says, which is mostly the benchmark's recipe.
@@ -116,7 +116,7 @@ class TrainConfig(EpisodeSettings):
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
 class RunConfig:
-  """What a run is, as its checkpoints record it: with all defaults filled in.
+  """Holds what a run is, as its checkpoints record it: with all defaults filled in.
 
   A run is resumed with the same alone. The fields are those of `TrainConfig` of the same names, and
 

@@ -1,4 +1,4 @@
-"""The folder of a training run: who may write to it, and what is read from it again."""
+"""Looks after the folder of a training run: who may write to it, and what is read from it again."""
 
 import contextlib
 import json

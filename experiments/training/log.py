@@ -1,4 +1,4 @@
-"""What a run shows while it runs, a progress bar, and leaves behind: metrics.jsonl and curves."""
+"""Writes what a run leaves behind of its figures: metrics.jsonl, curves and pictures."""
 
 import contextlib
 import json
@@ -22,7 +22,7 @@ _EVENTS: Any = event_pb2  # Made as it is imported: checkers know nothing that i
 
 
 class Log(Protocol):
-  """What the loop writes to: a `RunLog`, or of other processes than the writer a `SilentLog`."""
+  """Takes what the loop writes: a `RunLog`, or of other processes than the writer a `SilentLog`."""
 
   def scalars(self, step: int, figures: Mapping[str, float]) -> None:
     """Adds figures."""
@@ -116,7 +116,7 @@ class RunLog:
 
 
 class SilentLog:
-  """The log of a process that leaves writing to another."""
+  """Stands for the log in a process that leaves writing to another."""
 
   def scalars(self, step: int, figures: Mapping[str, float]) -> None:
     """Writes nothing."""

@@ -1,4 +1,4 @@
-"""The training loop: steps, validation, checkpoints, and when to stop."""
+"""Loops over steps, validation and checkpoints, and knows when to stop."""
 
 import dataclasses
 import math
@@ -31,7 +31,7 @@ TrainStep = Callable[[TrainState, Any], tuple[TrainState, Mapping[str, Any]]]
 
 @dataclasses.dataclass(frozen=True)
 class Limits:
-  """When training ends: at whichever comes first.
+  """Says when training ends: at whichever comes first.
 
   Attributes:
     epochs: passes over the training list.
@@ -63,7 +63,7 @@ class Limits:
 
 @dataclasses.dataclass(frozen=True)
 class Hooks:
-  """What the loop asks for from outside.
+  """Holds what the loop asks for from outside.
 
   Attributes:
     step: the compiled training step, `(state, batch) -> (state, metrics)`.
@@ -83,7 +83,7 @@ class Hooks:
 
 @dataclasses.dataclass
 class Progress:
-  """How far a run has come.
+  """Says how far a run has come.
 
   Attributes:
     step: steps done.
@@ -105,11 +105,11 @@ class Progress:
 
 
 class Stopped(Exception):
-  """The run was asked to stop, and what it has done is saved."""
+  """Says that the run was asked to stop, and what it has done is saved."""
 
 
 class NonFiniteLoss(InputError):
-  """The loss is NaN or infinite; says at which step, and which checkpoint is still good."""
+  """Says that the loss is NaN or infinite, at which step, and which checkpoint is still good."""
 
 
 def fit(
@@ -205,7 +205,7 @@ def _save_unfinished(state: TrainState, figures: '_EpochFigures', *, stop: bool)
 
 
 class _EpochFigures:
-  """What the steps of one epoch add up to, and what they are part of."""
+  """Adds up the steps of one epoch, and knows what they are part of."""
 
   def __init__(self, progress: Progress, num_classes: int, hooks: Hooks, log: Log, limits: Limits):
     """Begins an epoch, or resumes one that is not done."""

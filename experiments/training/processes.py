@@ -1,4 +1,4 @@
-"""Several processes that train one model: who writes, whether they agree, and how they stop."""
+"""Keeps processes that train one model together: who writes, whether they agree, how they stop."""
 
 import contextlib
 import hashlib

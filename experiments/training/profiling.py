@@ -1,4 +1,4 @@
-"""One trace of a few training steps, for TensorBoard's profiler or Perfetto."""
+"""Traces a few training steps once, for TensorBoard's profiler or Perfetto."""
 
 import contextlib
 import pathlib

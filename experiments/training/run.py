@@ -1,4 +1,4 @@
-"""A training run from beginning to end: `train(TrainConfig(...))`."""
+"""Runs a training from beginning to end: `train(TrainConfig(...))`."""
 
 import contextlib
 import dataclasses
@@ -38,7 +38,7 @@ Stopping = Callable[[], contextlib.AbstractContextManager[Callable[[], bool]]]
 
 @dataclasses.dataclass(frozen=True)
 class Outcome:
-  """What came of a run.
+  """Says what came of a run.
 
   Attributes:
     folder: the run's, with checkpoints, curves and pictures.
@@ -58,7 +58,7 @@ class Outcome:
 
 @dataclasses.dataclass(frozen=True)
 class _Plan:
-  """What a run works with, once its settings are found to be good."""
+  """Holds what a run works with, once its settings are found to be good."""
 
   benchmark: Benchmark
   run: RunConfig

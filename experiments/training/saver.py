@@ -1,4 +1,4 @@
-"""Checkpoints of a run, written by a thread while it trains on."""
+"""Writes the checkpoints of a run, by a thread while it trains on."""
 
 import contextlib
 import pathlib

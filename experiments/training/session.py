@@ -1,4 +1,4 @@
-"""What a training run is made of: its state, new or resumed, and what its loop asks for."""
+"""Makes what a training run consists of: its state, new or resumed, and what its loop asks for."""
 
 import contextlib
 import functools

@@ -1,4 +1,4 @@
-"""Validation of a training run: a state on the validation episodes, over all devices."""
+"""Validates a training run: a state on the validation episodes, over all devices."""
 
 import functools
 from collections.abc import Callable, Mapping
