@@ -13,7 +13,7 @@ from experiments.tiny_backbone.run import mixed_batch
 from hsnet_jax.backbones import tiny
 from hsnet_jax.errors import InputError
 from hsnet_jax.kernels.conv2d import conv2d
-from hsnet_jax.training.steps import normalize
+from hsnet_jax.training import normalize
 from hsnet_jax.weights.convert import load_backbone
 
 
