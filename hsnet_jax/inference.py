@@ -19,9 +19,7 @@ import numpy as np
 from jaxtyping import Array, Bool, Float, Integer, Shaped
 
 from hsnet_jax.backbones.pixels import normalize
-from hsnet_jax.resize import resize_bilinear_each
-
-Size = tuple[int, int]
+from hsnet_jax.resize import Size, map_size, resize_bilinear_each
 
 
 class SupportSet(NamedTuple):
@@ -154,7 +152,7 @@ def segment(
     A `Segmentation` of all queries at `output_size`.
   """
   features = model.apply(variables, jnp.asarray(query_images), method='encode')
-  size = output_size or query_images.shape[1:3]
+  size = output_size or map_size(query_images)
   return combine_shots(match_shots(model, variables, features, support_set, output_size=size))
 
 
@@ -179,7 +177,7 @@ def match_shots(
   Returns:
     `[K, B, h, w, 2]`, channel 1 the foreground.
   """
-  size = output_size and tuple(output_size)
+  size = None if output_size is None else (output_size[0], output_size[1])
   return _match_set(model, variables, tuple(query_features), support_set, output_size=size)
 
 
@@ -224,7 +222,8 @@ def predict_episodes(
   query_features = tuple(x[:batch] for x in features)
   support_features = tuple(x[batch:].reshape(shots, batch, *x.shape[1:]) for x in features)
   by_shot_masks = jnp.moveaxis(jnp.asarray(masks), 1, 0).astype(jnp.float32)
-  size = tuple(output_size or query.shape[1:3])
+  height, width = output_size or map_size(query)
+  size = height, width
   logits = _match_episodes(
     model,
     variables,
@@ -262,7 +261,7 @@ def episode_logits(
     normalize(batch['query_image'], model.backbone),
     normalize(batch['support_images'], model.backbone),
     batch['support_masks'],
-    output_size=batch['query_mask'].shape[1:3],
+    output_size=map_size(batch['query_mask']),
     own_sizes=batch.get('query_size'),
   )
 

@@ -127,6 +127,6 @@ class ScoreHistogram:
       ValueError: if no pixel was counted.
     """
     if classes is None:
-      classes = np.flatnonzero(self.histogram.any(axis=(1, 2)))
+      classes = np.flatnonzero(self.histogram.any(axis=(1, 2))).tolist()
     threshold, miou = best_threshold(self.histogram[np.asarray(classes, np.int64)])
     return {'threshold': threshold, 'miou': miou}

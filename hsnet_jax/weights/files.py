@@ -73,7 +73,7 @@ def write_tensors(
     if path.suffix == '.npz':
       # In memory first: an archive that cannot be finished complains when it is collected.
       buffer = io.BytesIO()
-      np.savez(buffer, **tensors)
+      np.savez(buffer, allow_pickle=False, **tensors)
       file.write(buffer.getvalue())
     else:
       import safetensors.numpy
