@@ -27,7 +27,7 @@ def _query_side(x, kernel, precision, implementation='auto'):
 
 
 def _taps(n_in: int, k: int, stride: int) -> np.ndarray:
-  """`[n_in, n_out, k]`: 1 where input position meets output position at a tap of the kernel."""
+  """Marks `[n_in, n_out, k]`: 1 where input and output position meet at a tap of the kernel."""
   n_out = -(-n_in // stride)
   position, out, tap = np.ogrid[:n_in, :n_out, :k]
   return (position == out * stride + tap - k // 2).astype(np.float32)

@@ -16,7 +16,7 @@ from hsnet_jax.resize import map_size, resize_bilinear
 def mask_features(
   features: Sequence[Float[Array, 'B _h _w _c']], mask: Shaped[Array | np.ndarray, 'B H W']
 ) -> tuple[Float[Array, 'B _h _w _c'], ...]:
-  """Eq. 1: discards the background of support features.
+  """Discards the background of support features (Eq. 1).
 
   Args:
     features: the support's feature maps, of any sizes.
@@ -58,7 +58,7 @@ def cosine_correlation(
   eps: float = 1e-5,
   precision: PrecisionLike = 'highest',
 ) -> Float[Array, 'B Hq Wq Hs Ws']:
-  """Eq. 2: the cosine of every query position with every support position, clamped at 0.
+  """Computes the cosine of every query with every support position, clamped at 0 (Eq. 2).
 
   Args:
     query: the query's feature maps.

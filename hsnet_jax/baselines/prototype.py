@@ -26,7 +26,7 @@ _EPS = 1e-5  # added to norms, as in Eq. 2
 def prototypes(
   features: Sequence[Float[Array, 'n _h _w _c']], mask: Shaped[Array | np.ndarray, 'n h w']
 ) -> tuple[Float[Array, 'n _c'], ...]:
-  """Masked average pooling: the mean feature under the mask, for every map.
+  """Pools features under the mask: their mean there, for every map.
 
   The mask is brought to the size of the features as in Eq. 1, bilinearly with aligned corners,
   and its fractions are weights.
@@ -56,7 +56,7 @@ def prototype_scores(
   output_size: tuple[int, int],
   own_sizes: Integer[Array | np.ndarray, 'batch 2'] | None = None,
 ) -> Float[Array, 'batch out_h out_w']:
-  """Cosine similarity of every query position with the prototype.
+  """Computes the cosine of every query position with the prototype.
 
   Averaged over the maps of a level, brought to the output's size bilinearly with aligned
   corners, then averaged over levels: each level weighs the same, however many maps it has.
@@ -95,7 +95,7 @@ def prototype_scores(
 
 
 def _cosine(query: Array, prototype: Array) -> Array:
-  """`[B, h, w, C]` and `[B, C]` to `[B, h, w]`."""
+  """Computes cosines `[B, h, w]` of `[B, h, w, C]` and `[B, C]`."""
   query = query / (jnp.linalg.norm(query, axis=-1, keepdims=True) + _EPS)
   prototype = prototype / (jnp.linalg.norm(prototype, axis=-1, keepdims=True) + _EPS)
   return jnp.einsum('bhwc,bc->bhw', query, prototype, precision='highest')

@@ -172,7 +172,7 @@ def _picture(
   # A number for each option, whether on or not: one option does not change another's draw.
   draws = jax.random.uniform(key, (9,))
   pixels = image.astype(jnp.float32)
-  # In this order the compiler computes a pixel's four neighbours once, not in every formula of a
+  # In this order the compiler computes a pixel's four neighbors once, not in every formula of a
   # color; and the colors that fill up what lies outside are not counted in the contrast.
   if options.recolors:
     pixels = _recolor(draws[5:], pixels, options)

@@ -200,7 +200,7 @@ def _is_depthwise(spec: Backbone, path: tuple[str, ...]) -> bool:
 def _torch_tensor(
   path: tuple[str, ...], shape: tuple[int, ...], *, depthwise: bool = False
 ) -> Tensor:
-  """`shape` is the tree's; the result's is PyTorch's."""
+  """Describes a tensor of PyTorch's layout by the tree's `shape`."""
   axes = tuple(range(len(shape)))
   if len(shape) == 4:
     axes = _DEPTHWISE if depthwise else _OIHW_TO_HWIO
