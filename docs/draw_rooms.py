@@ -19,7 +19,7 @@ GLOSS = {
   'sweeps': 'search, trials, report',
   'timing': 'step, loader',
   'tiny_backbone': 'how it is trained',
-  'recovery': 'kills, fingerprints',
+  'recovery': 'kills and resumes',
   'storage': 'configs, locks',
   'settings': 'recipes, checks',
   'reporting': 'tables, pictures',
