@@ -19,7 +19,7 @@ GLOSS = {
   'sweeps': 'search, trials, report',
   'timing': 'step, loader',
   'tiny_backbone': 'how it is trained',
-  'recovery': 'kills, fingerprints',
+  'recovery': 'kills and resumes',
   'storage': 'configs, locks',
   'settings': 'recipes, checks',
   'reporting': 'tables, pictures',
@@ -35,7 +35,6 @@ GLOSS = {
   'episodes': 'the published draws',
   'splits': 'folds, lists',
   'reading': 'images, masks, files',
-  'moved': 'old paths',
   'segmenter': 'fit, predict',
   'baselines': 'other methods',
   'export': 'other formats',
@@ -62,8 +61,10 @@ WIDTH, ROW, GAP, TOP = 540, 38, 8, 50
 
 
 def is_there(package: str, notion: str) -> bool:
-  """Says whether a notion of the order has its file or room yet."""
+  """Says whether a notion of the order has its file or room yet; old paths are no place to look."""
   place = ROOT / package / notion
+  if notion == 'moved':
+    return False
   return notion == 'a command' or place.is_dir() or place.with_suffix('.py').is_file()
 
 

@@ -3,6 +3,7 @@
 Images are NHWC; 4D tensors `[B, Hq, Wq, Hs, Ws, C]`, query first; kernels HWIO.
 """
 
+import pathlib
 from typing import TYPE_CHECKING
 
 from hsnet_jax.api.lazy import lazy_names
@@ -170,3 +171,6 @@ __getattr__, __dir__ = lazy_names(
     '.weights.convert': ('from_torch', 'load_backbone', 'to_torch'),
   },
 )
+
+# Modules that have moved keep their old names for one release.
+__path__.append(str(pathlib.Path(__file__).parent / 'moved'))

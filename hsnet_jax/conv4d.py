@@ -27,7 +27,7 @@ def _query_side(x, kernel, precision, implementation='auto'):
 
 
 def _taps(n_in: int, k: int, stride: int) -> np.ndarray:
-  """`[n_in, n_out, k]`: 1 where input position meets output position at a tap of the kernel."""
+  """Marks `[n_in, n_out, k]`: 1 where input and output position meet at a tap of the kernel."""
   n_out = -(-n_in // stride)
   position, out, tap = np.ogrid[:n_in, :n_out, :k]
   return (position == out * stride + tap - k // 2).astype(np.float32)
@@ -53,9 +53,13 @@ def _support_side(x, kernel, stride, precision, implementation='auto'):
   if form == 'dense':
     return _support_side_dense(x, kernel, stride, precision)
   b, hq, wq, hs, ws, c = x.shape
-  options = {'stride': stride, 'precision': precision}
-  options['implementation'] = 'plain' if form == 'plain' else 'auto'
-  y = conv2d(x.reshape(b * hq * wq, hs, ws, c), kernel, **options)
+  y = conv2d(
+    x.reshape(b * hq * wq, hs, ws, c),
+    kernel,
+    stride=stride,
+    precision=precision,
+    implementation='plain' if form == 'plain' else 'auto',
+  )
   return y.reshape(b, hq, wq, *y.shape[1:])
 
 
@@ -155,9 +159,15 @@ def full_conv4d(
   b, hq, wq, hs, ws, c = x.shape
   kh, kw = kernel.shape[:2]
   padded = jnp.pad(x, ((0, 0), (kh // 2, kh // 2), (kw // 2, kw // 2), (0, 0), (0, 0), (0, 0)))
-  y = 0.0
-  for i in range(kh):
-    for j in range(kw):
-      shifted = padded[:, i : i + hq, j : j + wq].reshape(b * hq * wq, hs, ws, c)
-      y = y + conv2d_plain(shifted, kernel[i, j], stride=stride, precision=precision)
+  taps = [
+    conv2d_plain(
+      padded[:, i : i + hq, j : j + wq].reshape(b * hq * wq, hs, ws, c),
+      kernel[i, j],
+      stride=stride,
+      precision=precision,
+    )
+    for i in range(kh)
+    for j in range(kw)
+  ]
+  y = sum(taps[1:], start=taps[0])
   return _add_bias(y.reshape(b, hq, wq, *y.shape[1:]), bias)

@@ -10,13 +10,13 @@ import numpy as np
 from jax.lax import PrecisionLike
 from jaxtyping import Array, Float, Shaped
 
-from hsnet_jax.resize import resize_bilinear
+from hsnet_jax.resize import map_size, resize_bilinear
 
 
 def mask_features(
   features: Sequence[Float[Array, 'B _h _w _c']], mask: Shaped[Array | np.ndarray, 'B H W']
 ) -> tuple[Float[Array, 'B _h _w _c'], ...]:
-  """Eq. 1: discards the background of support features.
+  """Discards the background of support features (Eq. 1).
 
   Args:
     features: the support's feature maps, of any sizes.
@@ -25,10 +25,10 @@ def mask_features(
   Returns:
     Each map times the mask resized to it bilinearly with aligned corners.
   """
-  sizes = sorted({f.shape[1:3] for f in features})
+  sizes = sorted({map_size(f) for f in features})
   mask = jnp.asarray(mask).astype(jnp.float32)[..., None]
   soft = {size: resize_bilinear(mask, size) for size in sizes}
-  return tuple(f * soft[f.shape[1:3]].astype(f.dtype) for f in features)
+  return tuple(f * soft[map_size(f)].astype(f.dtype) for f in features)
 
 
 def normalize_features(
@@ -58,7 +58,7 @@ def cosine_correlation(
   eps: float = 1e-5,
   precision: PrecisionLike = 'highest',
 ) -> Float[Array, 'B Hq Wq Hs Ws']:
-  """Eq. 2: the cosine of every query position with every support position, clamped at 0.
+  """Computes the cosine of every query with every support position, clamped at 0 (Eq. 2).
 
   Args:
     query: the query's feature maps.
@@ -98,11 +98,11 @@ def _levels_by_size(features: Sequence[Float[Array, 'B _h _w _c']]) -> tuple[int
   counts: list[int] = []
   previous = None
   for f in features:
-    if f.shape[1:3] == previous:
+    if map_size(f) == previous:
       counts[-1] += 1
     else:
       counts.append(1)
-    previous = f.shape[1:3]
+    previous = map_size(f)
   return tuple(counts)
 
 

@@ -10,7 +10,7 @@ from jaxtyping import Array, Float
 from hsnet_jax.conv4d import center_pivot_conv4d
 from hsnet_jax.errors import InputError
 from hsnet_jax.kernels.initial import uniform_by_fan_in
-from hsnet_jax.resize import resize_bilinear
+from hsnet_jax.resize import map_size, resize_bilinear
 
 WIDTHS = (16, 64, 128)
 MIXING_WIDTHS = (WIDTHS[-1],) * 3
@@ -186,6 +186,6 @@ class Encoder(nn.Module):
           f'differ after squeezing (support maps of {tuple(x.shape[3:5] for x in pyramid)}, '
           'coarsest first); choose another image size'
         )
-      mixed = upsample_query(mixed, finer.shape[1:3], precision=self.precision) + finer
+      mixed = upsample_query(mixed, map_size(finer), precision=self.precision) + finer
       mixed = Block(MIXING_WIDTHS, **options, name=name)(mixed)
     return mixed.mean(axis=(3, 4))

@@ -19,9 +19,7 @@ import numpy as np
 from jaxtyping import Array, Bool, Float, Integer, Shaped
 
 from hsnet_jax.backbones.pixels import normalize
-from hsnet_jax.resize import resize_bilinear_each
-
-Size = tuple[int, int]
+from hsnet_jax.resize import Size, map_size, resize_bilinear_each
 
 
 class SupportSet(NamedTuple):
@@ -51,7 +49,7 @@ def vote(
   predictions: Bool[Array | np.ndarray, 'shots *batch h w']
   | Integer[Array | np.ndarray, 'shots *batch h w'],
 ) -> Shaped[Array, '*batch h w']:
-  """The published K-shot vote.
+  """Votes over K shots as published.
 
   The K masks are summed and divided by that image's own largest count (at least 1);
   foreground is where the quotient is 0.5 or more. A pixel that two of five shots mark is
@@ -71,7 +69,7 @@ def vote(
 
 
 def mean_margin(logits: Float[Array | np.ndarray, 'shots *batch 2']) -> Float[Array, '*batch']:
-  """Logit margin of the K-shot foreground probability.
+  """Computes the logit margin of the K-shot foreground probability.
 
   The K-shot probability is the mean of the shots' probabilities, `p = mean_k softmax(z_k)_1`;
   the margin is `log(p / (1 - p))`, found without forming p, which float32 rounds to 1 from a
@@ -93,7 +91,7 @@ def mean_margin(logits: Float[Array | np.ndarray, 'shots *batch 2']) -> Float[Ar
 
 
 def combine_shots(logits: Float[Array | np.ndarray, 'shots *batch h w 2']) -> Segmentation:
-  """Masks voted over the shots, and the mean foreground probability.
+  """Votes masks over the shots, and averages the foreground probability.
 
   Args:
     logits: one set per shot, `[K, B, H, W, 2]`. Equal logits are background.
@@ -154,7 +152,7 @@ def segment(
     A `Segmentation` of all queries at `output_size`.
   """
   features = model.apply(variables, jnp.asarray(query_images), method='encode')
-  size = output_size or query_images.shape[1:3]
+  size = output_size or map_size(query_images)
   return combine_shots(match_shots(model, variables, features, support_set, output_size=size))
 
 
@@ -166,7 +164,7 @@ def match_shots(
   *,
   output_size: Size | None = None,
 ) -> Float[Array, 'shots batch out_h out_w 2']:
-  """Logits of queries whose features are known, one set per shot of one support set.
+  """Computes logits of queries whose features are known, a set per shot of one support set.
 
   Args:
     model: an `HSNet`.
@@ -179,7 +177,7 @@ def match_shots(
   Returns:
     `[K, B, h, w, 2]`, channel 1 the foreground.
   """
-  size = output_size and tuple(output_size)
+  size = None if output_size is None else (output_size[0], output_size[1])
   return _match_set(model, variables, tuple(query_features), support_set, output_size=size)
 
 
@@ -193,7 +191,7 @@ def predict_episodes(
   output_size: Size | None = None,
   own_sizes: Integer[Array | np.ndarray, 'batch 2'] | None = None,
 ) -> Float[Array, 'shots batch out_h out_w 2']:
-  """Logits of a batch of episodes, one set per shot.
+  """Computes logits of a batch of episodes, one set per shot.
 
   One backbone pass sees the queries and all supports, B + B K images; then shots are matched
   one after the other, so that the memory of the 4D tensors does not grow with K. Neither does
@@ -224,7 +222,8 @@ def predict_episodes(
   query_features = tuple(x[:batch] for x in features)
   support_features = tuple(x[batch:].reshape(shots, batch, *x.shape[1:]) for x in features)
   by_shot_masks = jnp.moveaxis(jnp.asarray(masks), 1, 0).astype(jnp.float32)
-  size = tuple(output_size or query.shape[1:3])
+  height, width = output_size or map_size(query)
+  size = height, width
   logits = _match_episodes(
     model,
     variables,
@@ -262,7 +261,7 @@ def episode_logits(
     normalize(batch['query_image'], model.backbone),
     normalize(batch['support_images'], model.backbone),
     batch['support_masks'],
-    output_size=batch['query_mask'].shape[1:3],
+    output_size=map_size(batch['query_mask']),
     own_sizes=batch.get('query_size'),
   )
 
@@ -281,7 +280,7 @@ def check_one_size(query: Any, supports: Any) -> None:
 # each time.
 @functools.partial(jax.jit, static_argnames=('model', 'output_size'), inline=True)
 def _match_set(model, variables, query_features, support_set: SupportSet, *, output_size):
-  """Logits `[K, B, h, w, 2]` of one support set for all queries."""
+  """Computes logits `[K, B, h, w, 2]` of one support set for all queries."""
   batch = query_features[0].shape[0]
 
   def match(shot):
@@ -295,7 +294,7 @@ def _match_set(model, variables, query_features, support_set: SupportSet, *, out
 
 @functools.partial(jax.jit, static_argnames=('model', 'output_size'), inline=True)
 def _match_episodes(model, variables, query_features, shots, *, output_size):
-  """Logits `[K, B, h, w, 2]` of each query's own shots, features and masks `[K, B, ...]`."""
+  """Computes logits `[K, B, h, w, 2]` of each query's own shots `[K, B, ...]`."""
 
   def match(shot):
     options = {'output_size': output_size, 'method': 'match'}

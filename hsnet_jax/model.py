@@ -17,7 +17,7 @@ from hsnet_jax.correlation import hypercorrelation, mask_features, normalize_fea
 from hsnet_jax.decoder import Decoder
 from hsnet_jax.encoder import Encoder
 from hsnet_jax.errors import InputError
-from hsnet_jax.resize import resize_bilinear
+from hsnet_jax.resize import map_size, resize_bilinear
 
 Features = tuple[Float[Array, 'B _h _w _c'], ...]
 
@@ -82,7 +82,7 @@ class HSNet(nn.Module):
       support_features = tuple(f[count:] for f in both)
     else:
       query_features, support_features = self.encode(query), self.encode(support)
-    size = query.shape[1:3] if output_size is None else output_size
+    size = map_size(query) if output_size is None else output_size
     return self.match(query_features, support_features, support_mask, output_size=size)
 
   def encode(self, images: Float[Array, 'B H W 3']) -> Features:
@@ -130,7 +130,7 @@ class HSNet(nn.Module):
       raise InputError(
         f"the variables hold no weights of {spec.name}: give {{'params': ..., 'backbone': ...}}"
       )
-    return self.variables.get('backbone', {})
+    return dict(self.variables.get('backbone', {}))
 
   def mask_support_features(
     self, support_features: Features, support_mask: Shaped[Array | np.ndarray, 'B Hm Wm']

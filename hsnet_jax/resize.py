@@ -1,6 +1,6 @@
 """Resizing as the published network does it: corners aligned, or nearest with a floored index.
 
-Images and feature maps are `[B, H, W, C]`. `jax.image.resize` places pixel centres elsewhere and
+Images and feature maps are `[B, H, W, C]`. `jax.image.resize` places pixel centers elsewhere and
 agrees with neither function.
 """
 
@@ -9,9 +9,17 @@ import numpy as np
 from jax.lax import PrecisionLike
 from jaxtyping import Array, Float, Integer, Shaped
 
+Size = tuple[int, int]
+
+
+def map_size(x: Shaped[Array | np.ndarray, 'B H W *rest']) -> Size:
+  """Reads (height, width) of images, maps or masks `[B, H, W, ...]`."""
+  height, width = x.shape[1:3]
+  return height, width
+
 
 def _bilinear_matrix(n_in: int, n_out: int) -> np.ndarray:
-  """Weights `[n_out, n_in]` of one axis; the first and last pixels' centres coincide."""
+  """Computes the weights `[n_out, n_in]` of an axis; first and last pixels' centers coincide."""
   # In float32 throughout, as PyTorch computes them, so that the weights agree to the last bit.
   scale = np.float32(n_in - 1) / np.float32(n_out - 1) if n_out > 1 else np.float32(0)
   source = scale * np.arange(n_out, dtype=np.float32)
@@ -69,7 +77,7 @@ def resize_bilinear(
 def _bilinear_matrices(
   n_in: int, n_out: Integer[Array, ' B'], length: int
 ) -> Float[Array, 'B length n_in']:
-  """`_bilinear_matrix` of several output sizes that are known only when the program runs."""
+  """Computes `_bilinear_matrix` of several output sizes, known only when the program runs."""
   scale = jnp.where(n_out > 1, (n_in - 1) / jnp.maximum(n_out - 1, 1).astype(jnp.float32), 0)
   source = scale[:, None] * jnp.arange(length, dtype=jnp.float32)[None]
   source = jnp.minimum(source, n_in - 1)[..., None]
@@ -114,7 +122,7 @@ def resize_bilinear_each(
 
 
 def nearest_indices(n_in: int, n_out: int) -> np.ndarray:
-  """Source index of each of `n_out` pixels, floored in float32 as PyTorch does.
+  """Computes the source index of each of `n_out` pixels, floored in float32 as PyTorch does.
 
   Integer arithmetic differs at some sizes (336 -> 400 is one).
 

@@ -1,7 +1,7 @@
 """The order of the rooms, which test_rooms.py holds and docs/rooms.svg shows."""
 
 # The notions of each package in order, lowest first: a notion (a file, or a whole room) imports
-# from lines above its own, and never from its neighbours on the same line.
+# from lines above its own, and never from its neighbors on the same line.
 ORDER = {
   'hsnet_jax': (
     ('errors', 'api'),

@@ -65,8 +65,7 @@ def test_every_public_name_is_in_the_reference():
 def test_the_reference_shows_what_exists(page):
   assert names(page)
   for name in names(page):
-    package, attribute = name.split('.')
-    assert hasattr({'hsnet_jax': hs, 'data_pipelines': data_pipelines}[package], attribute), name
+    pkgutil.resolve_name(name)
 
 
 @pytest.mark.parametrize('page', PAGES, ids=ids)

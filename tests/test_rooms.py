@@ -236,6 +236,11 @@ def test_rooms_are_small_and_say_what_they_are_for(room):
     assert len(flat) <= MAX_FILES, sorted(flat)
 
 
+def test_every_notion_has_a_place_in_the_order():
+  without = {notion_of(name) for name in FILES} - set(RANK)
+  assert {notion for _, notion in without} == {''}
+
+
 def test_no_room_bears_a_commands_name():
   commands = {name.split('.')[1] for name in COMMANDS}
   assert {'train', 'evaluate', 'predict', 'sweep', 'prepare', 'convert'} <= commands

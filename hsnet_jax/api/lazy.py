@@ -3,6 +3,7 @@
 import importlib
 import importlib.util
 import sys
+import warnings
 from collections.abc import Callable, Iterable, Mapping
 from typing import Any
 
@@ -36,5 +37,35 @@ def lazy_names(
 
   def known() -> list[str]:
     return sorted({*vars(sys.modules[package]), *homes})
+
+  return find, known
+
+
+def moved_names(old: str, *modules: str) -> tuple[Callable[[str], Any], Callable[[], list[str]]]:
+  """Makes the `__getattr__` and `__dir__` of a module whose names have moved; warns.
+
+  Args:
+    old: the module's `__name__`.
+    *modules: where its names are now.
+
+  Returns:
+    The two functions, to be assigned to those names in the module.
+  """
+  warnings.warn(
+    f'{old} has moved to {modules[0]}; the old name ends with the next release',
+    DeprecationWarning,
+    stacklevel=3,  # where it is imported: the frames of the import system do not count
+  )
+
+  def find(name: str) -> Any:
+    if not name.startswith('_'):
+      for module in modules:
+        found = importlib.import_module(module)
+        if hasattr(found, name):
+          return getattr(found, name)
+    raise AttributeError(f'module {old!r} has no attribute {name!r}')
+
+  def known() -> list[str]:
+    return sorted({name for module in modules for name in dir(importlib.import_module(module))})
 
   return find, known

@@ -39,9 +39,9 @@ class Backbone:
   name: str
   init: Callable[..., Weights]
   apply: Callable[..., Sequence[Any]]
-  levels: tuple[int, ...]
-  mean: tuple[float, float, float] = IMAGENET_MEAN
-  std: tuple[float, float, float] = IMAGENET_STD
+  levels: Sequence[int]
+  mean: Sequence[float] = IMAGENET_MEAN
+  std: Sequence[float] = IMAGENET_STD
   hub: str | None = None
   packaged: str | None = dataclasses.field(default=None, kw_only=True)
   keras: str | None = dataclasses.field(default=None, kw_only=True)

@@ -42,10 +42,10 @@ def init(key: Array) -> Weights:
   return weights
 
 
-def _same_padding(n: int, stride: int) -> tuple[int, int]:
+def _same_padding(x: Array, stride: int) -> tuple[tuple[int, int], tuple[int, int]]:
   """Computes TensorFlow's 'SAME' padding of a 3-wide window: the odd pixel goes last."""
-  total = max((-(-n // stride) - 1) * stride + 3 - n, 0)
-  return total // 2, total - total // 2
+  rows, columns = (max((-(-n // stride) - 1) * stride + 3 - n, 0) for n in x.shape[1:3])
+  return (rows // 2, rows - rows // 2), (columns // 2, columns - columns // 2)
 
 
 def apply(
@@ -74,7 +74,7 @@ def apply(
 
   scale, shift = norm('conv1_bn')
   kernel = (weights['conv1']['kernel'] * scale[None, None, None]).astype(images.dtype)
-  pads = tuple(_same_padding(n, 2) for n in images.shape[1:3])
+  pads = _same_padding(images, 2)
   x = lax.conv_general_dilated(
     images, kernel, (2, 2), pads, dimension_numbers=DIMENSIONS, precision=precision
   )
@@ -85,7 +85,7 @@ def apply(
     stride = 2 if block in _STRIDE_2 else 1
     scale, shift = norm(f'conv_dw_{block}_bn')
     kernel = (weights[f'conv_dw_{block}']['kernel'] * scale[None, None, :, None]).astype(x.dtype)
-    pads = tuple(_same_padding(n, stride) for n in x.shape[1:3])
+    pads = _same_padding(x, stride)
     y = depthwise_conv2d(x, kernel, stride=stride, padding=pads, **options)
     x = jax.nn.relu6(y + shift)
     scale, shift = norm(f'conv_pw_{block}_bn')

@@ -18,7 +18,7 @@ from hsnet_jax.backbones.pixels import normalize
 from hsnet_jax.backbones.table import get_backbone
 from hsnet_jax.baselines.threshold import ScoreHistogram, score_histogram
 from hsnet_jax.inference import check_one_size
-from hsnet_jax.resize import resize_bilinear, resize_bilinear_each
+from hsnet_jax.resize import map_size, resize_bilinear, resize_bilinear_each
 
 _EPS = 1e-5  # added to norms, as in Eq. 2
 
@@ -26,7 +26,7 @@ _EPS = 1e-5  # added to norms, as in Eq. 2
 def prototypes(
   features: Sequence[Float[Array, 'n _h _w _c']], mask: Shaped[Array | np.ndarray, 'n h w']
 ) -> tuple[Float[Array, 'n _c'], ...]:
-  """Masked average pooling: the mean feature under the mask, for every map.
+  """Pools features under the mask: their mean there, for every map.
 
   The mask is brought to the size of the features as in Eq. 1, bilinearly with aligned corners,
   and its fractions are weights.
@@ -41,7 +41,7 @@ def prototypes(
   mask = jnp.asarray(mask).astype(jnp.float32)[..., None]
   pooled = []
   for feature in features:
-    weight = resize_bilinear(mask, feature.shape[1:3])[..., 0]
+    weight = resize_bilinear(mask, map_size(feature))[..., 0]
     total = jnp.einsum('nhw,nhwc->nc', weight, feature, precision='highest')
     area = jnp.sum(weight, axis=(1, 2))[:, None]
     pooled.append(total / jnp.where(area > 0, area, 1.0))
@@ -56,7 +56,7 @@ def prototype_scores(
   output_size: tuple[int, int],
   own_sizes: Integer[Array | np.ndarray, 'batch 2'] | None = None,
 ) -> Float[Array, 'batch out_h out_w']:
-  """Cosine similarity of every query position with the prototype.
+  """Computes the cosine of every query position with the prototype.
 
   Averaged over the maps of a level, brought to the output's size bilinearly with aligned
   corners, then averaged over levels: each level weighs the same, however many maps it has.
@@ -81,19 +81,21 @@ def prototype_scores(
       f'{tuple(levels)} maps do not agree'
     )
   cosines = [_cosine(q, p) for q, p in zip(query_features, support_prototypes, strict=True)]
-  score, first = 0.0, 0
+  height, width = output_size
+  scores, first = [], 0
   for count in levels:
-    level = sum(cosines[first : first + count])[..., None] / count
+    maps = cosines[first : first + count]
+    level = sum(maps[1:], start=maps[0])[..., None] / count
     if own_sizes is None:
-      score += resize_bilinear(level, tuple(output_size))[..., 0]
+      scores.append(resize_bilinear(level, (height, width))[..., 0])
     else:
-      score += resize_bilinear_each(level, own_sizes, canvas=tuple(output_size))[..., 0]
+      scores.append(resize_bilinear_each(level, own_sizes, canvas=(height, width))[..., 0])
     first += count
-  return score / len(levels)
+  return sum(scores[1:], start=scores[0]) / len(levels)
 
 
 def _cosine(query: Array, prototype: Array) -> Array:
-  """`[B, h, w, C]` and `[B, C]` to `[B, h, w]`."""
+  """Computes cosines `[B, h, w]` of `[B, h, w, C]` and `[B, C]`."""
   query = query / (jnp.linalg.norm(query, axis=-1, keepdims=True) + _EPS)
   prototype = prototype / (jnp.linalg.norm(prototype, axis=-1, keepdims=True) + _EPS)
   return jnp.einsum('bhwc,bc->bhw', query, prototype, precision='highest')
@@ -142,7 +144,7 @@ def score_episodes(
     tuple(x[:batch] for x in features),
     tuple(jnp.mean(x.reshape(batch, shots, -1), axis=1) for x in pooled),
     levels=levels,
-    output_size=output_size or query.shape[1:3],
+    output_size=output_size or map_size(query),
     own_sizes=own_sizes,
   )
 
@@ -171,7 +173,7 @@ def episode_scores(
     normalize(batch['support_images'], spec),
     batch['support_masks'],
     levels=spec.levels,
-    output_size=batch['query_mask'].shape[1:3],
+    output_size=map_size(batch['query_mask']),
     own_sizes=batch.get('query_size'),
   )
 

@@ -22,7 +22,7 @@ def score_histogram(
   *,
   bins: int = 2048,
 ) -> Int32[Array, '*batch 2 {bins}']:
-  """Histogram of the scores of each episode, background and foreground apart.
+  """Counts the scores of each episode in bins, background and foreground apart.
 
   Args:
     scores: in [-1, 1], `[B, H, W]`.
@@ -44,7 +44,7 @@ def score_histogram(
 def best_threshold(
   histogram: Integer[np.ndarray, 'classes 2 bins'],
 ) -> tuple[float, float]:
-  """The single threshold with the best mIoU.
+  """Finds the single threshold with the best mIoU.
 
   Every bin's lower edge is tried, from histograms alone: exact to the width of a bin.
 
@@ -82,12 +82,12 @@ class ScoreHistogram:
   histogram: Int[np.ndarray, 'classes 2 bins']
 
   def __post_init__(self):
-    """Nobody writes into what has been counted."""
+    """Keeps anyone from writing into what has been counted."""
     self.histogram.setflags(write=False)
 
   @classmethod
   def empty(cls, num_classes: int, *, bins: int = 2048) -> 'ScoreHistogram':
-    """Nothing counted yet, for class ids in [0, num_classes)."""
+    """Returns one with nothing counted yet, for class ids in [0, num_classes)."""
     return cls(np.zeros((num_classes, 2, bins), np.int64))
 
   def update(
@@ -109,13 +109,13 @@ class ScoreHistogram:
     return ScoreHistogram(pooled)
 
   def merge(self, other: 'ScoreHistogram') -> 'ScoreHistogram':
-    """Both together, as if one had seen all episodes."""
+    """Returns both together, as if one had seen all episodes."""
     if self.histogram.shape != other.histogram.shape:
       raise ValueError(f'{self.histogram.shape} cannot merge with {other.histogram.shape}')
     return ScoreHistogram(self.histogram + other.histogram)
 
   def result(self, classes: Sequence[int] | None = None) -> dict[str, float]:
-    """The best threshold, and its mIoU in percent, over some classes.
+    """Finds the best threshold, and its mIoU in percent, over some classes.
 
     Args:
       classes: by default those with at least one counted pixel.
@@ -127,6 +127,6 @@ class ScoreHistogram:
       ValueError: if no pixel was counted.
     """
     if classes is None:
-      classes = np.flatnonzero(self.histogram.any(axis=(1, 2)))
+      classes = np.flatnonzero(self.histogram.any(axis=(1, 2))).tolist()
     threshold, miou = best_threshold(self.histogram[np.asarray(classes, np.int64)])
     return {'threshold': threshold, 'miou': miou}

@@ -84,14 +84,17 @@ def _checkpointer() -> ocp.Checkpointer:
     options = ocp.options.MultiprocessingOptions(
       primary_host=me, active_processes={me}, barrier_sync_key_prefix=f'process{me}'
     )
-  own = {'multiprocessing_options': options}
   # Weights are noise to a compressor, which takes the cores that the training step works on.
-  trees = {name: ocp.PyTreeCheckpointHandler(use_compression=False, **own) for name in TREES}
-  config = ocp.JsonCheckpointHandler(**own)
+  trees: dict[str, Any] = {
+    name: ocp.PyTreeCheckpointHandler(use_compression=False, multiprocessing_options=options)
+    for name in TREES
+  }
   handler = ocp.CompositeCheckpointHandler(
-    **trees, config=config, composite_options=ocp.CompositeOptions(**own)
+    **trees,
+    config=ocp.JsonCheckpointHandler(multiprocessing_options=options),
+    composite_options=ocp.CompositeOptions(multiprocessing_options=options),
   )
-  return ocp.Checkpointer(handler, **own)
+  return ocp.Checkpointer(handler, multiprocessing_options=options)
 
 
 @contextlib.contextmanager

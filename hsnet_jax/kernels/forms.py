@@ -33,12 +33,12 @@ class Shape:
 
   @property
   def dense_excess(self) -> float:
-    """How many times more multiply-adds the dense matrix takes than the convolution."""
+    """Computes how many times more multiply-adds the dense matrix takes than the convolution."""
     return self.size[0] * self.size[1] / (self.kernel[0] * self.kernel[1])
 
   @property
   def dense_elements(self) -> int:
-    """Elements of the convolution's dense matrix."""
+    """Counts the elements of the convolution's dense matrix."""
     (height, width), out = self.size, self.out
     pixels = -(-height // self.stride) * -(-width // self.stride)
     return height * width * self.channels * pixels * out

@@ -34,7 +34,7 @@ def confusion_counts(
 
 
 def episode_iou(counts: Integer[Array | np.ndarray, '*batch 4']) -> Float[Array, '*batch']:
-  """Foreground IoU of each episode by itself, in percent; 0 where the union is empty.
+  """Computes the foreground IoU of each episode by itself, in percent; 0 for an empty union.
 
   Args:
     counts: rows of `confusion_counts`, `[B, 4]`.
@@ -63,13 +63,13 @@ class Confusion:
   episodes: Int[np.ndarray, ' classes']
 
   def __post_init__(self):
-    """Nobody writes into what has been counted."""
+    """Keeps anyone from writing into what has been counted."""
     self.counts.setflags(write=False)
     self.episodes.setflags(write=False)
 
   @classmethod
   def empty(cls, num_classes: int) -> 'Confusion':
-    """Nothing counted yet, for class ids in [0, num_classes)."""
+    """Returns one with nothing counted yet, for class ids in [0, num_classes)."""
     return cls(np.zeros((num_classes, 4), np.int64), np.zeros(num_classes, np.int64))
 
   def update(
@@ -99,13 +99,13 @@ class Confusion:
     return Confusion(pooled, episodes)
 
   def merge(self, other: 'Confusion') -> 'Confusion':
-    """Both together, as if one had seen all episodes."""
+    """Returns both together, as if one had seen all episodes."""
     if self.counts.shape != other.counts.shape:
       raise ValueError(f'{len(self.counts)} classes cannot merge with {len(other.counts)}')
     return Confusion(self.counts + other.counts, self.episodes + other.episodes)
 
   def result(self, classes: Sequence[int] | None = None) -> dict[str, Any]:
-    """The figures over some classes, in percent.
+    """Computes the figures over some classes, in percent.
 
     Args:
       classes: the fold's classes. By default those with at least one episode. A class given

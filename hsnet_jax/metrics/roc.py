@@ -52,7 +52,7 @@ def probability_histogram(
   *,
   bins: int = 8192,
 ) -> Int32[Array, '*batch 2 {bins}']:
-  """Histogram of the foreground probability, for the AUC.
+  """Counts pixels by their foreground probability, for the AUC.
 
   The bins lie on the logit margin, which the probability `sigmoid(margin)` grows with: the
   order of pixels, all that an AUC depends on, stays where the probability itself has already
@@ -89,12 +89,12 @@ class RocHistogram:
   histogram: Int[np.ndarray, '2 bins']
 
   def __post_init__(self):
-    """Nobody writes into what has been counted."""
+    """Keeps anyone from writing into what has been counted."""
     self.histogram.setflags(write=False)
 
   @classmethod
   def empty(cls, *, bins: int = 8192) -> 'RocHistogram':
-    """Nothing counted yet."""
+    """Returns one with nothing counted yet."""
     return cls(np.zeros((2, bins), np.int64))
 
   def update(
@@ -107,13 +107,13 @@ class RocHistogram:
     return RocHistogram(self.histogram + rows.sum(axis=0))
 
   def merge(self, other: 'RocHistogram') -> 'RocHistogram':
-    """Both together, as if one had seen all episodes."""
+    """Returns both together, as if one had seen all episodes."""
     if self.histogram.shape != other.histogram.shape:
       raise ValueError(f'{self.histogram.shape} cannot merge with {other.histogram.shape}')
     return RocHistogram(self.histogram + other.histogram)
 
   def result(self) -> dict[str, float]:
-    """The area under the ROC curve over all pixels, in percent.
+    """Computes the area under the ROC curve over all pixels, in percent.
 
     The AUC is the chance that a foreground pixel scores above a background pixel, ties
     counting half. Pixels that share a bin are taken as tied, so what a bin hides is bounded by

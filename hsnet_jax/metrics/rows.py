@@ -27,19 +27,18 @@ def select_rows(
   Raises:
     ValueError: if shapes disagree.
   """
-  rows, *columns = jax.device_get((rows, *columns))
-  rows = np.asarray(rows)
+  rows = np.asarray(jax.device_get(rows))
   lead = rows.shape[: rows.ndim - len(row_shape)]
   if rows.shape != (*lead, *row_shape):
     raise ValueError(f'rows of shape {row_shape} expected, got an array {rows.shape}')
   keep = np.ones(lead, bool) if valid is None else np.asarray(jax.device_get(valid), bool)
-  columns = [np.asarray(column) for column in columns]
-  for column in (keep, *columns):
+  ours = [np.asarray(column) for column in jax.device_get(columns)]
+  for column in (keep, *ours):
     if column.shape != lead:
       raise ValueError(f'one value per episode expected, {lead}, got an array {column.shape}')
   keep = keep.reshape(-1)
   rows = rows.reshape(-1, *row_shape)[keep].astype(np.int64)
-  return rows, *(column.reshape(-1)[keep] for column in columns)
+  return rows, *(column.reshape(-1)[keep] for column in ours)
 
 
 def check_class_ids(class_id: np.ndarray, num_classes: int) -> None:

@@ -12,7 +12,9 @@ from hsnet_jax.metrics.roc import RocHistogram, probability_histogram
 from hsnet_jax.metrics.rows import Mask, check_class_ids
 
 # (predicted masks, logit margins, true masks, what is left out) -> rows of counts, one an episode.
-Count = Callable[[Mask, Float[Array, '*batch h w'], Mask, Mask | None], Integer[Array, '...']]
+Count = Callable[
+  [Mask, Float[Array | np.ndarray, '*batch h w'], Mask, Mask | None], Integer[Array, '...']
+]
 
 
 @dataclasses.dataclass(frozen=True)

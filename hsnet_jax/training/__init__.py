@@ -5,6 +5,7 @@ from typing import TYPE_CHECKING
 from hsnet_jax.api.lazy import lazy_names
 
 if TYPE_CHECKING:
+  from hsnet_jax.backbones.pixels import normalize
   from hsnet_jax.training.averaging import average_params, averaged_params
   from hsnet_jax.training.losses import cross_entropy
   from hsnet_jax.training.optimizers import make_optimizer, make_schedule

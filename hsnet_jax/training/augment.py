@@ -7,12 +7,12 @@ on how many shots there are, or on the device that holds the row.
 
 Flip, scale, shift and rotation are one affine resampling of a picture together with its masks:
 bilinear for the image, nearest for the masks. Where it shows what lies outside of the photograph,
-the image has the mean colour and the mask is 0. In the query such pixels are marked in
+the image has the mean color and the mask is 0. In the query such pixels are marked in
 `query_ignore`: invented pixels are background to the loss and nothing to the metrics, as the
 boundary of a label is. A picture that would lose most of its object stays as it was taken, so no
 object ever vanishes.
 
-Colours change in the image alone, before it is resampled.
+Colors change in the image alone, before it is resampled.
 """
 
 import dataclasses
@@ -43,11 +43,11 @@ class Augmentation:
   Attributes:
     flip: probability of the mirror image.
     scale: enlargement, uniform in its logarithm; 2 shows a quarter of the picture.
-    shift: how far the part shown, or the picture that was made smaller, may be from the centre: 0
+    shift: how far the part shown, or the picture that was made smaller, may be from the center: 0
       not at all, 1 as far as there is room.
     rotate: counter-clockwise, in degrees.
     brightness: what is added to the channels, which are 0 to 1.
-    contrast: factor of the distance to the mean colour.
+    contrast: factor of the distance to the mean color.
     saturation: factor of the saturation.
     hue: what is added to the hue, in turns.
   """
@@ -77,30 +77,33 @@ class Augmentation:
 
   @property
   def moves(self) -> bool:
-    """Whether pixels move."""
+    """Says whether pixels move."""
     return self.flip > 0 or self.scale != (1, 1) or self.rotate != (0, 0)
 
   @property
-  def recolours(self) -> bool:
-    """Whether colours change."""
+  def recolors(self) -> bool:
+    """Says whether colors change."""
     shifts, factors = (self.brightness, self.hue), (self.contrast, self.saturation)
     return any(r != (0, 0) for r in shifts) or any(r != (1, 1) for r in factors)
 
 
-_GEOMETRIC = {'flip': 0.5, 'scale': (0.8, 1.25), 'shift': 1.0, 'rotate': (-15.0, 15.0)}
-_PHOTOMETRIC = {
-  'brightness': (-0.125, 0.125),
-  'contrast': (0.75, 1.25),
-  'saturation': (0.75, 1.25),
-  'hue': (-0.02, 0.02),
-}
+_GEOMETRIC = Augmentation(flip=0.5, scale=(0.8, 1.25), shift=1.0, rotate=(-15.0, 15.0))
+_PHOTOMETRIC = Augmentation(
+  brightness=(-0.125, 0.125), contrast=(0.75, 1.25), saturation=(0.75, 1.25), hue=(-0.02, 0.02)
+)
 
 AUGMENTATIONS: Mapping[str, Augmentation] = {
   'none': Augmentation(),
   'flip': Augmentation(flip=0.5),
-  'geometric': Augmentation(**_GEOMETRIC),
-  'photometric': Augmentation(**_PHOTOMETRIC),
-  'all': Augmentation(**_GEOMETRIC, **_PHOTOMETRIC),
+  'geometric': _GEOMETRIC,
+  'photometric': _PHOTOMETRIC,
+  'all': dataclasses.replace(
+    _PHOTOMETRIC,
+    flip=_GEOMETRIC.flip,
+    scale=_GEOMETRIC.scale,
+    shift=_GEOMETRIC.shift,
+    rotate=_GEOMETRIC.rotate,
+  ),
 }
 
 
@@ -117,7 +120,7 @@ def augment(
   Returns:
     The batch with its images and masks augmented, all else as it was.
   """
-  if not (options.moves or options.recolours):
+  if not (options.moves or options.recolors):
     return dict(batch)
   picture = functools.partial(_picture, options=options)
 
@@ -138,10 +141,10 @@ def augment(
 
 
 def augmented(key: Array, step: Callable[..., Any], *, options: Augmentation) -> Callable[..., Any]:
-  """A training step that augments its batch first.
+  """Makes a training step that augments its batch first.
 
   Args:
-    key: of the run; each step folds the state's number in, so a run that is gone on with draws
+    key: of the run; each step folds the state's number in, so a run that is resumed draws
       what an unbroken one does.
     step: `(state, batch, ...) -> ...`, of a state with its `step`.
     options: what to draw.
@@ -169,10 +172,10 @@ def _picture(
   # A number for each option, whether on or not: one option does not change another's draw.
   draws = jax.random.uniform(key, (9,))
   pixels = image.astype(jnp.float32)
-  # In this order the compiler computes a pixel's four neighbours once, not in every formula of a
-  # colour; and the colours that fill up what lies outside are not counted in the contrast.
-  if options.recolours:
-    pixels = _recolour(draws[5:], pixels, options)
+  # In this order the compiler computes a pixel's four neighbors once, not in every formula of a
+  # color; and the colors that fill up what lies outside are not counted in the contrast.
+  if options.recolors:
+    pixels = _recolor(draws[5:], pixels, options)
   if options.moves:
     pixels, mask, ignore = _move(draws[:5], pixels, mask, ignore, options)
   return jnp.rint(pixels).astype(jnp.uint8), mask, ignore
@@ -185,7 +188,8 @@ def _between(draw: Array, bounds: Range) -> Array:
 def _move(draws: Array, image: Array, mask: Array, ignore: Array, options: Augmentation):
   """Resamples a picture and its masks where the drawn affine map takes them from."""
   size = mask.shape
-  scale = jnp.exp(_between(draws[0], tuple(map(math.log, options.scale))))
+  low, high = options.scale
+  scale = jnp.exp(_between(draws[0], (math.log(low), math.log(high))))
   angle = jnp.deg2rad(_between(draws[1], options.rotate))
   room = options.shift * jnp.abs(1 - 1 / scale) / 2
   shifts = [room * n * (2 * draw - 1) for n, draw in zip(size, draws[2:4], strict=True)]
@@ -208,34 +212,34 @@ def _move(draws: Array, image: Array, mask: Array, ignore: Array, options: Augme
 
 
 def _source(size, *, scale, angle, shifts, mirror) -> tuple[Array, Array]:
-  """The row and column of the photograph that each pixel of the result shows.
+  """Computes the row and column of the photograph that each pixel of the result shows.
 
   Written out rather than as a matrix product, which accelerators shorten to few bits. Exact for
-  mirror images, since centres are whole or half numbers.
+  mirror images, since centers are whole or half numbers.
   """
-  centres = [(n - 1) / 2 for n in size]
-  y, x = (jnp.arange(n) - centre for n, centre in zip(size, centres, strict=True))
+  centers = [(n - 1) / 2 for n in size]
+  y, x = (jnp.arange(n) - center for n, center in zip(size, centers, strict=True))
   y, x = y[:, None] / scale, x[None, :] / scale
-  rows = jnp.cos(angle) * y + jnp.sin(angle) * x + (centres[0] + shifts[0])
-  columns = mirror * (jnp.cos(angle) * x - jnp.sin(angle) * y) + (centres[1] + shifts[1])
+  rows = jnp.cos(angle) * y + jnp.sin(angle) * x + (centers[0] + shifts[0])
+  columns = mirror * (jnp.cos(angle) * x - jnp.sin(angle) * y) + (centers[1] + shifts[1])
   return rows, columns
 
 
 def _within(positions: Array, count: int) -> Array:
-  """Whether the nearest of `count` pixels is one that there is."""
+  """Says whether the nearest of `count` pixels is one that there is."""
   return (positions > -0.5) & (positions < count - 0.5)
 
 
-def _recolour(draws: Array, image: Array, options: Augmentation) -> Array:
-  """Changes the colours of an image, values 0 to 255, and cuts them to that range.
+def _recolor(draws: Array, image: Array, options: Augmentation) -> Array:
+  """Changes the colors of an image, values 0 to 255, and cuts them to that range.
 
   Hue and saturation change together: dm_pix.adjust_hue and adjust_saturation would go to HSV and
   back for each.
   """
   image = image / 255
-  image = dm_pix.adjust_brightness(image, _between(draws[0], options.brightness))
-  image = dm_pix.adjust_contrast(image, _between(draws[1], options.contrast))
-  # Hue and saturation are those of colours that exist; outside of 0 to 1 they mean nothing.
+  image = jnp.asarray(dm_pix.adjust_brightness(image, _between(draws[0], options.brightness)))
+  image = jnp.asarray(dm_pix.adjust_contrast(image, _between(draws[1], options.contrast)))
+  # Hue and saturation are those of colors that exist; outside of 0 to 1 they mean nothing.
   image = jnp.clip(image, 0, 1)
   hue, saturation, value = jnp.moveaxis(dm_pix.rgb_to_hsv(image), -1, 0)
   hue = hue + _between(draws[3], options.hue)  # It goes round in turns.

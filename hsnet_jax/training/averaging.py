@@ -14,7 +14,8 @@ from jaxtyping import Array
 class AverageState(NamedTuple):
   """Attributes: `count`, updates seen, int32; `average`, of the parameters after each."""
 
-  count: Array
+  # The field's name is part of stored checkpoints, and hides a tuple's method that no one calls.
+  count: Array  # pyright: ignore[reportIncompatibleMethodOverride]
   average: Any
 
 
@@ -39,7 +40,9 @@ def average_params(*, decay: float) -> optax.GradientTransformation:
   def init(params):
     return AverageState(jnp.zeros((), jnp.int32), jax.tree.map(jnp.array, params))
 
-  def update(updates, state, params):
+  def update(updates, state, params=None):
+    if params is None:
+      raise ValueError('average_params averages parameters: give them to `update`')
     past = jnp.minimum(decay, (1.0 + state.count) / (10.0 + state.count))
     new = optax.apply_updates(params, updates)
     average = optax.incremental_update(new, state.average, 1 - past)
@@ -49,7 +52,7 @@ def average_params(*, decay: float) -> optax.GradientTransformation:
 
 
 def averaged_params(opt_state: Any, params: Any) -> Any:
-  """The parameters to test with.
+  """Finds the parameters to test with.
 
   Args:
     opt_state: state of an optimizer, with `average_params` in it or not.

@@ -10,7 +10,7 @@ def cross_entropy(
   logits: Float[Array | np.ndarray, '*batch h w 2'],
   target: Bool[Array | np.ndarray, '*batch h w'] | Integer[Array | np.ndarray, '*batch h w'],
 ) -> Float[Array, '*batch']:
-  """Cross-entropy of every pixel, averaged over all pixels of each image.
+  """Computes the cross-entropy of every pixel, averaged over the pixels of each image.
 
   No pixel is left out: an ignore region counts as background here, as in the published
   training. The mean over the batch is the caller's, who knows which rows are padding.

@@ -19,11 +19,11 @@ AXIS = 'data'
 State = TypeVar('State')
 
 
-def data_mesh(*, devices: Sequence[jax.Device] | None = None) -> Mesh:
-  """A mesh of one axis, 'data'.
+def data_mesh(*, devices: Sequence[Any] | None = None) -> Mesh:
+  """Makes a mesh of one axis, 'data'.
 
   Args:
-    devices: those to use; all of all processes by default.
+    devices: the `jax.Device`s to use; all of all processes by default.
 
   Returns:
     The mesh. Its axis is `Auto`: XLA decides what of a program is divided and how.
@@ -33,12 +33,12 @@ def data_mesh(*, devices: Sequence[jax.Device] | None = None) -> Mesh:
 
 
 def batch_sharding(mesh: Mesh) -> NamedSharding:
-  """Rows, the first axis of every array of a batch, divided evenly and in order."""
+  """Divides rows, the first axis of every array of a batch, evenly and in order."""
   return NamedSharding(mesh, PartitionSpec(AXIS))
 
 
 def replicated(mesh: Mesh) -> NamedSharding:
-  """A whole copy on every device."""
+  """Puts a whole copy on every device."""
   return NamedSharding(mesh, PartitionSpec())
 
 
@@ -107,7 +107,7 @@ def jit_step(
 def pmap_step(
   step: Callable[..., tuple[State, Mapping[str, Any]]], mesh: Mesh
 ) -> Callable[[State, Mapping[str, Any]], tuple[State, Mapping[str, Any]]]:
-  """The same by `jax.pmap`: every device runs the step on its rows and averages gradients.
+  """Compiles it by `jax.pmap`: every device runs the step on its rows and averages gradients.
 
   Args:
     step: such as `train_step`; takes `axis_name`.

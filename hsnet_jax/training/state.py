@@ -10,6 +10,7 @@ import jax.numpy as jnp
 import numpy as np
 import optax
 from flax.traverse_util import flatten_dict, unflatten_dict
+from jax.core import Tracer
 from jaxtyping import Array
 
 from hsnet_jax.backbones.table import get_backbone
@@ -39,12 +40,12 @@ class TrainState(flax.struct.PyTreeNode):
 
   @property
   def variables(self) -> dict[str, Any]:
-    """What `HSNet.apply` takes."""
+    """Gives what `HSNet.apply` takes."""
     return {'params': self.params, 'backbone': self.backbone}
 
   @property
   def eval_variables(self) -> dict[str, Any]:
-    """The same for testing: with the optimizer's average of the parameters where it keeps one."""
+    """Gives the same for testing: with the average of the parameters where one is kept."""
     params = averaged_params(self.opt_state, self.params)
     return {'params': params, 'backbone': self.backbone}
 
@@ -66,7 +67,8 @@ def init_params(key: Array, model: HSNet) -> dict[str, Any]:
   maps = sum(get_backbone(model.backbone).levels)
   features = (jax.ShapeDtypeStruct((1, 1, 1, 1), jnp.float32),) * maps
   init = functools.partial(model.init, method='match_masked')
-  shapes = flatten_dict(jax.eval_shape(init, key, features, features)['params'])
+  tree = jax.eval_shape(init, key, features, features)['params']
+  shapes: dict[tuple[str, ...], Any] = {**flatten_dict(tree)}
   bounds = {
     path[:-1]: fan_in_bound(leaf.shape)
     for path, leaf in shapes.items()
@@ -74,7 +76,7 @@ def init_params(key: Array, model: HSNet) -> dict[str, Any]:
   }
   count = sum(leaf.size for leaf in shapes.values())
   draws = jax.random.uniform(key, (count,), minval=-1, maxval=1)
-  if not isinstance(draws, jax.core.Tracer):
+  if not isinstance(draws, Tracer):
     draws = np.asarray(draws)  # cut up without a compilation for every shape
   params, start = {}, 0
   for path, leaf in shapes.items():

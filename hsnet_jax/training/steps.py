@@ -79,7 +79,7 @@ def train_step(
 
 
 def _in_parts(differentiate: Callable, params: Any, batch: Batch, count: int):
-  """`differentiate` of the batch's parts, one after the other: loss and gradients are added."""
+  """Differentiates the batch's parts one after the other; loss and gradients are added."""
   if count == 1:
     return differentiate(params, batch)
   total = batch['valid'].shape[0]

@@ -16,6 +16,7 @@ from typing import Any
 import jax
 import jax.numpy as jnp
 import numpy as np
+from jax.core import Tracer
 
 from hsnet_jax.backbones.backbone import Backbone
 from hsnet_jax.backbones.table import get_backbone
@@ -131,7 +132,8 @@ def save_backbone(
     InputError: a tree of another backbone, or a file that cannot be written.
   """
   spec = get_backbone(name)
-  tensors = _from_tree(tree, backbone_tensors(spec), source=f'this tree of {spec.name}')
+  named = _from_tree(tree, backbone_tensors(spec), source=f'this tree of {spec.name}')
+  tensors = {key: np.asarray(value) for key, value in named.items()}
   write_tensors(path, tensors, metadata={'format': 'pt', 'backbone': spec.name})
 
 
@@ -192,7 +194,7 @@ def _to_tree(
 def _from_tree(
   tree: Mapping[str, Any], table: Mapping[str, Tensor], *, source: str
 ) -> dict[str, np.ndarray | jax.Array]:
-  """The inverse of `_to_tree`, checked in the same way."""
+  """Does the inverse of `_to_tree`, checked in the same way."""
   found = dict(leaves(tree))
   names = {tensor.path: name for name, tensor in table.items()}
   tensors = {}
@@ -202,7 +204,7 @@ def _from_tree(
       tensors[name or '/'.join(path)] = leaf
       continue
     inverse = tuple(int(axis) for axis in np.argsort(table[name].axes))
-    if isinstance(leaf, jax.core.Tracer):
+    if isinstance(leaf, Tracer):
       tensors[name] = jnp.transpose(leaf, inverse)
     else:
       tensors[name] = np.array(np.asarray(leaf).transpose(inverse), order='C')

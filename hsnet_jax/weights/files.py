@@ -4,6 +4,7 @@ Reading never executes a pickle, and writing never leaves half a file.
 """
 
 import contextlib
+import io
 import os
 import pathlib
 import re
@@ -70,7 +71,10 @@ def write_tensors(
   tensors = {name: np.ascontiguousarray(array) for name, array in tensors.items()}
   with _whole_or_nothing(path) as file:
     if path.suffix == '.npz':
-      np.savez(file, **tensors)
+      # In memory first: an archive that cannot be finished complains when it is collected.
+      buffer = io.BytesIO()
+      np.savez(buffer, allow_pickle=False, **tensors)
+      file.write(buffer.getvalue())
     else:
       import safetensors.numpy
 
@@ -157,7 +161,8 @@ def _read_safetensors(path: pathlib.Path, skip: Callable[[str], bool]) -> dict[s
 
 def _read_npz(path: pathlib.Path, skip: Callable[[str], bool]) -> dict[str, np.ndarray]:
   try:
-    with np.load(path, allow_pickle=False) as file:
+    # Opened here, so that it is closed where NumPy finds no archive in it.
+    with open(path, 'rb') as stream, np.load(stream, allow_pickle=False) as file:
       return {name: file[name] for name in file.files if not skip(name)}
   except Exception as error:  # zipfile, zlib and the header's parser raise a dozen kinds
     raise InputError(f'{path}: no intact .npz file of arrays ({_line(error)})') from error

@@ -7,7 +7,7 @@ trees' HWIO). Both directions of every conversion, and every check of a file, go
 
 import functools
 import re
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from typing import Any, NamedTuple
 
 import jax
@@ -200,14 +200,14 @@ def _is_depthwise(spec: Backbone, path: tuple[str, ...]) -> bool:
 def _torch_tensor(
   path: tuple[str, ...], shape: tuple[int, ...], *, depthwise: bool = False
 ) -> Tensor:
-  """`shape` is the tree's; the result's is PyTorch's."""
+  """Describes a tensor of PyTorch's layout by the tree's `shape`."""
   axes = tuple(range(len(shape)))
   if len(shape) == 4:
     axes = _DEPTHWISE if depthwise else _OIHW_TO_HWIO
   return Tensor(path, tuple(shape[axes.index(axis)] for axis in range(len(shape))), axes)
 
 
-def _learnable(levels: tuple[int, ...]) -> Iterator[tuple]:
+def _learnable(levels: Sequence[int]) -> Iterator[tuple]:
   """Yields published name, path in `params` and shape of every learnable tensor."""
   blocks = [
     (name, kernels, level, WIDTHS)
@@ -226,7 +226,7 @@ def _learnable(levels: tuple[int, ...]) -> Iterator[tuple]:
       yield f'{norm}.weight', ('encoder', block, f'norm{i}', 'scale'), (width,)
       yield f'{norm}.bias', ('encoder', block, f'norm{i}', 'bias'), (width,)
       channels = width
-  # `channels` are by now those of the last mixing block, the decoder's input.
+  channels = WIDTHS[-1]  # of the last block, the decoder's input
   for (layer, published), width in zip(_PUBLISHED_DECODER.items(), decoder.WIDTHS, strict=True):
     yield f'{published}.weight', ('decoder', layer, 'kernel'), (3, 3, channels, width)
     yield f'{published}.bias', ('decoder', layer, 'bias'), (width,)

@@ -134,6 +134,7 @@ def test_segment_is_predict_with_shared_supports(shots, output_size, jitted):
   model = FakeModel()
   encode = jitted(inference.encode_support)
   support_set = encode(model, VARIABLES, supports[0], masks[0])
+  assert isinstance(support_set, inference.SupportSet)
   assert [x.shape[0] for x in support_set.features] == [shots, shots]
   segment = jitted(inference.segment, output_size=output_size)
   answer = segment(model, VARIABLES, query, support_set)
@@ -141,10 +142,22 @@ def test_segment_is_predict_with_shared_supports(shots, output_size, jitted):
   same = [np.broadcast_to(x[:1], x.shape) for x in (supports, masks)]
   logits = inference.predict_episodes(model, VARIABLES, query, *same, output_size=output_size)
   expected = inference.combine_shots(logits)
-  assert answer.mask.dtype == jnp.uint8
+  assert isinstance(answer, inference.Segmentation) and answer.mask.dtype == jnp.uint8
   np.testing.assert_array_equal(answer.mask, expected.mask)
   np.testing.assert_allclose(answer.probability, expected.probability, rtol=1e-5)
   assert 0 < expected.mask.mean() < 1, 'the example decides nothing'
+
+
+def test_a_support_set_is_masked_and_of_length_one(tiny):
+  """Eq. 1 and the support's norm of Eq. 2 are computed once a set, whatever the queries."""
+  model, variables = tiny
+  _, supports, masks = episodes(batch=1, shots=2, size=(64, 96))
+  masks[:, 1] = 0
+  support_set = inference.encode_support(model, variables, supports[0], masks[0])
+  for f in support_set.features:
+    lengths = np.linalg.norm(f, axis=-1)
+    assert (np.abs(lengths[0][lengths[0] > 0] - 1) < 1e-2).mean() > 0.9
+    assert not lengths[1].any()
 
 
 def test_sizes_that_differ_are_named():

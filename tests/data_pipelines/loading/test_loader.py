@@ -5,7 +5,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from data_pipelines import Pascal5i
+from data_pipelines import Batches, Pascal5i
 from data_pipelines.loading.loader import eval_batches, train_batches
 from data_pipelines.reading.arrays import class_mask
 from hsnet_jax.errors import InputError
@@ -167,6 +167,7 @@ def test_processes_divide_every_epoch(toy_class, images, rows, processes, epochs
 
 def test_test_episodes_come_in_order(toy):
   batches = eval_batches(toy, shots=2, count=23, **OPTIONS)
+  assert isinstance(batches, Batches)
   read = list(batches)
   assert batches.steps_per_epoch == len(read) == 6
   assert [b['valid'].sum() for b in read] == [4] * 5 + [3]

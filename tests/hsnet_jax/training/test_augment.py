@@ -56,7 +56,7 @@ def test_nothing_changes_when_all_is_off(apply):
 def test_draws_that_change_nothing_change_no_bit():
   batch = made()
   still = Augmentation(shift=1.0, rotate=(0.0, 1e-30), brightness=(0.0, 1e-30))
-  assert still.moves and still.recolours
+  assert still.moves and still.recolors
   chex.assert_trees_all_equal(run(batch, still), batch)
 
 

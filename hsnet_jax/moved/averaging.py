@@ -1,0 +1,5 @@
+"""Moved to `hsnet_jax.training.averaging`."""
+
+from hsnet_jax.api.lazy import moved_names
+
+__getattr__, __dir__ = moved_names(__name__, 'hsnet_jax.training.averaging')

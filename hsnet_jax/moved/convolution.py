@@ -1,0 +1,7 @@
+"""Moved to `hsnet_jax.kernels.conv2d`."""
+
+from hsnet_jax.api.lazy import moved_names
+
+__getattr__, __dir__ = moved_names(
+  __name__, 'hsnet_jax.kernels.conv2d', 'hsnet_jax.kernels.depthwise'
+)
