@@ -17,7 +17,6 @@ import time
 from absl import flags
 
 from experiments.command import app
-from experiments.reporting.tables import text_table
 from experiments.storage.checkout import child_environment
 
 _RUN_DIR = flags.DEFINE_string('run_dir', 'runs/demo', 'Where everything goes; replaced.')
@@ -63,6 +62,8 @@ def main() -> int:
     results = json.loads((folder / 'results.json').read_text(encoding='utf-8'))['results']
     columns[head] = list(results.values())[-1]
   print(f'\nClasses never seen in training, {_EPISODES.value} episodes:\n')
+  from experiments.reporting.tables import text_table  # It reads the metrics' table: JAX.
+
   print(text_table(columns))
   pictures = run_dir.resolve() / 'evaluation' / '1shot' / 'episodes.png'
   print(f'\nSupport, prediction, ground truth: {pictures}')
