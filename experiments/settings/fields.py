@@ -101,10 +101,10 @@ def parse_text(field: dataclasses.Field[Any], text: str) -> Any:
   try:
     value = _boolean(text) if one is bool else one(text)
   except ValueError:
-    raise InputError(f'{text} is no value of `{field.name}`: must be {_KINDS[one]}') from None
+    raise InputError(f'{text}: must be {_KINDS[one]}') from None
   problem = _problem(value, one, about(field))
   if problem:
-    raise InputError(f'{text} is no value of `{field.name}`: {problem}')
+    raise InputError(f'{text}: {problem}')
   return value
 
 

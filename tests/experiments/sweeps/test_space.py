@@ -104,7 +104,7 @@ def test_what_a_run_may_be_told_is_taken(train, choices):
   [
     ({'learningrate': 0.1}, {}, 'train.learningrate'),
     ({'verbosity': 0}, {}, 'train.verbosity'),  # A flag of absl, not of the command.
-    ({}, {'augment': ['none', 'flop']}, 'space.augment: flop .*geometric'),
+    ({}, {'augment': ['none', 'flop']}, 'space.augment: flop: .*geometric'),
     ({}, {'learning_rate': [1.0, -1.0]}, 'space.learning_rate: -1.0'),
     ({'batch_size': 2.0}, {}, 'train.batch_size: 2.0'),
     ({'mask_support': 'maybe'}, {}, 'train.mask_support: maybe'),
