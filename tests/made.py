@@ -12,7 +12,8 @@ from hsnet_jax.weights.names import hsnet_tensors
 from tests.golden_recipe import weight
 
 
-@functools.cache
+# Of a few at a time: those of a ResNet are hundreds of megabytes.
+@functools.lru_cache(maxsize=2)
 def _tensors(backbone, seed):
   return {
     name: weight(name, tensor.shape, seed=seed) for name, tensor in hsnet_tensors(backbone).items()
@@ -24,7 +25,7 @@ def tensors(backbone, *, seed=0):
   return dict(_tensors(backbone, seed))
 
 
-@functools.cache
+@functools.lru_cache(maxsize=2)
 def variables(backbone):
   """The same as variables, on the device."""
   return jax.device_put(from_torch(tensors(backbone), backbone=backbone))
