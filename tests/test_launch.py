@@ -14,14 +14,16 @@ import yaml
 
 ROOT = pathlib.Path(__file__).resolve().parents[1]
 RECIPES = sorted((ROOT / 'docs' / 'launch').iterdir())
-DOCUMENTS = [ROOT / 'README.md', *sorted((ROOT / 'docs').glob('*.md'))]
+# Of extending.md a test of its own runs the commands, which it adds.
+PAGES = [p for p in sorted((ROOT / 'docs').glob('*.md')) if p.name != 'extending.md']
+DOCUMENTS = [ROOT / 'README.md', *PAGES]
 SHELL = [path for path in RECIPES if path.suffix == '.sh']
 
 # A command of ours, up to what ends it: a line that is not continued, or in a text the quotes.
 COMMAND = re.compile(r'experiments\.(\w+)((?:[^\n`\\]|\\\n)*)')
 FLAG = re.compile(r'(?<![\w-])--(\w+)')
 
-# Scripts have flags of the same names, so they are imported one after the other.
+# Commands have flags of the same names, so they are imported one after the other.
 LIST_FLAGS = """
 import importlib, json, sys
 from absl import flags
@@ -59,8 +61,8 @@ def commands(text):
 
 @pytest.fixture(scope='module')
 def known():
-  """{script: names of its flags} of all scripts that the documents run."""
-  scripts = {script for path in [*DOCUMENTS, *RECIPES] for script, _ in commands(text_of(path))}
+  """{command: names of its flags} of all commands."""
+  scripts = {path.stem for path in (ROOT / 'experiments').glob('[!_]*.py')}
   done = subprocess.run(
     [sys.executable, '-c', LIST_FLAGS, *sorted(scripts)],
     cwd=ROOT,
@@ -77,7 +79,7 @@ def unknown(text, known):
     f'{script} --{flag}'
     for script, used in commands(text)
     for flag in used
-    if flag not in known[script]
+    if flag not in {'help', *known.get(script, ())}
   ]
   # Two of them are TensorBoard's and pytest's.
   every = {'help', 'logdir', 'wide'}.union(*known.values())
