@@ -27,7 +27,7 @@ FLAG = re.compile(r'(?<![\w-])--(\w+)')
 LIST_FLAGS = """
 import importlib, json, sys
 from absl import flags
-found = {}
+found, kept = {}, []
 before = set(flags.FLAGS)
 for script in sys.argv[1:]:
   module = importlib.import_module(f'experiments.{script}')
@@ -36,7 +36,7 @@ for script in sys.argv[1:]:
   for name in set(flags.FLAGS) - before:
     delattr(flags.FLAGS, name)
   for name in [name for name in sys.modules if name.split('.')[0] == 'experiments']:
-    del sys.modules[name]
+    kept.append(sys.modules.pop(name))  # absl tells modules by where they lie in memory.
 print(json.dumps(found))
 """
 
