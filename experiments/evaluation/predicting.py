@@ -41,6 +41,8 @@ Size = tuple[int, int]
 # whatever their size: 8 images at the published one.
 _PIXELS_AT_ONCE = 8 * 400 * 400
 _MOST_AT_ONCE = 32
+# Of the photographs that are held at their own size until their overlays are drawn: 100 MB, twice.
+_PHOTOGRAPH_PIXELS_AT_ONCE = 32 * 2**20
 
 
 @dataclasses.dataclass(frozen=True)
@@ -75,8 +77,7 @@ def predict(config: PredictConfig) -> list[pathlib.Path]:
     output_dir=config.output_dir,
     supports=[*config.support_images, *config.support_masks],
   )
-  for path in queries:
-    _check_header(path)
+  largest = max(_pixels(path) for path in queries)
   model = load_model(config.checkpoint)
   size = config.image_size or model.config.get('image_size', 400)
   check_image_size(model.module, model.variables, size)
@@ -87,7 +88,9 @@ def predict(config: PredictConfig) -> list[pathlib.Path]:
     print('device:', describe_devices())
     print(f'model: backbone {model.backbone.name}, {model.path}, {len(images)}-shot', flush=True)
     with progress_bar(len(queries), unit='image') as bar:
-      for found in segment_files(predictor(model, images, masks), queries, size=(size, size)):
+      rows = images_at_once(len(queries), (size, size), largest=largest)
+      predict_batch = predictor(model, images, masks)
+      for found in segment_files(predict_batch, queries, size=(size, size), rows=rows):
         mask_path, overlay_path = result_paths(found.path, part)
         save_image(mask_path, found.mask * np.uint8(255))
         save_image(overlay_path, overlay(found.image, found.mask))
@@ -141,6 +144,7 @@ def segment_files(
   paths: Sequence[pathlib.Path],
   *,
   size: Size,
+  rows: int,
 ) -> Iterator[Segmented]:
   """Segments photographs, several at a time; each is decoded once, when its turn comes.
 
@@ -148,6 +152,7 @@ def segment_files(
     predict_batch: of `predictor`.
     paths: the photographs' files.
     size: (height, width) that the network sees.
+    rows: how many go through it at a time, as `images_at_once` says.
 
   Yields:
     What was found, in order, while the device works on the next few already.
@@ -155,7 +160,6 @@ def segment_files(
   Raises:
     InputError: a file cannot be read.
   """
-  rows = images_at_once(len(paths), size)
   waiting: list[tuple[pathlib.Path, np.ndarray, Array]] = []
   for start in range(0, len(paths), rows):
     batch = paths[start : start + rows]
@@ -169,19 +173,33 @@ def segment_files(
   yield from (Segmented(p, image, np.asarray(mask)) for p, image, mask in waiting)
 
 
-def images_at_once(count: int, size: Size) -> int:
-  """Returns how many of `count` images of a size go through the network at a time."""
-  most = max(1, min(_MOST_AT_ONCE, _PIXELS_AT_ONCE // (size[0] * size[1])))
+def images_at_once(count: int, size: Size, *, largest: int = 0) -> int:
+  """Says how many photographs go through the network at a time, so that memory stays bounded.
+
+  Args:
+    count: how many there are.
+    size: (height, width) that the network sees.
+    largest: pixels of the largest photograph at its own size.
+
+  Returns:
+    How many, evenly: of 33 that fit by 32, 17.
+  """
+  most = min(_PIXELS_AT_ONCE // (size[0] * size[1]), _MOST_AT_ONCE)
+  most = max(1, min(most, _PHOTOGRAPH_PIXELS_AT_ONCE // max(largest, 1)))
   return math.ceil(count / math.ceil(count / most))
 
 
-def _check_header(path: pathlib.Path) -> None:
-  """Raises InputError for what is no image, in no time; a damaged one is met when it is decoded."""
+def _pixels(path: pathlib.Path) -> int:
+  """Returns an image's number of pixels, from its header; raises InputError for what is no image.
+
+  A damaged one has a header, and is met when it is decoded.
+  """
   try:
-    with Image.open(path):
-      pass
+    with Image.open(path) as image:
+      return image.width * image.height
   except Exception:  # Pillow raises nearly anything; this says it in words.
-    read_image(path)
+    height, width, _ = read_image(path).shape
+    return height * width
 
 
 @contextlib.contextmanager

@@ -107,7 +107,8 @@ def test_images_go_through_a_few_at_a_time_and_each_is_read_once(tmp_path, monke
   size = (800, 800)
   assert images_at_once(7, size) == 2 and images_at_once(7, (64, 64)) == 7
   assert images_at_once(33, (64, 64)) == 17 and images_at_once(3, (4000, 4000)) == 1
-  found = list(segment_files(predict_batch, paths, size=size))
+  assert images_at_once(9, (64, 64), largest=6000 * 4000) == 1, 'large photographs one by one'
+  found = list(segment_files(predict_batch, paths, size=size, rows=2))
   assert [one.path for one in found] == paths == read
   assert [one.mask.shape for one in found] == [(10, 20 + i) for i in range(7)]
   assert [one.mask.max() for one in found] == [0, 1, 0, 1, 0, 1, 0]
@@ -141,7 +142,7 @@ def test_an_interruption_keeps_what_is_finished(config, tmp_path, monkeypatch):
   (out / 'precious.txt').write_text('precious')
   seen = []
 
-  def segment(predict_batch, paths, *, size):
+  def segment(predict_batch, paths, *, size, rows):
     for path in paths[:2]:
       image = read_image(path)
       yield predicting.Segmented(path, image, np.ones(image.shape[:2], np.uint8))
