@@ -50,10 +50,14 @@ ROOT = pathlib.Path(__file__).resolve().parents[1]
 
 
 @pytest.fixture(scope='module', autouse=True)
-def _no_programs_left():
-  """Gives back what a file's compiled programs hold: over all files that would be gigabytes."""
+def _nothing_is_kept(request):
+  """Gives back what a file's compiled programs and caches hold: gigabytes, over all files."""
   yield
   jax.clear_caches()
+  for module in (request.module, sys.modules.get('tests.made')):
+    for value in list(vars(module).values()) if module else ():
+      if hasattr(value, 'cache_clear') and str(value.__module__).split('.')[0] == 'tests':
+        value.cache_clear()
   gc.collect()
   if sys.platform.startswith('linux'):
     ctypes.CDLL(None).malloc_trim(0)
