@@ -34,7 +34,7 @@ def test_a_write_that_fails_names_the_file(tmp_path):
 
 def test_home_is_meant_by_a_tilde(tmp_path, monkeypatch):
   monkeypatch.setenv('HOME', str(tmp_path))
-  assert whole_files.writable_folder('~/x', flag='--run_dir') == tmp_path / 'x'
+  assert whole_files.writable_folder('~/x', argument='run_dir') == tmp_path / 'x'
   (tmp_path / 'x' / 'checkpoints' / 'best').mkdir(parents=True)
   assert find_checkpoint('~/x') == tmp_path / 'x' / 'checkpoints' / 'best'
 
@@ -51,9 +51,9 @@ def test_a_run_s_folder_stands_for_its_best_checkpoint(tmp_path, left):
 
 def test_a_file_in_the_way_of_a_folder_is_named(tmp_path):
   (tmp_path / 'x').write_text('')
-  with pytest.raises(InputError, match='x.*cannot write there.*--run_dir'):
-    whole_files.writable_folder(tmp_path / 'x', flag='--run_dir')
+  with pytest.raises(InputError, match='x: .*`run_dir`'):
+    whole_files.writable_folder(tmp_path / 'x', argument='run_dir')
 
 
 def test_a_checked_folder_is_left_empty(tmp_path):
-  assert list(whole_files.writable_folder(tmp_path / 'a' / 'b', flag='--run_dir').iterdir()) == []
+  assert list(whole_files.writable_folder(tmp_path / 'a' / 'b', argument='run_dir').iterdir()) == []
