@@ -4,6 +4,7 @@ A new benchmark is one module with a subclass of `Benchmark` and one row in `cat
 """
 
 import abc
+import functools
 from collections.abc import Iterable, Mapping, Sequence
 from typing import Any, Self
 
@@ -48,13 +49,20 @@ class Benchmark(abc.ABC):
     """Returns a list of a fold, one of `splits`; the classes of 'trn' are in no other."""
 
   def encoded(self, image_name: str) -> tuple[Source, Source]:
-    """Returns where an image and its mask are, encoded as they came."""
-    raise NotImplementedError(f'{self.name} has no encoded images')
+    """Returns where an image and its mask are, encoded as they came; what `load` makes, as PNG."""
+    if type(self).load is Benchmark.load:
+      raise NotImplementedError(f'{self.name} neither encodes nor loads its images')
+    image, label = self.load(image_name)
+    return (
+      images.encode_png(image, name=f'{image_name}.png'),
+      images.encode_png(label, name=f'{image_name}_label.png'),
+    )
 
   def decode(self, image_name: str, image: Source, mask: Source) -> Pair:
     """Turns what `encoded` gives, or a copy of it, into what `load` returns."""
     del image_name
-    return images.read_pair(image, mask)
+    read = functools.partial(images.read_label, largest=max(255, self.num_classes))
+    return images.read_pair(image, mask, read=read)
 
   def load(self, image_name: str) -> Pair:
     """Reads an image and its label at their own size.

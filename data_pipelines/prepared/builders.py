@@ -5,7 +5,10 @@ of the lists is what `data_pipelines.prepared.reader` needs to open a set. TFDS 
 after its builder's class, as `record.SET_NAMES` has it: the names stay, so that prepared sets do.
 """
 
+import functools
 from collections.abc import Mapping
+
+from tensorflow_datasets.core import registered
 
 from data_pipelines.prepared.downloads import Archive
 from data_pipelines.prepared.record import set_name
@@ -88,6 +91,7 @@ BUILDERS: Mapping[str, type[PairBuilder]] = {
 }
 
 
+@functools.cache
 def builder_class(name: str) -> type[PairBuilder]:
   """Returns the builder of a benchmark.
 
@@ -101,4 +105,6 @@ def builder_class(name: str) -> type[PairBuilder]:
     return BUILDERS[name]
   instructions = f'  `data_dir` names the folder of the images of {name}.\n'
   held = {'name': set_name(name), 'MANUAL_DOWNLOAD_INSTRUCTIONS': instructions}
-  return type(name.title(), (PairBuilder,), {'__doc__': f'The benchmark {name}.', **held})
+  # TFDS knows data sets of its own by name, and would take no second one of such a name.
+  with registered.skip_registration():
+    return type(name.title(), (PairBuilder,), {'__doc__': f'The benchmark {name}.', **held})

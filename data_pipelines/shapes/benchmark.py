@@ -23,7 +23,6 @@ import numpy as np
 from jaxtyping import UInt8
 
 from data_pipelines.benchmark import Benchmark
-from data_pipelines.reading.images import Encoded, encode_png
 from data_pipelines.shapes import render
 from data_pipelines.shapes.outlines import CLASSES, Maker, uniform
 from data_pipelines.splits import Split
@@ -124,14 +123,6 @@ class Shapes(Benchmark):
       while len(self._cache) > self._cache_images:
         self._cache.popitem(last=False)
     return drawn
-
-  def encoded(self, image_name: str) -> tuple[Encoded, Encoded]:
-    """See `Benchmark.encoded`: the drawn picture and its label as PNG."""
-    image, label = self.load(image_name)
-    return (
-      encode_png(image, name=f'{image_name}.png'),
-      encode_png(label, name=f'{image_name}_label.png'),
-    )
 
   def _draw(self, image_name: str) -> tuple[np.ndarray, np.ndarray]:
     class_name, _, number = image_name.rpartition('_')

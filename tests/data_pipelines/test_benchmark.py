@@ -64,8 +64,28 @@ def test_a_benchmark_is_not_described_unless_it_says_how(toy):
   assert toy.description() is None
   with pytest.raises(NotImplementedError, match='toy'):
     type(toy).from_description({})
+
+
+def test_what_is_loaded_is_encoded_without_loss(toy_class):
+  class Many(toy_class):
+    num_classes = 400
+
+    def load(self, image_name):
+      image, label = super().load(image_name)
+      return image, np.where(label == 1, 400, label)
+
+  for benchmark in (toy_class(), Many()):
+    image, label = benchmark.decode('7', *benchmark.encoded('7'))
+    for found, loaded in zip((image, label), benchmark.load('7'), strict=True):
+      np.testing.assert_array_equal(found, loaded)
+
+
+def test_a_benchmark_that_reads_nothing_says_so(toy_class):
+  class Nothing(toy_class):
+    load = Benchmark.load
+
   with pytest.raises(NotImplementedError, match='toy'):
-    toy.encoded('7')
+    Nothing().load('7')
 
 
 def test_the_table_names_classes_that_there_are():

@@ -2,9 +2,11 @@
 
 import contextlib
 
+import numpy as np
 import pytest
 
 from data_pipelines import make_benchmark
+from data_pipelines.prepared.builders import builder_class
 from data_pipelines.prepared.preparation import BadImages, MissingImages, Preparation
 from hsnet_jax.errors import InputError
 from tests import trees
@@ -47,6 +49,17 @@ def test_a_set_is_made_once_and_then_opened(pascal, tmp_path):
   assert len(job.open()) == IMAGES and passes.seen['comparing'] == IMAGES
   with pytest.raises(InputError, match='`prepare_size`=16.*`prepare_size`=8.*`prepared_dir`'):
     Preparation(benchmark, tmp_path / 'sets', image_size=8, data_dir=data).open()
+
+
+def test_a_benchmark_of_any_name_is_prepared_from_what_it_loads(toy_class, tmp_path):
+  class Digits(toy_class):
+    name = 'mnist'  # TFDS has a data set of this name.
+
+  made = Preparation(Digits(), tmp_path).make()
+  assert (tmp_path / 'mnist').is_dir() and len(made) == 20
+  for found, loaded in zip(made.load('3'), Digits().load('3'), strict=True):
+    np.testing.assert_array_equal(found, loaded)
+  assert builder_class('mnist') is builder_class('mnist')
 
 
 def test_bad_images_are_told_apart_from_missing_ones(pascal, tmp_path):
