@@ -26,8 +26,8 @@ class Conv2d(nn.Module):
     init = uniform_by_fan_in(shape)
     kernel = self.param('kernel', init, shape)
     bias = self.param('bias', init, (self.features,))
-    options = {'precision': self.precision, 'implementation': self.implementation}
-    return conv2d(x, kernel, **options) + bias[None, None, None]
+    y = conv2d(x, kernel, precision=self.precision, implementation=self.implementation)
+    return y + bias[None, None, None]
 
 
 class Decoder(nn.Module):
@@ -39,9 +39,9 @@ class Decoder(nn.Module):
   @nn.compact
   def __call__(self, x: Float[Array, 'B H W C']) -> Float[Array, 'B 2*H 2*W 2']:
     """Decodes the encoder's context."""
-    options = {'precision': self.precision, 'implementation': self.implementation}
     conv0, conv1, conv2, conv3 = (
-      Conv2d(width, **options, name=f'conv{i}') for i, width in enumerate(WIDTHS)
+      Conv2d(width, self.precision, self.implementation, name=f'conv{i}')
+      for i, width in enumerate(WIDTHS)
     )
     x = nn.relu(conv1(nn.relu(conv0(x))))
     x = resize_bilinear(x, (2 * x.shape[1], 2 * x.shape[2]), precision=self.precision)

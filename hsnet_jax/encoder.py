@@ -1,5 +1,6 @@
 """The 4D encoder: squeezing blocks for each pyramid level, mixing blocks down it (Fig. 2)."""
 
+import functools
 from typing import NamedTuple
 
 import flax.linen as nn
@@ -9,6 +10,7 @@ from jaxtyping import Array, Float
 
 from hsnet_jax.conv4d import center_pivot_conv4d
 from hsnet_jax.errors import InputError
+from hsnet_jax.kernels.initial import fan_in_bound as fan_in_bound  # its name of 0.1.0
 from hsnet_jax.kernels.initial import uniform_by_fan_in
 from hsnet_jax.resize import map_size, resize_bilinear
 
@@ -143,9 +145,8 @@ class Block(nn.Module):
   @nn.compact
   def __call__(self, x: Float[Array, 'B Hq Wq Hs Ws C']) -> Float[Array, 'B Hq Wq H2 W2 O']:
     """Applies the layers; the support dimensions shrink by each one's stride."""
-    options = {'precision': self.precision, 'implementation': self.implementation}
     for i, layer in enumerate(zip(self.features, self.kernels, self.strides, strict=True)):
-      x = CenterPivotConv4d(*layer, **options, name=f'conv{i}')(x)
+      x = CenterPivotConv4d(*layer, self.precision, self.implementation, name=f'conv{i}')(x)
       x = GroupNorm(name=f'norm{i}')(x)
       x = nn.relu(x)
     return x
@@ -173,9 +174,9 @@ class Encoder(nn.Module):
       InputError: two levels' support dimensions differ after squeezing, as VGG-16's do at some
         sizes.
     """
-    options = {'precision': self.precision, 'implementation': self.implementation}
+    block = functools.partial(Block, precision=self.precision, implementation=self.implementation)
     squeezed = [
-      Block(WIDTHS, kernels, strides, **options, name=name)(level)
+      block(WIDTHS, kernels, strides, name=name)(level)
       for (name, kernels, strides), level in zip(squeezing(len(pyramid)), pyramid, strict=True)
     ]
     mixed = squeezed[0]
@@ -187,5 +188,5 @@ class Encoder(nn.Module):
           'coarsest first); choose another image size'
         )
       mixed = upsample_query(mixed, map_size(finer), precision=self.precision) + finer
-      mixed = Block(MIXING_WIDTHS, **options, name=name)(mixed)
+      mixed = block(MIXING_WIDTHS, name=name)(mixed)
     return mixed.mean(axis=(3, 4))

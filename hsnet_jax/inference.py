@@ -286,8 +286,9 @@ def _match_set(model, variables, query_features, support_set: SupportSet, *, out
   def match(shot):
     # Here and not before the loop, where it would make K x B copies.
     shot = tuple(jnp.broadcast_to(x, (batch, *x.shape)) for x in shot)
-    options = {'output_size': output_size, 'method': 'match_masked'}
-    return model.apply(variables, query_features, shot, **options)
+    return model.apply(
+      variables, query_features, shot, output_size=output_size, method='match_masked'
+    )
 
   return _one_by_one(match, support_set.features)
 
@@ -297,8 +298,7 @@ def _match_episodes(model, variables, query_features, shots, *, output_size):
   """Computes logits `[K, B, h, w, 2]` of each query's own shots `[K, B, ...]`."""
 
   def match(shot):
-    options = {'output_size': output_size, 'method': 'match'}
-    return model.apply(variables, query_features, *shot, **options)
+    return model.apply(variables, query_features, *shot, output_size=output_size, method='match')
 
   return _one_by_one(match, shots)
 

@@ -1,6 +1,8 @@
 """HSNet: `(query, support, support mask) -> logits` (Fig. 2)."""
 
 import dataclasses
+import functools
+import itertools
 from collections.abc import Mapping
 
 import flax.linen as nn
@@ -11,7 +13,7 @@ from jax.lax import PrecisionLike
 from jax.typing import DTypeLike
 from jaxtyping import Array, Float, Shaped
 
-from hsnet_jax.backbones.backbone import Backbone, Weights
+from hsnet_jax.backbones.backbone import Backbone, Weights, takes_keyword
 from hsnet_jax.backbones.table import get_backbone
 from hsnet_jax.correlation import hypercorrelation, mask_features, normalize_features
 from hsnet_jax.decoder import Decoder
@@ -48,9 +50,8 @@ class HSNet(nn.Module):
 
   def setup(self):
     """Builds the two learnable parts."""
-    options = {'precision': self.precision, 'implementation': self.implementation}
-    self.encoder = Encoder(**options)
-    self.decoder = Decoder(**options)
+    self.encoder = Encoder(precision=self.precision, implementation=self.implementation)
+    self.decoder = Decoder(precision=self.precision, implementation=self.implementation)
 
   def __call__(
     self,
@@ -100,20 +101,11 @@ class HSNet(nn.Module):
     """
     spec = get_backbone(self.backbone)
     images = images.astype(self.dtype or images.dtype)
-    options = {} if self.implementation == 'auto' else {'implementation': self.implementation}
-    features = spec.apply(self._weights(spec), images, precision=self.precision, **options)
-    features = tuple(features)
-    if len(features) != sum(spec.levels):
-      raise InputError(
-        f'{spec.name}: its `apply` gives {len(features)} feature maps, but its `levels` are '
-        f'{spec.levels}, {sum(spec.levels)} in all'
-      )
-    if any(0 in f.shape[1:3] for f in features):
-      height, width = images.shape[1:3]
-      raise InputError(
-        f'{spec.name} cannot take images of {height} x {width} pixels, of which its coarsest '
-        'features are empty; choose at least 32 x 32'
-      )
+    apply = functools.partial(spec.apply, precision=self.precision)
+    if self.implementation != 'auto' and takes_keyword(spec.apply, 'implementation'):
+      apply = functools.partial(apply, implementation=self.implementation)
+    features = tuple(apply(self._weights(spec), images))
+    _check_maps(spec, features, map_size(images))
     return features
 
   def _weights(self, spec: Backbone) -> Weights:
@@ -214,3 +206,26 @@ class HSNet(nn.Module):
     if output_size is None:
       return logits
     return resize_bilinear(logits, output_size, precision=self.precision)
+
+
+def _check_maps(spec: Backbone, features: Features, image_size: tuple[int, int]) -> None:
+  """Raises InputError unless a backbone's maps are those that its description announces."""
+  if len(features) != sum(spec.levels):
+    raise InputError(
+      f'{spec.name}: its `apply` gives {len(features)} feature maps, but its `levels` are '
+      f'{spec.levels}, {sum(spec.levels)} in all'
+    )
+  maps = iter(features)
+  for level, count in enumerate(spec.levels, 1):
+    sizes = [map_size(f) for f in itertools.islice(maps, count)]
+    if len(set(sizes)) > 1:
+      raise InputError(
+        f'{spec.name}: the maps of a level have one size, but level {level} of its `levels` '
+        f'{spec.levels}, finest first, has {", ".join(f"{h} x {w}" for h, w in sizes)}'
+      )
+  if any(0 in map_size(f) for f in features):
+    height, width = image_size
+    raise InputError(
+      f'{spec.name} cannot take images of {height} x {width} pixels, of which its coarsest '
+      'features are empty; choose at least 32 x 32'
+    )

@@ -13,7 +13,7 @@ import jax.numpy as jnp
 import numpy as np
 
 from hsnet_jax.backbones.backbone import Backbone
-from hsnet_jax.backbones.table import get_backbone
+from hsnet_jax.backbones.table import BACKBONES, get_backbone
 from hsnet_jax.checkpoints.loading import load_checkpoint
 from hsnet_jax.errors import InputError
 from hsnet_jax.model import HSNet
@@ -72,11 +72,16 @@ def network(
     The network, without variables.
 
   Raises:
-    InputError: there is no such precision.
+    InputError: there is no such precision, or the backbone is one of your own and not given.
   """
   name = precision or config.get('precision', 'float32')
   if name not in PRECISIONS:
     raise InputError(f'`precision` is {name!r}; there are {", ".join(PRECISIONS)}')
+  if backbone is None and config['backbone'] not in BACKBONES:
+    raise InputError(
+      f'unknown backbone {config["backbone"]!r}; there are {", ".join(BACKBONES)}; one of your own '
+      'is given by `load_model(path, backbone=Backbone(...))`'
+    )
   return HSNet(
     backbone or config['backbone'],
     mask_support=config.get('mask_support', True),
@@ -112,7 +117,10 @@ def load_model(
   name = backbone.name if isinstance(backbone, Backbone) else backbone
   checkpoint = load_checkpoint(path, backbone=name)
   own = backbone if isinstance(backbone, Backbone) else None
-  module = network(checkpoint.config, backbone=own, precision=precision)
+  try:
+    module = network(checkpoint.config, backbone=own, precision=precision)
+  except InputError as error:
+    raise InputError(f'{path}: {error}') from None
   check_variables(checkpoint.variables, backbone=module.backbone, path=path)
   return Model(module, checkpoint.variables, checkpoint.config, path)
 

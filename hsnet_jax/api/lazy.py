@@ -2,6 +2,7 @@
 
 import importlib
 import importlib.util
+import inspect
 import sys
 import warnings
 from collections.abc import Callable, Iterable, Mapping
@@ -51,13 +52,11 @@ def moved_names(old: str, *modules: str) -> tuple[Callable[[str], Any], Callable
   Returns:
     The two functions, to be assigned to those names in the module.
   """
-  warnings.warn(
-    f'{old} has moved to {modules[0]}; the old name ends with the next release',
-    DeprecationWarning,
-    stacklevel=3,  # where it is imported: the frames of the import system do not count
-  )
+  _warn_user(f'{old} has moved to {modules[0]}; the old name ends with the next release', old=old)
 
   def find(name: str) -> Any:
+    if name == '__all__':  # what `from old import *` asks for
+      return sorted({name for module in modules for name in _own_names(module)})
     if not name.startswith('_'):
       for module in modules:
         found = importlib.import_module(module)
@@ -69,3 +68,36 @@ def moved_names(old: str, *modules: str) -> tuple[Callable[[str], Any], Callable
     return sorted({name for module in modules for name in dir(importlib.import_module(module))})
 
   return find, known
+
+
+def _own_names(module: str) -> list[str]:
+  """Lists the public names that a module defines itself."""
+  return [
+    name
+    for name, value in vars(importlib.import_module(module)).items()
+    if not name.startswith('_')
+    and not inspect.ismodule(value)
+    and getattr(value, '__module__', module) == module
+  ]
+
+
+def _warn_user(message: str, *, old: str) -> None:
+  """Warns at the line that asked for a module, by import or by attribute.
+
+  Args:
+    message: the warning.
+    old: the module, whose own frames do not count; nor do those of the import system.
+  """
+  passing = (__name__, old, 'importlib', '_frozen_importlib')
+  frame = inspect.currentframe()
+  while frame and frame.f_globals.get('__name__', '').startswith(passing):
+    frame = frame.f_back
+  user = frame.f_globals if frame else {}
+  warnings.warn_explicit(
+    message,
+    DeprecationWarning,
+    frame.f_code.co_filename if frame else '',
+    frame.f_lineno if frame else 1,
+    module=user.get('__name__', ''),
+    registry=user.setdefault('__warningregistry__', {}),
+  )

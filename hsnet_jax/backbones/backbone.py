@@ -1,10 +1,10 @@
-"""What a backbone is: one frozen description, made in its family's file or by a researcher."""
+"""Describes a backbone: one frozen row, made in its family's file or by a researcher."""
 
 import dataclasses
 import inspect
 import numbers
 import re
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from typing import Any
 
 from hsnet_jax.errors import InputError
@@ -53,19 +53,25 @@ class Backbone:
   def __post_init__(self) -> None:
     """Makes it hashable, and raises InputError for what no network can be built on."""
     for name in ('levels', 'mean', 'std'):
-      object.__setattr__(self, name, tuple(getattr(self, name)))
-    whole = all(isinstance(n, numbers.Integral) and n > 0 for n in self.levels)
-    if not self.levels or not whole:
+      value = getattr(self, name)
+      object.__setattr__(self, name, tuple(value) if isinstance(value, Iterable) else value)
+    if not _are_counts(self.levels):
       raise InputError(
         f'backbone {self.name}: `levels` is {self.levels}; it says how many feature maps each level'
         ' has, such as (4, 6, 3): one positive number a level, finest first'
       )
     for name in ('mean', 'std'):
-      if len(getattr(self, name)) != 3:
+      value = getattr(self, name)
+      if not isinstance(value, tuple) or len(value) != 3:
         raise InputError(
-          f'backbone {self.name}: `{name}` has not one number for each of 3 channels'
+          f'backbone {self.name}: `{name}` is {value}; it has one number for each of 3 channels'
         )
-    if not _takes(self.apply, 'precision'):
+    for name in ('init', 'apply'):
+      if not callable(getattr(self, name)):
+        raise InputError(
+          f'backbone {self.name}: `{name}` is {getattr(self, name)!r}, which is no function'
+        )
+    if not takes_keyword(self.apply, 'precision'):
       raise InputError(
         f'backbone {self.name}: `apply` takes no keyword `precision`; it is called as '
         "apply(weights, images, precision='highest')"
@@ -76,7 +82,14 @@ class Backbone:
     return bool(self.depthwise) and re.fullmatch(self.depthwise, layer) is not None
 
 
-def _takes(function: Callable, name: str) -> bool:
+def _are_counts(levels: object) -> bool:
+  """Says whether levels are one positive whole number or more."""
+  if not isinstance(levels, tuple) or not levels:
+    return False
+  return all(isinstance(n, numbers.Integral) and int(n) > 0 for n in levels)
+
+
+def takes_keyword(function: Callable, name: str) -> bool:
   """Says whether a function can be given a keyword; True where it does not tell its parameters."""
   try:
     parameters = inspect.signature(function).parameters.values()

@@ -80,17 +80,18 @@ def apply(
   )
   x = jax.nn.relu6(x + shift)
   features = []
-  options = {'precision': precision, 'implementation': implementation}
   for block in range(1, len(_WIDTHS) + 1):
     stride = 2 if block in _STRIDE_2 else 1
     scale, shift = norm(f'conv_dw_{block}_bn')
     kernel = (weights[f'conv_dw_{block}']['kernel'] * scale[None, None, :, None]).astype(x.dtype)
     pads = _same_padding(x, stride)
-    y = depthwise_conv2d(x, kernel, stride=stride, padding=pads, **options)
+    y = depthwise_conv2d(
+      x, kernel, stride=stride, padding=pads, precision=precision, implementation=implementation
+    )
     x = jax.nn.relu6(y + shift)
     scale, shift = norm(f'conv_pw_{block}_bn')
     kernel = (weights[f'conv_pw_{block}']['kernel'] * scale[None, None, None]).astype(x.dtype)
-    before_relu = conv2d(x, kernel, **options) + shift
+    before_relu = conv2d(x, kernel, precision=precision, implementation=implementation) + shift
     if block >= _FIRST_FEATURE:
       features.append(before_relu)
     x = jax.nn.relu6(before_relu)

@@ -19,9 +19,10 @@ if TYPE_CHECKING:
     replicated,
   )
   from hsnet_jax.training.state import TrainState, create_train_state, init_params
-  from hsnet_jax.training.steps import eval_step, train_step
+  from hsnet_jax.training.steps import Batch, eval_step, train_step
 
 __all__ = [
+  'Batch',
   'TrainState',
   'average_params',
   'averaged_params',
@@ -58,7 +59,7 @@ __getattr__, __dir__ = lazy_names(
       'replicated',
     ),
     '.state': ('TrainState', 'create_train_state', 'init_params'),
-    '.steps': ('eval_step', 'train_step'),
+    '.steps': ('Batch', 'eval_step', 'train_step'),
     'hsnet_jax.backbones.pixels': ('normalize',),
   },
 )

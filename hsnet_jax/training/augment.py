@@ -146,16 +146,17 @@ def augmented(key: Array, step: Callable[..., Any], *, options: Augmentation) ->
   Args:
     key: of the run; each step folds the state's number in, so a run that is resumed draws
       what an unbroken one does.
-    step: `(state, batch, ...) -> ...`, of a state with its `step`.
+    step: `(state, batch) -> ...`, of a state with its `step`; takes `axis_name` where it is mapped.
     options: what to draw.
 
   Returns:
-    A function like `step`, to be jitted.
+    A function like `step`, to be jitted or mapped.
   """
 
-  def augment_and_step(state, batch, **of_step):
+  def augment_and_step(state, batch, *, axis_name: str | None = None):
     batch = augment(jax.random.fold_in(key, state.step), batch, options=options)
-    return step(state, batch, **of_step)
+    one = step if axis_name is None else functools.partial(step, axis_name=axis_name)
+    return one(state, batch)
 
   return augment_and_step
 

@@ -1,8 +1,12 @@
 """Public names are found on first use, and old ones for one release more."""
 
 import importlib
+import json
+import os
+import pathlib
 import subprocess
 import sys
+import warnings
 
 import pytest
 
@@ -18,6 +22,16 @@ MOVED = {
   'sharding': ('data_mesh', 'hsnet_jax.training.sharding'),
   'tensor_files': ('read_tensors', 'hsnet_jax.weights.files'),
   'torch_names': ('detect_backbone', 'hsnet_jax.weights.names'),
+}
+
+STARRED = {f'hsnet_jax.{name}' for name in MOVED}
+
+# {module: the public names that 0.1.0 defined in it}.
+GOLDEN = pathlib.Path(__file__).parents[2] / 'golden'
+NAMES = json.loads((GOLDEN / 'names_0_1_0.json').read_text('utf-8'))
+GONE = {
+  'hsnet_jax.convolution': {'on_cpu'},
+  'hsnet_jax.encoder': {'MIXING', 'SQUEEZING'},
 }
 
 
@@ -61,14 +75,45 @@ def test_all_moved_modules_are_tested(root):
   assert files == {*MOVED}
 
 
-def test_names_of_moved_modules_are_all_there():
-  import warnings
-
+@pytest.mark.parametrize('module', NAMES)
+def test_names_of_0_1_0_are_where_they_were(module):
   with warnings.catch_warnings():
     warnings.simplefilter('ignore', DeprecationWarning)
-    from hsnet_jax.convolution import conv2d_plain, depthwise_conv2d
-    from hsnet_jax.tensor_files import is_disk_full
-  assert all(map(callable, (conv2d_plain, depthwise_conv2d, is_disk_full)))
+    found = importlib.import_module(module)
+  gone = {name for name in NAMES[module] if not hasattr(found, name)}
+  assert gone == GONE.get(module, set())
+  if module in STARRED:
+    assert {*NAMES[module]} - gone <= {*found.__all__}
+
+
+def test_a_star_imports_the_names_of_a_moved_module():
+  names = {}
+  with warnings.catch_warnings():
+    warnings.simplefilter('ignore', DeprecationWarning)
+    exec('from hsnet_jax.losses import *', names)
+  assert names['cross_entropy'] is hsnet_jax.cross_entropy
+  assert not {'optax', 'jnp', 'Array'} & {*names}
+
+
+@pytest.mark.parametrize(
+  'line',
+  [
+    'import hsnet_jax; hsnet_jax.optimizers.make_schedule',
+    'import hsnet_jax.optimizers',
+    'from hsnet_jax import optimizers',
+    'import importlib; importlib.import_module("hsnet_jax.optimizers")',
+  ],
+)
+def test_a_script_sees_the_warning_at_its_own_line(root, tmp_path, line):
+  """Filters as Python has them by default show it in `__main__` alone."""
+  script = tmp_path / 'script.py'
+  script.write_text(f'\n\n{line}\n', 'utf-8')
+  environment = {k: v for k, v in os.environ.items() if k != 'PYTHONWARNINGS'}
+  environment['PYTHONPATH'] = str(root)
+  done = subprocess.run(
+    [sys.executable, script], env=environment, capture_output=True, text=True, check=True
+  )
+  assert f'{script}:3: DeprecationWarning: hsnet_jax.optimizers' in done.stderr
 
 
 def test_an_import_is_cheap(root):

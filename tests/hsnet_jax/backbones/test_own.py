@@ -9,6 +9,7 @@ import numpy as np
 import pytest
 
 import hsnet_jax as hs
+from hsnet_jax.backbones.backbone import takes_keyword
 from hsnet_jax.encoder import mixing, squeezing
 from hsnet_jax.errors import InputError
 from hsnet_jax.models import load_model
@@ -126,7 +127,7 @@ def test_a_checkpoint_of_it_loads(tmp_path):
   model = load_model(tmp_path / 'c', backbone=backbone)
   assert model.module == hs.HSNet(backbone) and model.backbone is backbone
   jax.tree.map(np.testing.assert_array_equal, model.variables, state.variables)
-  with pytest.raises(InputError, match="'own'.*resnet50"):
+  with pytest.raises(InputError, match=r"c: .*'own'.*resnet50.*backbone=Backbone\("):
     load_model(tmp_path / 'c')
 
 
@@ -144,11 +145,44 @@ def test_a_backbone_without_weights_needs_none():
   assert jax.eval_shape(run, jax.random.key(0)).shape == (1, 16, 16, 2)
 
 
-def encode(backbone, variables=None):
+def encode(backbone, variables=None, **options):
   shapes = jnp.zeros((1, 16, 16, 3))
   if variables is None:
     variables = {'backbone': backbone.init(jax.random.key(0))}
-  return jax.eval_shape(lambda v: hs.HSNet(backbone).apply(v, shapes, method='encode'), variables)
+  model = hs.HSNet(backbone, **options)
+  return jax.eval_shape(lambda v: model.apply(v, shapes, method='encode'), variables)
+
+
+def test_kernels_are_chosen_in_the_network_alone_where_apply_has_none():
+  maps = encode(pooled((2, 1)), implementation='plain')
+  assert [f.shape for f in maps] == [(1, 8, 8, CHANNELS)] * 2 + [(1, 4, 4, CHANNELS)]
+
+
+def test_kernels_are_chosen_in_an_apply_that_takes_it():
+  asked = []
+
+  def apply(weights, images, *, precision='highest', implementation='auto'):
+    asked.append(implementation)
+    return (images[:, ::2, ::2],)
+
+  backbone = hs.Backbone('pixels', lambda key: {}, apply, (1,))
+  for implementation in ('auto', 'plain'):
+    encode(backbone, implementation=implementation)
+  assert asked == ['auto', 'plain']
+
+
+def test_a_keyword_is_taken_by_name_or_with_all_others():
+  assert takes_keyword(lambda x, *, precision: x, 'precision')
+  assert takes_keyword(lambda x, **options: x, 'precision')
+  assert not takes_keyword(lambda x: x, 'precision')
+
+
+def described(**wrong):
+  """A description with values of other types, which the tests' own checks refuse to a call."""
+  backbone = pooled((1,))
+  for name, value in wrong.items():
+    object.__setattr__(backbone, name, value)
+  backbone.__post_init__()
 
 
 @pytest.mark.parametrize(
@@ -160,6 +194,14 @@ def encode(backbone, variables=None):
     (lambda: pooled((2, 0)), r'own.*levels.*\(2, 0\)'),
     (lambda: hs.Backbone('own', lambda key: {}, lambda w, x: x, (1,)), 'own.*apply.*precision'),
     (lambda: dataclasses.replace(pooled((1,)), mean=(1.0, 2.0)), 'own.*mean.*3'),
+    (lambda: described(mean=127.5), 'own.*`mean`.*127.5.* 3 '),
+    (lambda: described(levels=3), 'own.*`levels`.* 3;'),
+    (lambda: described(apply=None), 'own.*`apply`.*None'),
+    (lambda: described(init=None), 'own.*`init`.*None'),
+    (
+      lambda: encode(dataclasses.replace(pooled((1, 2)), levels=(2, 1))),
+      r'own.*level 1 .*\(2, 1\).*8 x 8, 4 x 4',
+    ),
     (lambda: encode(dataclasses.replace(pooled((2, 2)), levels=(2, 1))), r'own.*4 .*\(2, 1\)'),
     (lambda: encode(pooled((1,)), {'params': {}}), "own.*'backbone'"),
     (lambda: hs.load_backbone(pooled((1,))), 'own.*backbone_weights.*own.safetensors'),
