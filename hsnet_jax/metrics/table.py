@@ -25,13 +25,13 @@ class Figure:
     name: its key in the result.
     heading: what tables call it.
     by_class: the key in the result of the same for each class, {class id: number}; '' for none.
-    logged: whether validation writes it down.
+    logged: whether validation writes it to metrics.jsonl and into checkpoints.
   """
 
   name: str
   heading: str
   by_class: str = ''
-  logged: bool = False
+  logged: bool = True
 
 
 @dataclasses.dataclass(frozen=True)
@@ -58,11 +58,11 @@ class Metric:
 METRICS: Mapping[str, Metric] = {
   'counts': Metric(
     figures=(
-      Figure('miou', 'mIoU', by_class='class_iou', logged=True),
-      Figure('fb_iou', 'FB-IoU', logged=True),
-      Figure('accuracy', 'accuracy'),
-      Figure('sensitivity', 'sensitivity'),
-      Figure('specificity', 'specificity'),
+      Figure('miou', 'mIoU', by_class='class_iou'),
+      Figure('fb_iou', 'FB-IoU'),
+      Figure('accuracy', 'accuracy', logged=False),
+      Figure('sensitivity', 'sensitivity', logged=False),
+      Figure('specificity', 'specificity', logged=False),
     ),
     count=lambda prediction, margin, target, ignore: confusion_counts(prediction, target, ignore),
     empty=Confusion.empty,
@@ -71,7 +71,7 @@ METRICS: Mapping[str, Metric] = {
     result=Confusion.result,
   ),
   'histogram': Metric(
-    figures=(Figure('auc', 'AUC', logged=True),),
+    figures=(Figure('auc', 'AUC'),),
     count=lambda prediction, margin, target, ignore: probability_histogram(margin, target, ignore),
     empty=lambda num_classes: RocHistogram.empty(),
     update=lambda pooled, rows, class_id, valid: pooled.update(rows, valid),
