@@ -7,10 +7,13 @@ Name, default, bounds and help are said once, where the field is:
       epochs: int | None = setting(None, 'Passes over the training list.', least=1)
 
 `experiments.command.flags.define_flags` makes a flag of each, `check` refuses what the flag would
-refuse, whoever makes the configuration, and `parse_text` reads a value as the flag would.
+refuse, whoever makes the configuration, and makes plain values of what stands for them,
+`parse_text` reads a value as the flag would.
 """
 
 import dataclasses
+import numbers
+import os
 import types
 import typing
 from collections.abc import Sequence
@@ -72,16 +75,49 @@ def kind(field: dataclasses.Field[Any]) -> tuple[type, bool, bool]:
 
 
 def check(config: Any) -> None:
-  """Raises InputError for the first setting of a configuration that is not what it may be."""
+  """Checks the settings of a configuration that is being made, and brings them to plain types.
+
+  A list becomes a tuple, a path its text, a number of NumPy or of another type Python's own.
+
+  Args:
+    config: a frozen dataclass, from its `__post_init__`.
+
+  Raises:
+    InputError: a setting is not what it may be; the first of them is named.
+  """
   for field in dataclasses.fields(config):
     one, optional, several = kind(field)
     value = getattr(config, field.name)
     if value is None and optional:
       continue
-    for item in value if several and isinstance(value, tuple) else (value,):
+    items = tuple(_plain(item, one) for item in _items(field.name, value, several))
+    for item in items:
       problem = _problem(item, one, about(field))
       if problem:
         raise InputError(f'`{field.name}`={item}: {problem}')
+    object.__setattr__(config, field.name, items if several else items[0])
+
+
+def _items(name: str, value: Any, several: bool) -> Sequence[Any]:
+  """Returns the values of a setting; raises InputError for one where there may be several."""
+  if not several:
+    return (value,)
+  if not isinstance(value, tuple | list):
+    raise InputError(f'`{name}`={value}: give several, as a tuple, such as ({value!r},)')
+  return value
+
+
+def _plain(value: Any, one: type) -> Any:
+  """Returns a value as the plain type of a setting; as it is where it is of no such kind."""
+  if one is str and isinstance(value, os.PathLike):
+    return os.fspath(value)
+  if isinstance(value, bool):
+    return value
+  if one is int and isinstance(value, numbers.Integral):
+    return int(value)
+  if one is float and isinstance(value, numbers.Real):
+    return float(value)
+  return value
 
 
 def parse_text(field: dataclasses.Field[Any], text: str) -> Any:
@@ -116,8 +152,7 @@ def _boolean(text: str) -> bool:
 
 def _problem(value: Any, one: type, known: About) -> str | None:
   """Returns what is wrong with a value, in words; None where nothing is."""
-  of_kind = isinstance(value, (int, float) if one is float else one)
-  if not of_kind or (isinstance(value, bool) and one is not bool):
+  if not isinstance(value, one) or (isinstance(value, bool) and one is not bool):
     return f'must be {_KINDS[one]}'
   if known.choices and value not in known.choices:
     return f'must be one of {", ".join(known.choices)}'

@@ -1,7 +1,10 @@
 """Settings: what a configuration refuses, and what a text stands for."""
 
 import dataclasses
+import fractions
+from pathlib import Path
 
+import numpy as np
 import pytest
 
 from experiments.settings import fields
@@ -16,6 +19,8 @@ class Some:
   name: str = setting('a', 'Which.', choices=('a', 'b'))
   sure: bool = setting(False, 'Whether.')
   several: tuple[int, ...] = setting((), 'Which numbers.', least=1)
+  path: str | None = setting(None, 'Where.')
+  files: tuple[str, ...] = setting((), 'Which files.')
 
   def __post_init__(self):
     fields.check(self)
@@ -45,14 +50,48 @@ def test_what_may_be_is_taken(given):
     {'rate': '0.5'},
     {'name': 'c'},
     {'sure': 1},
-    {'several': [1]},
+    {'several': [1, 0.5]},
     {'several': (1, 0)},
+    {'count': np.float64(1)},
+    {'path': 3},
+    {'path': b'a.png'},
   ],
 )
 def test_what_may_not_be_is_named(given):
   ((name, _),) = given.items()
   with pytest.raises(InputError, match=f'`{name}`'):
     Some(**given)
+
+
+@pytest.mark.parametrize(
+  'given', [{'several': 4}, {'files': 'abc'}, {'files': Path('abc')}], ids=str
+)
+def test_one_where_several_are_asked_for_is_not_taken_apart(given):
+  ((name, value),) = given.items()
+  with pytest.raises(InputError, match=f'`{name}`={value}: .*several.*tuple'):
+    Some(**given)
+
+
+@pytest.mark.parametrize(
+  'given, plain',
+  [
+    ({'several': [1, 2]}, (1, 2)),
+    ({'several': (np.int32(3),)}, (3,)),
+    ({'files': ['a.jpg', Path('b.jpg')]}, ('a.jpg', 'b.jpg')),
+    ({'path': Path('run')}, 'run'),
+    ({'count': np.int64(3)}, 3),
+    ({'rate': np.float32(0.5)}, 0.5),
+    ({'rate': 1}, 1.0),
+    ({'rate': fractions.Fraction(1, 4)}, 0.25),
+  ],
+  ids=str,
+)
+def test_what_stands_for_a_value_becomes_it(given, plain):
+  ((name, _),) = given.items()
+  found = getattr(Some(**given), name)
+  assert found == plain and type(found) is type(plain)
+  if isinstance(found, tuple):
+    assert [type(one) for one in found] == [type(one) for one in plain]
 
 
 @pytest.mark.parametrize(
