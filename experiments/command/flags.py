@@ -1,19 +1,22 @@
 """Flags of a configuration: one of each field, under the same name, and the way back."""
 
 import dataclasses
-from typing import Any, TypeVar, cast
+from typing import TYPE_CHECKING, Any, TypeVar
 
 from absl import flags
 
 from experiments.settings import fields
 
-Config = TypeVar('Config')
+if TYPE_CHECKING:
+  from _typeshed import DataclassInstance
+
+Config = TypeVar('Config', bound='DataclassInstance')
 
 # What is defined here counts as a flag of the command that asks for it, and is in its --help.
 flags.disclaim_key_flags()
 
 
-def define_flags(cls: type[Any]) -> None:
+def define_flags(cls: 'type[DataclassInstance]') -> None:
   """Defines the flags of a configuration, for the command that calls this as it is imported.
 
   Args:
@@ -56,6 +59,6 @@ def config_from_flags(cls: type[Config]) -> Config:
   Raises:
     InputError: the configuration refuses a value, or values together.
   """
-  names = [field.name for field in dataclasses.fields(cast(Any, cls))]
+  names = [field.name for field in dataclasses.fields(cls)]
   values = {name: flags.FLAGS[name].value for name in names}
   return cls(**{name: tuple(v) if isinstance(v, list) else v for name, v in values.items()})

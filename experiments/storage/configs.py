@@ -7,14 +7,17 @@ import dataclasses
 import types
 import typing
 from collections.abc import Mapping
-from typing import Any, TypeVar
+from typing import TYPE_CHECKING, Any, TypeVar
 
 from hsnet_jax.errors import InputError
 
-Config = TypeVar('Config')
+if TYPE_CHECKING:
+  from _typeshed import DataclassInstance
+
+Config = TypeVar('Config', bound='DataclassInstance')
 
 
-def to_json(config: Any) -> dict[str, Any]:
+def to_json(config: 'DataclassInstance') -> dict[str, Any]:
   """Returns a configuration as JSON holds it: {field: value}, tuples as lists."""
   values = dataclasses.asdict(config)
   return {name: list(v) if isinstance(v, tuple) else v for name, v in values.items()}
@@ -35,7 +38,7 @@ def from_json(cls: type[Config], values: Mapping[str, Any], *, source: str) -> C
     InputError: a field is unknown, missing without a default, or of another type, or the
       configuration refuses it.
   """
-  fields = {field.name: field for field in dataclasses.fields(typing.cast(Any, cls))}
+  fields = {field.name: field for field in dataclasses.fields(cls)}
   for name, value in values.items():
     if name not in fields:
       raise InputError(f'{source}: there is no `{name}`; known are {", ".join(fields)}')

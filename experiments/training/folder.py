@@ -38,7 +38,7 @@ def check_run_folder(
   Args:
     path: the folder, which need not be there; `~` is the home folder.
     resume: whether the run in it is resumed; None: where there is one that can be.
-    overwrite: whether the run in it is replaced.
+    overwrite: whether the run in it is replaced; not both, as `TrainConfig` has it.
 
   Returns:
     The folder, and whether the run in it is resumed.
@@ -47,8 +47,6 @@ def check_run_folder(
     InputError: it holds a run that would be lost, or is to be replaced and holds no run.
   """
   folder = pathlib.Path(path).expanduser()
-  if resume and overwrite:
-    raise InputError('`resume` and `overwrite` exclude each other; give one')
   if resume is None and not overwrite:
     resume = bool(_paths(folder, ('checkpoints/last', 'checkpoints/.last.new')))
     # What ended before its first 'last' has nothing to resume from, and begins again: it was

@@ -12,7 +12,7 @@ import optax
 from jax.sharding import Mesh
 
 from data_pipelines import Batches, Benchmark
-from experiments.storage.configs import to_json
+from experiments.storage.configs import from_json, to_json
 from experiments.training.config import RunConfig
 from experiments.training.folder import older_checkpoints, read_validations
 from experiments.training.loop import Hooks, Progress, TrainStep
@@ -115,7 +115,7 @@ def resumed_state(
   """
   path = folder / 'checkpoints' / 'last'
   try:
-    _check_same_run(path, checkpoints.read_config(path), to_json(run))
+    _check_same_run(path, _recorded(path, run), run)
     stored = checkpoints.load_checkpoint(path, opt_state=state.opt_state)
   except checkpoints.DamagedCheckpoint as error:
     older = older_checkpoints(path.parent)
@@ -146,28 +146,34 @@ def resumed_state(
   return state, progress
 
 
-def _check_same_run(
-  path: pathlib.Path, stored: Mapping[str, Any], config: Mapping[str, Any]
-) -> None:
+def _recorded(path: pathlib.Path, run: RunConfig) -> RunConfig:
+  """Reads which run a checkpoint is of; what older versions did not record yet is as in `run`."""
+  given = to_json(run)
+  stored = checkpoints.read_config(path)
+  known = {name: stored.get(name, value) for name, value in given.items()}
+  return from_json(RunConfig, known, source=str(path))
+
+
+def _check_same_run(path: pathlib.Path, stored: RunConfig, run: RunConfig) -> None:
   """Raises InputError, with the difference, where a checkpoint is of a run of other settings."""
-  other = {key for key in config if stored.get(key, config[key]) != config[key]}
+  before, now = to_json(stored), to_json(run)
+  other = {name for name in now if before[name] != now[name]}
   if not other:
     return
-  ends = [recorded.get('schedule_steps') for recorded in (stored, config)]
   # What is recorded beside the settings, and may follow from them or from what comes before here.
   beside = {
     'lists': 'other images: some have come or gone since; put back what was there',
     'backbone_weights': 'other backbone weights; give the same `backbone_weights`, or'
     ' `random_backbone`',
-    'schedule_steps': 'a cosine schedule that ends at step {}, not {}; give the same `epochs` and'
-    ' `max_steps`'.format(*ends),
+    'schedule_steps': f'a cosine schedule that ends at step {stored.schedule_steps}, not'
+    f' {run.schedule_steps}; give the same `epochs` and `max_steps`',
   }
   implied = {*beside, 'val_episodes'} if 'lists' in other else {*beside}
-  named = [f'`{key}`={stored[key]}, not {config[key]}' for key in config if key in other - implied]
+  named = [f'`{name}`={before[name]}, not {now[name]}' for name in now if name in other - implied]
   if named:
     differ = f'{", ".join(named)}; give the same'
   else:
-    differ = next(beside[key] for key in beside if key in other)
+    differ = next(beside[name] for name in beside if name in other)
   raise InputError(
     f'{path}: its run has {differ} to resume it, `overwrite` to replace it, or another `run_dir`'
   )

@@ -5,8 +5,12 @@ import json
 
 import pytest
 
+from experiments.evaluation.config import EvaluateConfig, PrecisionConfig, PredictConfig
 from experiments.settings.episodes import EpisodeSettings
 from experiments.storage.configs import from_json, to_json
+from experiments.sweeps.config import SweepConfig
+from experiments.tiny_backbone.config import TinyConfig
+from experiments.training.config import RunConfig, TrainConfig
 from hsnet_jax.errors import InputError
 
 
@@ -23,6 +27,18 @@ class Some:
   [
     EpisodeSettings(),
     EpisodeSettings(fold=3, precision='bfloat16'),
+    TrainConfig(),
+    TrainConfig(fold=2, ema=0.99, max_minutes=1, mask_support=False, resume=True, run_dir='a'),
+    RunConfig(),
+    RunConfig(lists={'trn': 'a', 'val': 'b'}, schedule='cosine', schedule_steps=9),
+    EvaluateConfig(),
+    EvaluateConfig(checkpoint='a', also_first=(1, 2), original_size=True, benchmark='fss'),
+    PrecisionConfig(checkpoint='a', episodes=3),
+    PredictConfig(),
+    PredictConfig(query=('a', 'b'), support_images=('c',), support_masks=('d',), mask_value=0),
+    SweepConfig(),
+    SweepConfig(space='a.toml', asha=True, gpus_per_trial=0.5, search='tpe'),
+    TinyConfig(output='a.safetensors'),
     Some('x', 1.0, (1, 2), {'a': 'b'}),
   ],
 )

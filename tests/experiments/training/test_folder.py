@@ -43,8 +43,6 @@ def test_a_run_is_replaced_or_resumed_when_asked_for(tmp_path):
   write(tmp_path, *SAVED, *WRITTEN)
   with pytest.raises(InputError, match='`resume`'):
     check(tmp_path)
-  with pytest.raises(InputError, match='`resume` and `overwrite`'):
-    check(tmp_path, resume=True, overwrite=True)
   assert check(tmp_path, resume=True) == check(tmp_path, overwrite=True) == tmp_path
 
 
