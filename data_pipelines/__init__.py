@@ -1,4 +1,4 @@
-"""What is read: benchmarks, their splits and episodes, and batches of them.
+"""Reads benchmarks: their splits and episodes, and batches of them.
 
 Example:
   benchmark = make_benchmark('pascal', data_dir='VOC2012', splits_dir='splits')

@@ -1,4 +1,4 @@
-"""What a few-shot benchmark is: images with labels, and folds that keep test classes unseen.
+"""Defines a few-shot benchmark: images with labels, and folds that keep test classes unseen.
 
 A new benchmark is one module with a subclass of `Benchmark` and one row in `catalog.BENCHMARKS`.
 """
@@ -17,7 +17,7 @@ from hsnet_jax.errors import InputError
 
 
 class Benchmark(abc.ABC):
-  """Images with labels, and folds that keep the classes of testing out of training.
+  """Gives images with labels, and folds that keep the classes of testing out of training.
 
   Lists and images are apart: the lists alone make the episodes, and a prepared set
   (`data_pipelines.prepared.reader`) takes the place of the folder that images are read from.
@@ -156,7 +156,7 @@ class Benchmark(abc.ABC):
 
 
 class OnTop(Benchmark):
-  """A benchmark on top of another: what a subclass does not override is the other's.
+  """Puts a benchmark on top of another: what a subclass does not override is the other's.
 
   Args:
     benchmark: the other.

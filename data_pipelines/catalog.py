@@ -1,4 +1,4 @@
-"""The table of the benchmarks that there are, and how each is made by its name."""
+"""Lists the benchmarks that there are, and how each is made by its name."""
 
 import dataclasses
 import importlib
@@ -15,7 +15,7 @@ if TYPE_CHECKING:  # The names of the benchmarks are known before anything heavy
 
 @dataclasses.dataclass(frozen=True)
 class Row:
-  """Where a benchmark is, and what it is made from.
+  """Says where a benchmark is, and what it is made from.
 
   Attributes:
     module: the module, imported when the benchmark is asked for, so that

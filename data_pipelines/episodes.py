@@ -1,4 +1,4 @@
-"""Episodes: a query, K supports and the class they share.
+"""Draws episodes: a query, K supports and the class they share.
 
 Test episodes follow the published protocol draw by draw, so that a score can be held against a
 published one. Training episodes are stateless: each is a function of the list, the position of its
@@ -15,7 +15,7 @@ from hsnet_jax.errors import InputError
 
 
 class Episode(NamedTuple):
-  """The names of one episode's images.
+  """Names the images of one episode.
 
   Attributes:
     query: the query image.
@@ -43,7 +43,7 @@ Name_co = TypeVar('Name_co', covariant=True)
 
 
 class TrainingList(Protocol[Name_co]):
-  """A list to train on, as `draw_training` needs it: a `Split`, or one with numbers for its names.
+  """Lists what to train on, as `draw_training` needs it: a `Split`, or one with numbers for names.
 
   Attributes:
     name: what messages call it.

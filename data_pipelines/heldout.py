@@ -1,4 +1,4 @@
-"""An honest split: validation on classes held out of the training folds.
+"""Splits honestly: validation on classes held out of the training folds.
 
 The published checkpoints were chosen by their score on the test fold's own episodes. Here the
 classes of the next fold are neither trained nor tested on, but validated on; the test fold stays
@@ -14,7 +14,7 @@ from hsnet_jax.errors import InputError
 
 
 class HeldOut(OnTop):
-  """A benchmark whose fold validates on classes of its own training list.
+  """Divides a benchmark so that a fold validates on classes of its own training list.
 
   Training loses the classes of fold `(fold + 1) % num_folds`, and the test list is theirs. A class
   of the test list with too few images for an episode is left out of it, with one warning that names

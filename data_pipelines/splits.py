@@ -1,4 +1,4 @@
-"""The class and image lists that make up the folds of a benchmark.
+"""Holds the class and image lists that make up the folds of a benchmark.
 
 A class is known by its `class_id`, counted from 0. The published lists write it as `class_id + 1`,
 as the pixel values of the masks do.
@@ -16,7 +16,7 @@ from hsnet_jax.errors import InputError
 
 @dataclasses.dataclass(frozen=True)
 class Split:
-  """The images of one fold that episodes are drawn from, with the class each is listed under.
+  """Lists the images of one fold that episodes are drawn from, each with its class.
 
   Attributes:
     name: what messages call it, such as 'pascal fold 2 val'.

@@ -1,1 +1,1 @@
-"""What is run: one file a command (`python -m experiments.train --help`), their parts in rooms."""
+"""Runs commands: one file each (`python -m experiments.train --help`), their parts in rooms."""

@@ -1,4 +1,4 @@
-"""Hypercorrelation Squeeze for few-shot segmentation (HSNet, ICCV 2021) in JAX.
+"""Segments by few shots in JAX: Hypercorrelation Squeeze Networks (HSNet, ICCV 2021).
 
 Images are NHWC; 4D tensors `[B, Hq, Wq, Hs, Ws, C]`, query first; kernels HWIO.
 """

@@ -1,4 +1,4 @@
-"""4D convolutions over `[B, Hq, Wq, Hs, Ws, C]`: the center-pivot one, and two to compare with.
+"""Convolves over `[B, Hq, Wq, Hs, Ws, C]`: center-pivot 4D, and two forms to compare it with.
 
 All three are called `f(x, *kernels, bias, stride=..., precision=...)` and give the same shape, so
 that one is exchanged for another with its kernels: those of the query side and of the support side,

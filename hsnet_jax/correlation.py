@@ -1,4 +1,4 @@
-"""The hypercorrelation: Eq. 1 (support masking) and Eq. 2 (cosine correlation) of the paper.
+"""Computes the hypercorrelation: the paper's Eq. 1 (support masking) and Eq. 2 (cosine).
 
 Feature maps are `[B, H, W, C]`; a 4D correlation is `[B, Hq, Wq, Hs, Ws]`, query first.
 """

@@ -1,4 +1,4 @@
-"""The 2D context decoder (Fig. 2): four convolutions with one upsampling between."""
+"""Defines the 2D context decoder (Fig. 2): four convolutions with one upsampling between."""
 
 import flax.linen as nn
 from jax.lax import PrecisionLike
@@ -13,7 +13,7 @@ WIDTHS = (128, 64, 64, 2)
 
 
 class Conv2d(nn.Module):
-  """`conv2d` of kernel 3 with its parameters."""
+  """Applies `conv2d` of kernel 3 with its bias."""
 
   features: int
   precision: PrecisionLike = 'highest'
@@ -31,7 +31,7 @@ class Conv2d(nn.Module):
 
 
 class Decoder(nn.Module):
-  """Context to logits of twice its size, channel 1 the foreground."""
+  """Decodes context to logits of twice its size, channel 1 the foreground."""
 
   precision: PrecisionLike = 'highest'
   implementation: str = 'auto'

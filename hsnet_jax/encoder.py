@@ -1,4 +1,4 @@
-"""The 4D encoder: squeezing blocks for each pyramid level, mixing blocks down it (Fig. 2)."""
+"""Defines the 4D encoder: squeezing blocks for each level, mixing blocks down them (Fig. 2)."""
 
 import functools
 from typing import NamedTuple
@@ -19,7 +19,7 @@ MIXING_WIDTHS = (WIDTHS[-1],) * 3
 
 
 class Squeezing(NamedTuple):
-  """A level's squeezing block: its name, and the kernels and strides of its three layers."""
+  """Describes a level's squeezing block: its name, its three layers' kernels and strides."""
 
   name: str
   kernels: tuple[int, ...]
@@ -73,7 +73,7 @@ def upsample_query(
 
 
 class CenterPivotConv4d(nn.Module):
-  """`center_pivot_conv4d` with its parameters; both sides keep the bias the published layer has.
+  """Applies `center_pivot_conv4d`; both sides keep the bias that the published layer has.
 
   Parameters are float32, the products of the type of the input.
   """
@@ -106,7 +106,7 @@ class CenterPivotConv4d(nn.Module):
 
 
 class GroupNorm(nn.Module):
-  """Group norm with its parameters, as PyTorch arranges it: one scale and shift per channel.
+  """Applies group norm as PyTorch arranges it: one scale and shift per channel.
 
   Linen's subtracts the mean first. That rounds differently where an output is next to 0, and there
   the ReLU behind it decides whether a gradient passes.
@@ -134,7 +134,7 @@ class GroupNorm(nn.Module):
 
 
 class Block(nn.Module):
-  """Three center-pivot convolutions, each with group norm and ReLU (Fig. 3)."""
+  """Applies three center-pivot convolutions, each with group norm and ReLU (Fig. 3)."""
 
   features: tuple[int, ...]
   kernels: tuple[int, ...] = (3, 3, 3)

@@ -1,4 +1,4 @@
-"""From a model and images to masks: K shots, many queries, one support set.
+"""Segments images with a model: K shots, many queries, one support set.
 
 Images are `[B, H, W, 3]` and already normalized the way the backbone wants them, those of
 `episode_logits` aside; masks are `[B, H, W]` in {0, 1}. Everything is a pure function over the
@@ -23,7 +23,7 @@ from hsnet_jax.resize import Size, map_size, resize_bilinear_each
 
 
 class SupportSet(NamedTuple):
-  """K support images of one class, ready to be matched with any number of queries.
+  """Holds K support images of one class, ready to be matched with any number of queries.
 
   Attributes:
     features: the backbone's maps, masked (Eq. 1) and divided by their norm (Eq. 2), each
@@ -34,7 +34,7 @@ class SupportSet(NamedTuple):
 
 
 class Segmentation(NamedTuple):
-  """What the model says about some queries.
+  """Holds what the model says about some queries.
 
   Attributes:
     mask: the vote of the shots, uint8 {0, 1}, `[B, h, w]`.

@@ -1,4 +1,4 @@
-"""HSNet: `(query, support, support mask) -> logits` (Fig. 2)."""
+"""Defines HSNet: `(query, support, support mask) -> logits` (Fig. 2)."""
 
 import dataclasses
 import functools
@@ -25,7 +25,7 @@ Features = tuple[Float[Array, 'B _h _w _c'], ...]
 
 
 class HSNet(nn.Module):
-  """Hypercorrelation Squeeze Network.
+  """Segments queries by supports: the Hypercorrelation Squeeze Network.
 
   Its variables are `{'params': the learnable ones, 'backbone': the frozen ones}`. Linen's `init`
   draws both, the backbone's weights too, and so gives the shapes and nothing to train on: training

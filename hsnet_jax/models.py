@@ -1,4 +1,4 @@
-"""Models to work with: new ones, and those that checkpoints hold."""
+"""Makes models to work with: new ones, and those that checkpoints hold."""
 
 import dataclasses
 import functools
@@ -26,7 +26,7 @@ PRECISIONS = {'float32': None, 'bfloat16': jnp.bfloat16}
 
 @dataclasses.dataclass(frozen=True)
 class Model:
-  """A network and its variables.
+  """Holds a network and its variables.
 
   Attributes:
     module: the network.

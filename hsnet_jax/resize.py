@@ -1,4 +1,4 @@
-"""Resizing as the published network does it: corners aligned, or nearest with a floored index.
+"""Resizes as the published network does: corners aligned, or nearest with a floored index.
 
 Images and feature maps are `[B, H, W, C]`. `jax.image.resize` places pixel centers elsewhere and
 agrees with neither function.

@@ -1,1 +1,1 @@
-"""Episodes to batches on devices: rows, packed lists, workers, the Grain loader."""
+"""Loads episodes into batches on devices: rows, packed lists, workers, the Grain loader."""

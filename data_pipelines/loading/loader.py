@@ -1,4 +1,4 @@
-"""Episodes to batches, through one Grain `MapDataset`.
+"""Loads episodes into batches, through one Grain `MapDataset`.
 
 A batch is a dict of NumPy arrays; B episodes, K shots, images of H x W:
 

@@ -1,4 +1,4 @@
-"""A training list in a few arrays.
+"""Packs a training list into a few arrays.
 
 A list of 100,000 names as Python's own objects takes several times the memory of its text, in every
 worker process that is given a copy.

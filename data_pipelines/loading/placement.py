@@ -20,7 +20,7 @@ Batch = Mapping[str, np.ndarray]
 
 
 class Placed(NamedTuple):
-  """A batch in both places, row for row.
+  """Holds a batch in both places, row for row.
 
   Attributes:
     host: the arrays as the loader gave them, filled up where the devices asked for more rows: with

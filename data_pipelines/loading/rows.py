@@ -1,4 +1,4 @@
-"""Rows to batches: which episodes a batch holds, and which of them one of several processes reads.
+"""Makes batches of rows: which episodes each holds, and which of them each process reads.
 
 Everything here is random access: batch n of a run is a function of n, so that any process or worker
 can make it alone.
@@ -28,7 +28,7 @@ Batch = dict[str, np.ndarray]
 
 
 class RowBatches(grain.MapDataset[Batch]):
-  """Batches of a dataset of episodes, or one process's rows of each.
+  """Gives batches of a dataset of episodes, or one process's rows of each.
 
   The rows of a batch are divided evenly and in order, so that the processes' parts, one after the
   other, are the batch of a single process. The last batch of an epoch is filled up with copies of

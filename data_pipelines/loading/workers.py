@@ -30,7 +30,7 @@ _open: 'weakref.WeakSet[BatchIterator]' = weakref.WeakSet()
 
 @dataclasses.dataclass(frozen=True)
 class Batches:
-  """Batches to iterate over, each time from the start.
+  """Gives batches to iterate over, each time from the start.
 
   Attributes:
     dataset: the batches of all epochs.

@@ -1,4 +1,4 @@
-"""A user's own pictures with one COCO-style JSON file, as CVAT, Roboflow and others export it."""
+"""Reads a user's own pictures with one COCO-style JSON file, as CVAT and others export it."""
 
 import json
 import warnings
@@ -19,7 +19,7 @@ KEYS = {
 
 
 class CocoJson:
-  """Images in a folder or in its `images`, their outlines in one JSON file.
+  """Reads images in a folder or in its `images`, their outlines in one JSON file.
 
   Categories with an annotation become the classes, in the order of their ids; an image is listed
   once for each class that it shows. Objects are drawn from the largest to the smallest, so that the

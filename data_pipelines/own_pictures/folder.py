@@ -1,4 +1,4 @@
-"""`folder`: a user's own pictures and classes, with the same commands as the published benchmarks.
+"""Makes a benchmark, `folder`, of a user's own pictures, with the same commands as the published.
 
 Three layouts, told apart by what the folder holds: a folder of pictures and masks for each class
 (`layouts`), one COCO-style JSON file (`coco_json`), LabelMe's JSON files
@@ -37,7 +37,7 @@ FOLDS = 4
 
 
 class Folder(Benchmark):
-  """A user's own pictures; see `data_pipelines.benchmark.Benchmark`.
+  """Makes a user's own pictures a benchmark; see `data_pipelines.benchmark.Benchmark`.
 
   Class c is tested in fold `c % num_folds`, of which there are four or as many as classes. 'val'
   has all images of the fold's classes, 'trn' those of the others; an image that shows classes of

@@ -1,4 +1,4 @@
-"""A user's own pictures with a LabelMe JSON file for each."""
+"""Reads a user's own pictures with a LabelMe JSON file for each."""
 
 import base64
 import binascii
@@ -21,7 +21,7 @@ SHAPES = {'polygon': 3, 'rectangle': 2, 'circle': 2, 'mask': 2}
 
 
 class LabelMe:
-  """`name.json` for each picture, beside it; labels sorted by name become the classes.
+  """Reads `name.json` beside each picture; labels sorted by name become the classes.
 
   An image is listed once for each class that it shows, one without shapes not at all. Objects are
   drawn from the largest to the smallest, so that the smaller one of two that overlap stays whole.

@@ -1,4 +1,4 @@
-"""The ways in which people lay out their own pictures, and what an own layout must say of itself.
+"""Tells apart the ways in which people lay out their own pictures.
 
 Layouts know which classes there are and where their pictures are;
 `data_pipelines.own_pictures.folder` makes folds of them. This module has the plainest one, a folder
@@ -29,7 +29,7 @@ _HIDDEN = ('.', '__MACOSX')
 
 
 class Layout(Protocol):
-  """What a layout says of a folder.
+  """Describes a layout: what it says of a folder.
 
   Attributes:
     kind: 'classes', 'coco' or 'labelme'.
@@ -47,7 +47,7 @@ class Layout(Protocol):
 
 
 class ClassFolders:
-  """`class_name/name.jpg` with its mask: `name.png`, or `name_mask.png` beside any photograph.
+  """Reads `class_name/name.jpg` with its mask: `name.png`, or `name_mask.png` beside any picture.
 
   A PNG photograph needs the second form. Hidden files, and files of kinds that are no photograph,
   are passed over; so are, with a warning, pictures beside the class folders or deeper than in them.

@@ -1,1 +1,1 @@
-"""Prepared sets: checked, written once as ArrayRecord, and read several times faster."""
+"""Prepares sets: checked, written once as ArrayRecord, and read several times faster."""

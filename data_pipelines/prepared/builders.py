@@ -1,4 +1,4 @@
-"""TFDS builders of the benchmarks: ArrayRecord written and read without TensorFlow.
+"""Builds the benchmarks' sets with TFDS: ArrayRecord written and read without TensorFlow.
 
 `experiments.prepare` makes sets with them, after it has checked the images; what it tells a builder
 of the lists is what `data_pipelines.prepared.reader` needs to open a set. TFDS names a set's folder

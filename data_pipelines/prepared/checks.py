@@ -28,7 +28,7 @@ _CHUNK = 256
 
 @dataclasses.dataclass(frozen=True)
 class Finding:
-  """What is known of an image.
+  """Holds what is known of an image.
 
   Attributes:
     name: the image's.

@@ -21,7 +21,7 @@ from hsnet_jax.errors import InputError
 
 @dataclasses.dataclass(frozen=True)
 class Archive:
-  """A public archive and what is wanted of it.
+  """Names a public archive and what is wanted of it.
 
   Attributes:
     url: where it is.

@@ -33,11 +33,11 @@ _SKIP = '`on_bad_image`=skip'
 
 
 class MissingImages(InputError):
-  """Files of the lists are not there: perhaps the folder is not what it is taken for."""
+  """Tells that files of the lists are not there: perhaps the folder is not what it is taken for."""
 
 
 class BadImages(InputError):
-  """Images of the lists cannot be used.
+  """Tells that images of the lists cannot be used.
 
   Attributes:
     problems: {image name: why}.
@@ -67,7 +67,7 @@ def _unseen(total: int, what: str) -> Iterator[Callable]:
 
 
 class Preparation:
-  """A set to be: of which benchmark, where, at which size.
+  """Describes a set to be: of which benchmark, where, at which size.
 
   Attributes:
     benchmark: what it is made from.

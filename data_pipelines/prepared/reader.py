@@ -30,7 +30,7 @@ from hsnet_jax.errors import InputError
 
 
 class Prepared(OnTop):
-  """A benchmark whose images are those of a prepared set.
+  """Reads the images of a benchmark from a prepared set.
 
   May be called from several threads; a copy in another process opens the set anew.
 

@@ -1,4 +1,4 @@
-"""What a prepared set says of itself, and where it is: read without TFDS.
+"""Reads what a prepared set says of itself, and where it is, without TFDS.
 
 TFDS writes `dataset_info.json` and `features.json` of a set, `experiments.prepare` its
 `metadata.json`, the record.

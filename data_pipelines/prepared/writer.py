@@ -1,4 +1,4 @@
-"""What the builders share: pairs of image and mask, in the order of the lists, as ArrayRecord.
+"""Writes pairs of image and mask, in the order of the lists, as ArrayRecord, for all builders.
 
 A record is {name, image, mask}. As they came, image and mask are the files' own bytes, which
 `Benchmark.decode` decodes; at a size, they are the pixels that `Benchmark.load` and the resizes of
@@ -173,7 +173,7 @@ class PairBuilder(tfds.core.ShardBasedBuilder, tfds.core.GeneratorBasedBuilder):
     }
 
   def _in_threads(self, names: Sequence[str]) -> Iterator[Example]:
-    """Examples in order, a few of them made ahead."""
+    """Yields examples in order, a few of them made ahead."""
     threads = os.cpu_count() or 1
     with concurrent.futures.ThreadPoolExecutor(threads) as pool:
       ahead: deque[concurrent.futures.Future] = deque()

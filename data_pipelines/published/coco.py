@@ -1,4 +1,4 @@
-"""COCO-20i: 80 classes in four folds, read straight from a COCO 2014 folder."""
+"""Reads COCO-20i, 80 classes in four folds, straight from a COCO 2014 folder."""
 
 import functools
 import os
@@ -21,7 +21,7 @@ SUBSETS = ('train2014', 'val2014')
 
 
 class Coco20i(Benchmark):
-  """COCO-20i (FWB's folds of COCO 2014): fold f tests on the classes f, f + 4, f + 8 ...
+  """Reads COCO-20i (FWB's folds of COCO 2014): fold f tests on the classes f, f + 4, f + 8 ...
 
   The lists of training leave out the fold's own classes; their images are of train2014, those of
   the test of val2014. Training draws a class, then a query of it, as the published training does:

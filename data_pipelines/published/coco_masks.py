@@ -1,4 +1,4 @@
-"""Masks drawn from COCO's own annotations, an `instances_*.json`."""
+"""Draws masks from COCO's own annotations, an `instances_*.json`."""
 
 import json
 import threading
@@ -14,7 +14,7 @@ CATEGORIES = tuple(i for i in range(1, 91) if i not in (12, 26, 29, 30, 45, 66, 
 
 
 class DrawnMasks:
-  """The labels of the images of one `instances_*.json`, drawn when they are asked for.
+  """Draws the labels of the images of one `instances_*.json` when they are asked for.
 
   The file is read once, when first needed, by whichever thread comes first; a copy in another
   process reads it anew. What is kept of it is little more than its text.

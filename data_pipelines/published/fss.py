@@ -1,4 +1,4 @@
-"""FSS-1000: a thousand classes of ten images, read straight from their folders."""
+"""Reads FSS-1000, a thousand classes of ten images, straight from their folders."""
 
 import functools
 import os
@@ -28,7 +28,7 @@ _FOREGROUND = 128
 
 
 class Fss1000(Benchmark):
-  """FSS-1000: lists of classes to train, to validate and to test on, and no folds.
+  """Reads FSS-1000: lists of classes to train, to validate and to test on, and no folds.
 
   Categories are sorted, and the names of images as text: 1, 10, 2, ... A test has every image of
   its list as a query once. A mask is foreground where its gray value is 128 or more.

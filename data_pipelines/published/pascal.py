@@ -1,4 +1,4 @@
-"""PASCAL-5i: 20 classes in four folds, read straight from a VOC2012 folder."""
+"""Reads PASCAL-5i, 20 classes in four folds, straight from a VOC2012 folder."""
 
 import os
 from collections.abc import Iterable
@@ -16,7 +16,7 @@ LABELS = 'SegmentationClassAug'
 
 
 class Pascal5i(Benchmark):
-  """PASCAL-5i (OSLSM's folds of PASCAL VOC 2012 with the SBD masks).
+  """Reads PASCAL-5i (OSLSM's folds of PASCAL VOC 2012 with the SBD masks).
 
   The lists of training hold a fold's own classes, so a fold trains on the lists of the other three.
 

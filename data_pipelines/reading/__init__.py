@@ -1,1 +1,1 @@
-"""From files of every kind to arrays: photographs, labels, masks, drawn outlines."""
+"""Reads files of every kind into arrays: photographs, labels, masks, drawn outlines."""

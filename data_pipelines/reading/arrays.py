@@ -1,4 +1,4 @@
-"""From photographs of any size to the arrays of an episode, as the published protocol does it.
+"""Makes photographs of any size the arrays of an episode, as the published protocol does it.
 
 Pixels stay uint8; they are normalized on the device, by the backbone's own mean and deviation.
 """

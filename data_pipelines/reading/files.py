@@ -1,4 +1,4 @@
-"""Folders of images and masks: what is in them, found with few look-ups and told from others."""
+"""Looks into folders of images and masks: what is in them, with few look-ups, told from others."""
 
 import hashlib
 import json

@@ -29,7 +29,7 @@ from hsnet_jax.errors import InputError
 
 @dataclasses.dataclass(frozen=True)
 class Encoded:
-  """An encoded image in memory, which every function here takes in place of a path.
+  """Holds an encoded image in memory, which every function here takes in place of a path.
 
   Attributes:
     data: the file's bytes.

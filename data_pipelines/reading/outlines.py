@@ -1,4 +1,4 @@
-"""Outlines as COCO's JSON has them, to run lengths, masks and labels.
+"""Converts outlines as COCO's JSON has them to run lengths, masks and labels.
 
 The files come from strangers, and pycocotools believes what it is given: wrong run lengths would
 give memory that was never written, far points a great deal of it. So outlines are checked first.

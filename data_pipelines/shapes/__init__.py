@@ -1,1 +1,1 @@
-"""The embedded benchmark of drawn objects."""
+"""Draws the embedded benchmark."""

@@ -1,4 +1,4 @@
-"""`shapes`: a few-shot segmentation benchmark of drawn objects, embedded in the project.
+"""Draws `shapes`, a few-shot segmentation benchmark of objects, embedded in the project.
 
 In the manner of PASCAL-5i: 20 classes in 4 folds of 5, image lists for training and for testing,
 labels with a boundary that is left out of the figures. A picture shows one to four objects at
@@ -32,7 +32,7 @@ FOLDS = 4
 
 
 class Shapes(Benchmark):
-  """The `shapes` benchmark; see `data_pipelines.benchmark.Benchmark`.
+  """Draws the `shapes` benchmark; see `data_pipelines.benchmark.Benchmark`.
 
   Attributes:
     name: 'shapes'.

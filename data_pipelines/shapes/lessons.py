@@ -1,4 +1,4 @@
-"""Pictures that the `tiny` backbone is trained on: objects of none of the benchmark's 20 classes.
+"""Draws what the `tiny` backbone is trained on: objects of none of the benchmark's 20 classes.
 
 The same renderer as `shapes`, but outlines of `others`, three to five objects to a picture,
 and labels that tell objects apart. Plain pictures (one color to an object, no clutter) come first
@@ -22,7 +22,7 @@ SILHOUETTE = 12  # Side of the small upright picture of an object's outline.
 
 
 class Lessons(NamedTuple):
-  """N pictures.
+  """Holds N pictures.
 
   Attributes:
     image: uint8 [N, h, w, 3].

@@ -1,4 +1,4 @@
-"""Outlines that are not among the 20 classes of `shapes`, to train the `tiny` backbone on.
+"""Draws outlines that are not among the 20 classes of `shapes`, to train `tiny` on.
 
 Five families of random outlines. A class is a number: its family and proportions are drawn once
 from that number, and every instance of the class varies them a little. Numbers whose outline comes

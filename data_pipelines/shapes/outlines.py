@@ -1,4 +1,4 @@
-"""Outlines of the 20 object classes of `shapes`, as polygons.
+"""Draws outlines of the 20 object classes of `shapes`, as polygons.
 
 An outline is a tuple of parts `(ink, contours)` painted in order: the area enclosed by the
 contours (even-odd rule) is added where `ink` is true and cut out where it is false. A contour is a

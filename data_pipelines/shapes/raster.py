@@ -1,4 +1,4 @@
-"""Drawing of outlines into pixels: polygons to coverage, in integer arithmetic.
+"""Draws outlines into pixels: polygons to coverage, in integer arithmetic.
 
 The same to the last bit on every machine: an outline's corners are rounded to a grid first, and
 nothing after that is floating point.
@@ -29,7 +29,7 @@ def heading(turn: float) -> tuple[float, float]:
 
 
 class Piece(NamedTuple):
-  """One thing in a picture: where it lies and how much of each pixel it covers (0..16)."""
+  """Describes one thing in a picture: where it lies, how much of each pixel it covers (0..16)."""
 
   top: int
   left: int

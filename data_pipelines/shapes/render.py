@@ -1,4 +1,4 @@
-"""Rendering of the pictures of `shapes`: textures, backgrounds, clutter, composition.
+"""Renders the pictures of `shapes`: textures, backgrounds, clutter, composition.
 
 Everything after the outline's corners is integer arithmetic, and every random number is drawn from
 `numpy.random.RandomState`, whose stream never changes: a picture is a pure function of the state's
@@ -159,7 +159,7 @@ def background(rng: np.random.RandomState, size: int, *, clutter: int) -> Pictur
 
 
 class Actor(NamedTuple):
-  """An object to be drawn: its label (class_id + 1), outline and pose (see `place`)."""
+  """Describes an object to be drawn: its label (class_id + 1), outline and pose (see `place`)."""
 
   label: int
   outline: Outline

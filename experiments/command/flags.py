@@ -1,4 +1,4 @@
-"""Flags of a configuration: one of each field, under the same name, and the way back."""
+"""Makes flags of a configuration: one of each field, under the same name, and the way back."""
 
 import dataclasses
 from typing import TYPE_CHECKING, Any, TypeVar

@@ -27,7 +27,7 @@ _GRACE_SECONDS = 3
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
 class HostConfig:
-  """Whom a process trains with; each field is described by its help, and is a flag.
+  """Says whom a process trains with; each field is described by its help, and is a flag.
 
   Raises:
     InputError: fields do not fit one another.

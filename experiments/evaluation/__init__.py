@@ -1,4 +1,4 @@
-"""Evaluating methods on episodes, comparing precisions, predicting: what a notebook imports.
+"""Evaluates methods on episodes, compares precisions, predicts: what a notebook imports.
 
 from experiments.evaluation import EvaluateConfig, evaluate
 evaluate(EvaluateConfig(checkpoint='runs/shapes-fold0-1shot-tiny')).figures['miou']

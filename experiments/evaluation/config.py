@@ -1,4 +1,4 @@
-"""Configurations of evaluations, comparisons and predictions; each field is a flag as well."""
+"""Configures evaluations, comparisons and predictions; each field is a flag as well."""
 
 import dataclasses
 

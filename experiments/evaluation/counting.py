@@ -53,7 +53,7 @@ class Evaluation:
 
 @dataclasses.dataclass(frozen=True)
 class BoundLogits:
-  """The logits of a method with its network; equal to those of the same ones.
+  """Computes the logits of a method with its network; equal to one of the same two.
 
   Attributes:
     function: the method's, `(model, variables, batch, **found) -> [K, B, h, w, 2]`.

@@ -36,7 +36,7 @@ from hsnet_jax.whole_files import writable_folder
 
 @dataclasses.dataclass(frozen=True)
 class Report:
-  """An evaluation, and what it was of.
+  """Holds an evaluation, and what it was of.
 
   Attributes:
     evaluation: what came out.

@@ -14,10 +14,10 @@ from hsnet_jax.metrics import episode_iou
 
 
 class Gallery:
-  """Panels of some episodes, as batches come."""
+  """Collects panels of some episodes, as batches come."""
 
   def __init__(self, number: int, num_classes: int):
-    """Is empty.
+    """Starts empty.
 
     Args:
       number: of panels at most.

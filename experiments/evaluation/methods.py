@@ -1,4 +1,4 @@
-"""The table of methods that are evaluated: one file of `hsnet_jax.baselines` and one row here each.
+"""Lists the methods that are evaluated: one file of `hsnet_jax.baselines` and one row here each.
 
 The file has a function that gives the logits of a batch of episodes, as the network's own does:
 
@@ -20,7 +20,7 @@ from typing import Any
 
 @dataclasses.dataclass(frozen=True)
 class Method:
-  """A row of the table.
+  """Describes a method: a row of the table.
 
   Attributes:
     module: the file that the functions are in.

@@ -47,7 +47,7 @@ _PHOTOGRAPH_PIXELS_AT_ONCE = 32 * 2**20
 
 @dataclasses.dataclass(frozen=True)
 class Segmented:
-  """A photograph and what was found in it.
+  """Holds a photograph and what was found in it.
 
   Attributes:
     path: the photograph's file.

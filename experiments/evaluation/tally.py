@@ -12,7 +12,7 @@ from hsnet_jax.metrics import METRICS, Tally
 
 @dataclasses.dataclass(frozen=True)
 class Columns:
-  """The columns of a table of results to be.
+  """Collects the columns of a table of results.
 
   Attributes:
     all: the tally of all episodes.

@@ -1,1 +1,1 @@
-"""What is shown of results: tables, pictures, progress."""
+"""Shows results: tables, pictures, progress."""

@@ -31,7 +31,7 @@ Mask = Integer[np.ndarray, 'h w']
 
 @dataclasses.dataclass(frozen=True)
 class Panel:
-  """One episode of a grid.
+  """Shows one episode of a grid.
 
   Attributes:
     supports: the support images, each with its mask.

@@ -1,4 +1,4 @@
-"""Sweeps over hyperparameters with Ray Tune: its space, search, trials, folder and report."""
+"""Searches hyperparameters with Ray Tune: its space, search, trials, folder and report."""
 
 from typing import TYPE_CHECKING
 

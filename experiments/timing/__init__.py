@@ -1,1 +1,1 @@
-"""The things that are timed, always one against another in turn."""
+"""Times things, always one against another in turn."""

@@ -28,7 +28,7 @@ _LAID_UP = 5
 
 
 class Endless(Protocol):
-  """Batches without end, until they are closed."""
+  """Gives batches without end, until they are closed."""
 
   def __next__(self) -> Mapping[str, np.ndarray]:
     """Returns the next batch."""
@@ -40,7 +40,7 @@ class Endless(Protocol):
 
 @dataclasses.dataclass(frozen=True)
 class Contender:
-  """A loader to measure.
+  """Describes a loader to measure.
 
   Attributes:
     name: what the table calls it.
@@ -154,7 +154,7 @@ def table(found: list[Contender], rates: list[list[float]], batch_size: int) -> 
 
 
 class MadeImages(Benchmark):
-  """Many images of a few pixels each, all alike: what it costs to list them is all there is.
+  """Lists many images of a few pixels each, all alike: what the listing costs is all there is.
 
   They pass for COCO's, whose names they have, so that a set can be prepared from them.
   """
@@ -165,7 +165,7 @@ class MadeImages(Benchmark):
   class_names = tuple(f'class {i}' for i in range(80))
 
   def __init__(self, count: int):
-    """How many images are listed."""
+    """Takes how many images are listed."""
     self._count = count
 
   def split(self, fold: int, name: str) -> Split:
@@ -196,7 +196,7 @@ def write_made_set(benchmark: MadeImages, folder: str) -> None:
 
 @dataclasses.dataclass(frozen=True)
 class Memory:
-  """What a loader keeps, in bytes.
+  """Measures what a loader keeps, in bytes.
 
   Attributes:
     pickled: what a worker process is sent.

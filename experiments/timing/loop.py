@@ -55,7 +55,7 @@ def loop_report(
 
 @dataclasses.dataclass(frozen=True)
 class Loop:
-  """A training step and what it needs, for the same steps in three ways; see `FORMS`."""
+  """Holds a training step and what it needs, for the same steps in three ways; see `FORMS`."""
 
   step: Callable
   new_state: Callable

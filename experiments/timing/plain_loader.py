@@ -1,4 +1,4 @@
-"""A loader of PASCAL episodes as PyTorch users write it, to measure ours against; no framework.
+"""Loads PASCAL episodes as PyTorch users write it, to measure ours against; no framework.
 
 For each image: decode and resize with Pillow, convert to float32, normalize with NumPy, channels
 first. Then stack. One process a core makes whole batches and hands them over in shared memory, as
@@ -21,7 +21,7 @@ _STD = np.array([0.229, 0.224, 0.225], np.float32)
 
 
 class Job(NamedTuple):
-  """The files of a 1-shot episode and the value of its class in the labels."""
+  """Names the files of a 1-shot episode and the value of its class in the labels."""
 
   query: tuple[Path, Path]
   support: tuple[Path, Path]

@@ -23,7 +23,7 @@ _PRODUCTS = 10  # In a row, so that starting them costs nothing beside them.
 
 @dataclasses.dataclass(frozen=True)
 class Row:
-  """What training with one precision and batch size came to.
+  """Holds what training with one precision and batch size came to.
 
   Attributes:
     precision: of `hsnet_jax.models.PRECISIONS`.
@@ -52,7 +52,7 @@ def _fitting(function: Callable[..., Result], *args: Any) -> Result | None:
 
 
 class TimedStep:
-  """A compiled training step with a state and a batch of its own.
+  """Holds a compiled training step with a state and a batch of its own.
 
   Attributes:
     memory: bytes that it takes on the device.

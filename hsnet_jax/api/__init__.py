@@ -1,1 +1,1 @@
-"""How the public names of a package are found: each one where it is first asked for."""
+"""Finds the public names of a package, each one where it is first asked for."""

@@ -1,4 +1,4 @@
-"""Public names that are imported when they are first used (PEP 562), so that a package is cheap."""
+"""Imports public names when they are first used (PEP 562), so that a package is cheap."""
 
 import importlib
 import importlib.util

@@ -1,4 +1,4 @@
-"""Frozen backbones: pure functions from images to a tuple of feature maps, and the table of them.
+"""Defines frozen backbones: pure functions from images to feature maps, and the table of them.
 
 A backbone is `init(key) -> weights` and `apply(weights, images, *, precision) -> features`, finest
 first; the weights are nested dictionaries with the names of the weights' source. All of it is in

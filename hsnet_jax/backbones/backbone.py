@@ -17,7 +17,7 @@ Weights = dict[str, Any]  # nested dictionaries of arrays, named as the weights'
 
 @dataclasses.dataclass(frozen=True)
 class Backbone:
-  """All that the project must know of a backbone; one of your own needs the first four alone.
+  """Holds all that the project must know of a backbone; one of your own needs the first four alone.
 
   Attributes:
     name: as flags and checkpoints have it.

@@ -1,4 +1,4 @@
-"""Layers of frozen backbones: pure functions over `{'kernel': ..., 'scale': ...}` dictionaries."""
+"""Applies layers of frozen backbones: pure functions over `{'kernel': ..., 'scale': ...}`."""
 
 import jax
 import jax.numpy as jnp

@@ -1,4 +1,4 @@
-"""MobileNetV1 (Howard et al., 2017) of width 0.75, with Keras' names and TensorFlow's padding.
+"""Defines MobileNetV1 (Howard et al., 2017) of width 0.75: Keras' names, TensorFlow's padding.
 
 Features are the pointwise outputs of blocks 4 to 13 after batch norm and before ReLU6: blocks 4-5
 at stride 8, 6-11 at 16, 12-13 at 32.

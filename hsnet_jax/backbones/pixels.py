@@ -1,4 +1,4 @@
-"""Pixel values as backbones were trained to see them."""
+"""Normalizes pixel values as backbones were trained to see them."""
 
 import jax.numpy as jnp
 import numpy as np

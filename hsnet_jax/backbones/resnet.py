@@ -1,4 +1,4 @@
-"""ResNet-50 and ResNet-101 (He et al., 2016), as torchvision lays them out: stride on the 3x3.
+"""Defines ResNet-50 and ResNet-101 (He et al., 2016) as torchvision does: stride on the 3x3.
 
 Features are the outputs of every bottleneck of stages 2, 3 and 4 after the residual sum and before
 its ReLU, at strides 8, 16 and 32.

@@ -1,4 +1,4 @@
-"""The table of backbones: a name and the file that has all of it, a line each.
+"""Lists the backbones: a name and the file that has all of it, a line each.
 
 A file is read when one of its backbones is first asked for; the names alone cost nothing. To add a
 backbone, write its file, with a `ROWS` of `Backbone`s by name, and a line here.
@@ -20,7 +20,7 @@ _FILES = {
 
 
 class _Table(MutableMapping[str, Backbone]):
-  """{name: backbone}, each read from its file when it is asked for."""
+  """Maps names to backbones, each read from its file when it is asked for."""
 
   def __init__(self, files: dict[str, str]):
     self._files: dict[str, str | None] = dict(files)

@@ -1,4 +1,4 @@
-"""A small residual network of this project's own, for the embedded benchmark.
+"""Defines a small residual network of this project's own, for the embedded benchmark.
 
 ResNet's basic blocks and names at a hundredth of its cost: a 7x7 stem of stride 4, then stages of
 1, 4, 2, 2 blocks. As in the ResNets, features are outputs of blocks of stages 2, 3 and 4 after the

@@ -1,4 +1,4 @@
-"""VGG-16 (Simonyan & Zisserman, 2015), with torchvision's numbering of `features`.
+"""Defines VGG-16 (Simonyan & Zisserman, 2015), with torchvision's numbering of `features`.
 
 Features are the convolutions 17, 19, 21 (stride 8) and 24, 26, 28 (stride 16) before their ReLU,
 and the last pooling, 30 (stride 32).

@@ -1,1 +1,1 @@
-"""Other methods on the same frozen features, one file each."""
+"""Compares HSNet with other methods on the same frozen features, one file each."""

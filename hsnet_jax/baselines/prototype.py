@@ -1,4 +1,4 @@
-"""The training-free floor: masked average pooling, cosine similarity, one threshold.
+"""Computes the training-free floor: masked average pooling, cosine similarity, one threshold.
 
 It uses the backbone's features alone, so it says how much of a result the features already
 give. Nothing is learned but a single threshold, the one with the best mIoU over episodes of the
@@ -112,7 +112,7 @@ def score_episodes(
   output_size: tuple[int, int] | None = None,
   own_sizes: Integer[Array | np.ndarray, 'batch 2'] | None = None,
 ) -> Float[Array, 'batch out_h out_w']:
-  """Scores of a batch of episodes, the backbone run once on all their images.
+  """Computes the scores of a batch of episodes, the backbone run once on all their images.
 
   With K shots the K prototypes of an episode are averaged, as prototype networks for
   segmentation do (PANet and after), so K shots cost K times the pooling and nothing else.
@@ -181,7 +181,7 @@ def episode_scores(
 def prototype_logits(
   scores: Float[Array, '*batch h w'], threshold: float | Float[Array, '']
 ) -> Float[Array, '*batch h w 2']:
-  """Scores as logits, so that whatever judges HSNet judges the floor by the same code.
+  """Turns scores into logits, so that whatever judges HSNet judges the floor by the same code.
 
   Args:
     scores: `[B, H, W]`.

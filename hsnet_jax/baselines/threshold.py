@@ -1,4 +1,4 @@
-"""The one threshold over scores in [-1, 1] that has the best mIoU, from histograms.
+"""Finds the one threshold over scores in [-1, 1] that has the best mIoU, from histograms.
 
 Scores are `[B, H, W]`, masks `[B, H, W]` in {0, 1}.
 """
@@ -73,7 +73,7 @@ def best_threshold(
 
 @dataclasses.dataclass(frozen=True, eq=False)
 class ScoreHistogram:
-  """Score histograms pooled by class, in 64 bits on the host; the threshold they give.
+  """Pools score histograms by class, in 64 bits on the host, and gives their threshold.
 
   Attributes:
     histogram: background and foreground pixels by class and bin, int64 `[num_classes, 2, bins]`.

@@ -1,4 +1,4 @@
-"""The project's checkpoints: a folder, written whole or not at all. Only this room knows Orbax.
+"""Keeps checkpoints: a folder each, written whole or not at all. Only this room knows Orbax.
 
 A checkpoint stands by itself: it holds `variables` (learnable and frozen), to resume training also
 the optimizer's state, and `config`, JSON that says what was trained on what. Inside are the items

@@ -1,4 +1,4 @@
-"""Reading a checkpoint: its record, its variables, and the optimizer's state."""
+"""Reads a checkpoint: its record, its variables, and the optimizer's state."""
 
 import dataclasses
 import os
@@ -16,7 +16,7 @@ FORMAT_VERSION = 1
 
 @dataclasses.dataclass(frozen=True)
 class Checkpoint:
-  """What a checkpoint holds.
+  """Holds what was read of a checkpoint.
 
   Attributes:
     variables: {'params', 'backbone'}.

@@ -1,4 +1,4 @@
-"""Where a checkpoint and what it takes the place of lie, and what a crash in between leaves.
+"""Finds where a checkpoint and its predecessor lie, and what a crash in between leaves.
 
 A checkpoint is written beside its place, under `staged`, and takes it by a rename; what was there
 goes to `previous` meanwhile. No moment is without a whole one.

@@ -1,4 +1,4 @@
-"""Writing a checkpoint: whole or not at all, and a record of what wrote it."""
+"""Writes a checkpoint: whole or not at all, and a record of what wrote it."""
 
 import importlib.metadata
 import json

@@ -1,4 +1,4 @@
-"""Trees and JSON in an Orbax composite checkpoint: the only module that knows Orbax."""
+"""Stores trees and JSON in an Orbax composite checkpoint: the only module that knows Orbax."""
 
 import contextlib
 import errno
@@ -20,7 +20,7 @@ _REFUSED = (errno.EACCES, errno.EPERM, errno.EIO, errno.EMFILE, errno.ENFILE, er
 
 
 class DamagedCheckpoint(InputError):
-  """A checkpoint that cannot be read, in whole or in part."""
+  """Tells that a checkpoint cannot be read, in whole or in part."""
 
 
 def write(folder: pathlib.Path, *, trees: Mapping[str, Any], config: Mapping[str, Any]) -> None:

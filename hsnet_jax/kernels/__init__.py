@@ -1,1 +1,1 @@
-"""Convolutions in the form that each platform does fastest; `forms` says which form that is."""
+"""Convolves in the form that each platform does fastest; `forms` says which form that is."""

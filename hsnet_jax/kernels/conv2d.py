@@ -1,4 +1,4 @@
-"""2D convolutions over `[B, H, W, C]` with HWIO kernels, in the form each platform does fastest.
+"""Convolves over `[B, H, W, C]` with HWIO kernels, in the form each platform does fastest.
 
 On a CPU the gradient of a kernel is written as matrix products here; elsewhere
 `lax.conv_general_dilated` and its own gradient serve. `conv2d_plain` is the oracle of both.

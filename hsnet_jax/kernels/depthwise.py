@@ -1,4 +1,4 @@
-"""Depthwise convolution over `[B, H, W, C]`, in the form each platform does fastest.
+"""Convolves `[B, H, W, C]` depthwise, in the form each platform does fastest.
 
 XLA's CPU backend takes ten times as long for its gradient as for itself.
 """

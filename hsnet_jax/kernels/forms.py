@@ -1,4 +1,4 @@
-"""Which form of a kernel is computed: one table, by shape and platform, for all kernels.
+"""Chooses the form of a kernel that is computed: one table, by shape and platform, for all.
 
 A kernel's forms agree to rounding; 'plain' is the oracle of the others. A function that computes
 one takes `implementation`: 'auto' for what the table says, or a form by its name.
@@ -13,7 +13,7 @@ import jax
 
 @dataclasses.dataclass(frozen=True)
 class Shape:
-  """What a choice of form goes by.
+  """Holds what a choice of form goes by.
 
   Attributes:
     kernel: height and width of the kernel.

@@ -1,4 +1,4 @@
-"""Initial values of convolutions, which are PyTorch's defaults: Linen's make another network."""
+"""Draws initial values of convolutions as PyTorch does: Linen's defaults make another network."""
 
 import math
 from collections.abc import Callable, Sequence

@@ -1,4 +1,4 @@
-"""What a test reports: mIoU, FB-IoU, accuracy, sensitivity, specificity, AUC.
+"""Computes what a test reports: mIoU, FB-IoU, accuracy, sensitivity, specificity, AUC.
 
 Each figure is made in two halves. A pure function counts pixels on the device, one row per
 episode, in int32 (an episode's own pixels fit). An immutable accumulator on the host pools the

@@ -1,4 +1,4 @@
-"""Pixels by prediction and truth: mIoU, FB-IoU, accuracy, sensitivity, specificity."""
+"""Counts pixels by prediction and truth: mIoU, FB-IoU, accuracy, sensitivity, specificity."""
 
 import dataclasses
 from collections.abc import Sequence
@@ -52,7 +52,7 @@ def _percent(part: int, whole: int) -> float:
 
 @dataclasses.dataclass(frozen=True, eq=False)
 class Confusion:
-  """Confusion counts pooled by class: mIoU, FB-IoU, accuracy, sensitivity, specificity.
+  """Pools confusion counts by class: mIoU, FB-IoU, accuracy, sensitivity, specificity.
 
   Attributes:
     counts: true and false positives, false and true negatives, int64 `[num_classes, 4]`.

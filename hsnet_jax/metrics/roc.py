@@ -1,4 +1,4 @@
-"""The AUC: histograms of the foreground probability by truth, and the ROC curve that they give."""
+"""Computes the AUC: histograms of the foreground probability by truth, and their ROC curve."""
 
 import dataclasses
 
@@ -80,7 +80,7 @@ def probability_histogram(
 
 @dataclasses.dataclass(frozen=True, eq=False)
 class RocHistogram:
-  """Histogram of the foreground probability over all episodes, and the AUC it gives.
+  """Pools a histogram of the foreground probability over all episodes, and gives its AUC.
 
   Attributes:
     histogram: background and foreground pixels by bin, int64 `[2, bins]`.

@@ -1,4 +1,4 @@
-"""Rows of counts, one per episode, on their way from the device to an accumulator on the host."""
+"""Brings rows of counts, one per episode, from the device to an accumulator on the host."""
 
 from typing import Any
 

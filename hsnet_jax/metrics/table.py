@@ -1,4 +1,4 @@
-"""The metrics, one row each: whatever counts, pools, prints or logs figures reads this table."""
+"""Lists the metrics, one row each: whatever counts, pools, prints or logs figures reads it."""
 
 import dataclasses
 from collections.abc import Callable, Mapping, Sequence
@@ -19,7 +19,7 @@ Count = Callable[
 
 @dataclasses.dataclass(frozen=True)
 class Figure:
-  """A number that a metric results in.
+  """Describes a number that a metric results in.
 
   Attributes:
     name: its key in the result.
@@ -36,7 +36,7 @@ class Figure:
 
 @dataclasses.dataclass(frozen=True)
 class Metric:
-  """A row of the table: how figures come about, from masks to the heading that they have.
+  """Describes how figures come about, from masks to their headings: a row of the table.
 
   Attributes:
     figures: what its result holds that is printed, in the order of a table.
@@ -109,7 +109,7 @@ def count_episodes(
 
 @dataclasses.dataclass(frozen=True, eq=False)
 class Tally:
-  """All metrics of some episodes, pooled on the host.
+  """Pools all metrics of some episodes on the host.
 
   Attributes:
     pooled: the accumulator of each metric.

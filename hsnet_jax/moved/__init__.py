@@ -1,4 +1,4 @@
-"""Old names of moved modules, which work for one release and warn: `hsnet_jax.losses` and others.
+"""Keeps old names of moved modules, `hsnet_jax.losses` and others, for one release; they warn.
 
 The folder is on `hsnet_jax.__path__`, so each file here is a module of `hsnet_jax` itself.
 """

@@ -1,4 +1,4 @@
-"""Training as pure functions: state, steps, losses, optimizers, averaging, devices, pictures."""
+"""Trains by pure functions: state, steps, losses, optimizers, averaging, devices, pictures."""
 
 from typing import TYPE_CHECKING
 

@@ -1,4 +1,4 @@
-"""Augmentation of a batch of episodes where it is trained on: one pure function, to be jitted.
+"""Augments a batch of episodes where it is trained on: one pure function, to be jitted.
 
 A batch is what `hsnet_jax.training.steps` describes, and comes back in the same shapes and dtypes.
 The query and each support get draws of their own, which depend on the key, on the episode's `index`
@@ -38,7 +38,7 @@ _LEAST_KEPT = 0.25
 
 @dataclasses.dataclass(frozen=True)
 class Augmentation:
-  """What is drawn for each picture, uniformly from ranges (low, high); by default nothing.
+  """Says what is drawn for each picture, uniformly from ranges (low, high); by default nothing.
 
   Attributes:
     flip: probability of the mirror image.

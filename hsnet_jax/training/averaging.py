@@ -1,4 +1,4 @@
-"""A moving average of the parameters, kept by the optimizer and used in their place for testing.
+"""Keeps a moving average of the parameters in the optimizer, used in their place for testing.
 
 Few-shot validation swings from epoch to epoch; the average of the last steps' parameters does not.
 """
@@ -12,7 +12,7 @@ from jaxtyping import Array
 
 
 class AverageState(NamedTuple):
-  """Attributes: `count`, updates seen, int32; `average`, of the parameters after each."""
+  """Holds `count`, updates seen, int32, and `average`, of the parameters after each."""
 
   # The field's name is part of stored checkpoints, and hides a tuple's method that no one calls.
   count: Array  # pyright: ignore[reportIncompatibleMethodOverride]

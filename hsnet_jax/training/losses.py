@@ -1,4 +1,4 @@
-"""The training loss. Logits are `[B, H, W, 2]`, channel 1 the foreground; targets {0, 1}."""
+"""Computes the loss. Logits are `[B, H, W, 2]`, channel 1 the foreground; targets {0, 1}."""
 
 import jax
 import jax.numpy as jnp

@@ -1,4 +1,4 @@
-"""The optimizer that a training run's options describe, as one optax chain."""
+"""Makes the optimizer that a training run's options describe, as one optax chain."""
 
 import optax
 

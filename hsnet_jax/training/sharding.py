@@ -1,4 +1,4 @@
-"""Data parallelism: a mesh of devices, rows of a batch over them, and the same step on all.
+"""Divides the rows of a batch over a mesh of devices, and takes the same step on all.
 
 `train_step` stays the one function: under `jit` XLA divides its rows by the mesh and adds what
 crosses devices; under `pmap` it is told the axis and averages the gradients itself. Both give one

@@ -1,4 +1,4 @@
-"""What a training step changes, and how it starts: parameters drawn as PyTorch draws them."""
+"""Holds what a training step changes, and starts it: parameters drawn as PyTorch draws them."""
 
 import functools
 from collections.abc import Mapping
@@ -20,7 +20,7 @@ from hsnet_jax.training.averaging import averaged_params
 
 
 class TrainState(flax.struct.PyTreeNode):
-  """What a training step changes, and the frozen backbone that it only reads.
+  """Holds what a training step changes, and the frozen backbone that it only reads.
 
   Attributes:
     step: optimizer steps done, int32.

@@ -1,4 +1,4 @@
-"""Training and evaluation steps: pure functions of a state and a batch of episodes.
+"""Takes training and evaluation steps: pure functions of a state and a batch of episodes.
 
 A batch holds pixel values as stored, `query_image` uint8 `[B, H, W, 3]`, `query_mask` and
 `query_ignore` `[B, H, W]`, `support_images` uint8 `[B, K, H, W, 3]`, `support_masks`

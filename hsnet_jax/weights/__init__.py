@@ -1,4 +1,4 @@
-"""Published and ImageNet weights: their files, their names, and their way to variables and back."""
+"""Converts published and ImageNet weights: their files, their names, to variables and back."""
 
 from typing import TYPE_CHECKING
 

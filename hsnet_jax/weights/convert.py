@@ -1,4 +1,4 @@
-"""Published and ImageNet weights to the project's variables, and back.
+"""Converts published and ImageNet weights to the project's variables, and back.
 
 Trees: `variables` is `{'params': the learnable tensors, 'backbone': the frozen ones}`, nested
 dicts of float32 arrays, kernels HWIO. Files: PyTorch's names and layout (OIHW), or Keras' names.

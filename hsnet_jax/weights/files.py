@@ -1,4 +1,4 @@
-"""Files of named tensors: `.safetensors`, `.npz`, PyTorch's `.pth`/`.pt`, Keras' `.h5`.
+"""Reads and writes named tensors: `.safetensors`, `.npz`, PyTorch's `.pth`/`.pt`, Keras' `.h5`.
 
 Reading never executes a pickle, and writing never leaves half a file.
 """

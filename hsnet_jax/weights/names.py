@@ -1,4 +1,4 @@
-"""What the tensors of published files are called, and where each lies in the project's trees.
+"""Names the tensors of published files, and says where each lies in the project's trees.
 
 A table maps every name of a file to a `Tensor`: the path of its leaf in the tree, its shape in
 the file, and the axes that bring it into the tree's layout (PyTorch's kernels are OIHW, the
@@ -51,7 +51,7 @@ _STEP_COUNTS = r'(.*\.)?num_batches_tracked'
 
 
 class Tensor(NamedTuple):
-  """Where one tensor of a file belongs.
+  """Says where one tensor of a file belongs.
 
   Attributes:
     path: the keys of its leaf in the tree.
