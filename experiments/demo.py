@@ -62,9 +62,10 @@ def main() -> int:
     results = json.loads((folder / 'results.json').read_text(encoding='utf-8'))['results']
     columns[head] = list(results.values())[-1]
   print(f'\nClasses never seen in training, {_EPISODES.value} episodes:\n')
-  from experiments.reporting.tables import text_table  # It reads the metrics' table: JAX.
+  from experiments.reporting.rows import text_table
+  from experiments.reporting.tables import table_rows  # It reads the metrics' table: JAX.
 
-  print(text_table(columns))
+  print(text_table(table_rows(columns), left=1))
   pictures = run_dir.resolve() / 'evaluation' / '1shot' / 'episodes.png'
   print(f'\nSupport, prediction, ground truth: {pictures}')
   print(f'{time.monotonic() - start:.0f} s in all', flush=True)

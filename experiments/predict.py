@@ -11,8 +11,8 @@ Examples, from the checkout's folder:
       --support_masks=a.png,b.png,c.png --mask_value=12 --query=x.jpg,y.jpg --output_dir=masks
 
 In a support's mask every value but 0 is the object, with two exceptions. PASCAL's boundary, 255
-beside a palette's indices or beside grey values of 20 and less, is background. And where 255 is the
-commonest grey value but 0, the others are soft edges, and the object is what has 128 or more; a
+beside a palette's indices or beside gray values of 20 and less, is background. And where 255 is the
+commonest gray value but 0, the others are soft edges, and the object is what has 128 or more; a
 JPEG, too, is cut at half of its largest value. --mask_value chooses one value instead.
 
 Writes NAME_mask.png (255 on the object, 0 elsewhere) and NAME_overlay.png for every query. Images

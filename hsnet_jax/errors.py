@@ -4,6 +4,6 @@
 class InputError(ValueError):
   """Tells that something outside the code is wrong: a file, a flag, a checkpoint, a class name.
 
-  The message is one line that names the thing and says what to do about it. Scripts print it
+  The message is one line that names the thing and says what to do about it. Commands print it
   and exit with code 2; any other exception is a bug and keeps its traceback.
   """

@@ -25,6 +25,8 @@ REFUSALS = {
   errno.ENAMETOOLONG: 'the name is too long',
 }
 _FULL = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)
+# These keep a file from being read that may be whole.
+_UNREADABLE = (errno.EACCES, errno.EPERM, errno.EIO, errno.EMFILE, errno.ENFILE, errno.ESTALE)
 
 
 def machine_error(error: BaseException | None) -> str | None:
@@ -55,6 +57,11 @@ def is_disk_full(error: BaseException | None) -> bool:
     if any(os.strerror(code) in str(one) for code in _FULL):
       return True
   return False
+
+
+def is_unreadable(error: BaseException) -> bool:
+  """Says whether an error, in the system's words, is of reading and tells nothing of the file."""
+  return any(os.strerror(code) in str(error) for code in _UNREADABLE)
 
 
 def _chain(error: BaseException | None) -> Iterator[BaseException]:

@@ -79,7 +79,7 @@ EXPERIMENTS = sorted((ROOT / 'experiments').rglob('*.py'))
 
 @pytest.mark.parametrize('path', EXPERIMENTS, ids=lambda p: str(p.relative_to(ROOT)))
 def test_experiments_are_documented(path):
-  # Read, not imported: scripts have flags of the same names.
+  # Read, not imported: commands have flags of the same names.
   tree = ast.parse(path.read_text(encoding='utf-8'))
   assert ast.get_docstring(tree)
   for node in tree.body:
@@ -118,7 +118,7 @@ def test_files_and_functions_are_short():
 
 def test_no_file_names_a_folder_that_only_its_author_has():
   """Examples and defaults must work in any checkout: paths are relative to it, or flags."""
-  # Spelt in parts, so that this file does not hold them.
+  # Spelled in parts, so that this file does not hold them.
   private = ('home', 'Users', 'root', 'tmp', 'mnt', 'scratch', 'work')
   places = ['/' + name + '/' for name in private]
   documents = [ROOT / n for n in ('Makefile', 'pyproject.toml', 'README.md', 'requirements.txt')]

@@ -1,6 +1,6 @@
 """Makes a prepared set of a benchmark: every image is checked, then those that are sound written.
 
-Whatever stops it, doing the same again goes on from the journal and the shards that are left in the
+Whatever stops it, doing the same again resumes from the journal and the shards that are left in the
 folder beside the set whose name ends in `.unfinished`. Nothing keeps two processes from preparing
 the same set at the same time: the caller does.
 """

@@ -7,7 +7,7 @@ textures are drawn independently of the class, also for background and clutter: 
 saliency tells an object from its neighbors, only its outline does.
 
 All objects of a picture belong to classes of the same fold. So the classes of the fold under test
-are never seen in training, not even as unlabelled background, and a picture never shows a class
+are never seen in training, not even as unlabeled background, and a picture never shows a class
 that the episodes of its fold do not know.
 
 A picture is a pure function of (seed, image name), the same to the last bit on every machine.

@@ -1,7 +1,7 @@
 """Starts every command and lets it fail: help that teaches, one-line errors, exit codes.
 
 Exit codes: 0 done, 2 something that the user can mend (one line `error: ...` on stderr), 130
-interrupted from the keyboard; what else a script ends with, its own help says. A bug keeps its
+interrupted from the keyboard; what else a command ends with, its own help says. A bug keeps its
 traceback.
 """
 
@@ -31,9 +31,9 @@ def run(main: Callable[[], int | None]) -> None:
   """Parses the flags, runs `main()` and exits.
 
   Args:
-    main: the script; takes nothing, returns an exit code or None for 0.
+    main: the command's own; takes nothing, returns an exit code or None for 0.
   """
-  # Libraries warn about what their callers did; a user of a script can do nothing about it.
+  # Libraries warn about what their callers did; a user of a command can do nothing about it.
   warnings.formatwarning = lambda message, *_, **__: f'warning: {with_flags(str(message))}\n'
   warnings.filterwarnings('ignore', category=DeprecationWarning)
   warnings.filterwarnings('ignore', category=UserWarning, module='orbax|jax|grain|flax')

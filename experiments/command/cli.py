@@ -6,6 +6,7 @@ import runpy
 import sys
 
 _FOLDER = pathlib.Path(__file__).resolve().parents[1]
+_OLD = ('benchmark',)  # Names that commands had before: they run, and are not listed.
 _HELP = ('--help', '-help', '-h', '--h', 'help')
 
 
@@ -17,7 +18,7 @@ def main() -> None:
     print('hsnet COMMAND --flag=value ...; `hsnet COMMAND --help` explains one.\n')
     for command, line in known.items():
       print(f'  {command:<12}{line}')
-  elif name not in known:
+  elif name not in known and name not in _OLD:
     print(f'error: no command {name!r}; there are {", ".join(known)}', file=sys.stderr)
     sys.exit(2)
   else:
@@ -27,7 +28,7 @@ def main() -> None:
 
 def commands() -> dict[str, str]:
   """Returns the commands there are, each with the first line of what it says of itself."""
-  paths = sorted(_FOLDER.glob('[!_]*.py'))
+  paths = (path for path in sorted(_FOLDER.glob('[!_]*.py')) if path.stem not in _OLD)
   return {path.stem: _first_line(path) for path in paths}
 
 

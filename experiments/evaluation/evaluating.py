@@ -26,7 +26,8 @@ from experiments.evaluation.counting import (
 from experiments.evaluation.methods import METHODS
 from experiments.reporting.pictures import draw_grid, save_image
 from experiments.reporting.progress import progress_bar
-from experiments.reporting.tables import text_table, write_results
+from experiments.reporting.rows import text_table
+from experiments.reporting.tables import table_rows, write_results
 from experiments.settings.sources import batch_size, image_size, open_backbone, open_benchmark
 from hsnet_jax.errors import InputError
 from hsnet_jax.models import Model, check_image_size, describe_devices, load_model, network
@@ -248,7 +249,7 @@ def _report(
   result: Evaluation, about: Mapping[str, Any], folder: pathlib.Path
 ) -> list[pathlib.Path]:
   """Prints and writes what came out; returns the files."""
-  print(text_table(result.columns))
+  print(text_table(table_rows(result.columns), left=1))
   if result.empty_supports:
     print(f'{result.empty_supports} episodes had a support mask without foreground; they count')
   if 'note' in about:

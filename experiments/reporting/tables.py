@@ -14,6 +14,7 @@ import pathlib
 from collections.abc import Mapping, Sequence
 from typing import Any
 
+from experiments.reporting.rows import markdown_table
 from hsnet_jax.metrics import METRICS
 from hsnet_jax.whole_files import write_text
 
@@ -49,25 +50,6 @@ def _class_rows(columns: Mapping[str, Figures], key: str) -> list[list[str]]:
   return rows
 
 
-def text_table(columns: Mapping[str, Figures]) -> str:
-  """Returns `table_rows` for a terminal, columns aligned."""
-  rows = table_rows(columns)
-  widths = [max(len(row[i]) for row in rows) for i in range(len(rows[0]))]
-  lines = []
-  for row in rows:
-    cells = [row[0].ljust(widths[0])]
-    cells += [cell.rjust(width) for cell, width in zip(row[1:], widths[1:], strict=True)]
-    lines.append('  '.join(cells).rstrip())
-  return '\n'.join(lines)
-
-
-def markdown_table(columns: Mapping[str, Figures]) -> str:
-  """Returns `table_rows` as a Markdown table."""
-  head, *rows = table_rows(columns)
-  rule = ['---', *['---:'] * (len(head) - 1)]
-  return '\n'.join('| ' + ' | '.join(cells).strip() + ' |' for cells in (head, rule, *rows))
-
-
 def csv_table(columns: Mapping[str, Figures]) -> str:
   """Returns lines of CSV with every digit: column, figure, class, value."""
   out = io.StringIO()
@@ -98,10 +80,11 @@ def write_results(
   folder = pathlib.Path(folder)
   record = {**about, 'results': dict(columns)}
   facts = [f'{name}: {value}' for name, value in about.items() if not isinstance(value, dict)]
+  table = markdown_table(table_rows(columns), left=1)
   files = {
     # NaN is no JSON: a figure that does not exist, such as the AUC without foreground, is null.
     folder / 'results.json': json.dumps(_no_nan(record), indent=2) + '\n',
-    folder / 'results.md': '\n'.join(f'- {f}' for f in facts) + f'\n\n{markdown_table(columns)}\n',
+    folder / 'results.md': '\n'.join(f'- {f}' for f in facts) + f'\n\n{table}\n',
     folder / 'results.csv': csv_table(columns),
   }
   for path, text in files.items():

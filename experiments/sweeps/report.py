@@ -6,6 +6,7 @@ import pathlib
 from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING
 
+from experiments.reporting.rows import markdown_table, text_table
 from experiments.sweeps.folder import Trial, trial_folder
 from experiments.sweeps.space import Domain, flag_text, short_text
 from hsnet_jax.whole_files import replacing, write_text
@@ -42,19 +43,6 @@ def table_rows(
     values = [short_text(trial.params[name]) for name in flags]
     rows.append([trial.name, trial.status, best, step, str(len(trial.values)), *values])
   return rows
-
-
-def text_table(rows: Sequence[Sequence[str]]) -> str:
-  """Returns rows for a terminal, columns aligned."""
-  widths = [max(map(len, column)) for column in zip(*rows, strict=True)]
-  lines = ('  '.join(map(str.rjust, row, widths)) for row in rows)
-  return '\n'.join(lines)
-
-
-def markdown_table(rows: Sequence[Sequence[str]]) -> str:
-  """Returns rows as a Markdown table."""
-  head, *rest = ('| ' + ' | '.join(row) + ' |' for row in rows)
-  return '\n'.join([head, '|' + ' ---: |' * len(rows[0]), *rest])
 
 
 def csv_table(trials: Mapping[int, Trial], *, metric: str, flags: Sequence[str]) -> str:

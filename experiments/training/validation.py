@@ -13,10 +13,11 @@ from experiments.evaluation.counting import (
   count_batches,
   counting_step,
 )
+from experiments.evaluation.methods import METHODS
 from experiments.reporting.progress import progress_bar
 from experiments.training.loop import Stopped
 from experiments.training.processes import is_writer
-from hsnet_jax.training import TrainState, steps
+from hsnet_jax.training import TrainState
 from hsnet_jax.training.sharding import batch_sharding, replicated
 
 _PICTURES = 10  # Two of each class where a fold has five.
@@ -46,7 +47,9 @@ def make_validation(
   classes = benchmark.test_classes(fold)
 
   def validate(state: TrainState) -> Evaluation:
-    step = counting_step(BoundLogits(steps.episode_logits, state.model), mesh)
+    method = METHODS['hsnet']
+    logits = BoundLogits(method.load(method.logits), state.model)
+    step = counting_step(logits, mesh)
     variables = jax.device_put(state.eval_variables, replicated(mesh))
     silent = not is_writer()
     with progress_bar(val.num_episodes, unit='episode', desc='validation', silent=silent) as bar:

@@ -56,7 +56,7 @@ def load_checkpoint(
   state = None
   if opt_state is not None:
     if 'opt_state' not in trees:
-      raise InputError(f'{path}: holds no optimizer state to train on from')
+      raise InputError(f'{path}: holds no optimizer state to resume training with')
     state = _fitted(opt_state, trees['opt_state'], path)
   return Checkpoint(trees['variables'], config, config['step'], state)
 

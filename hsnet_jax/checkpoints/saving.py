@@ -33,7 +33,7 @@ def save_checkpoint(
     variables: {'params', 'backbone'}.
     config: 'backbone', and whatever else belongs to it (benchmark, fold, shots, image_size,
       mask_support, scores, ...): values that JSON can hold, NumPy's numbers among them.
-    opt_state: the optimizer's state, to train on from here.
+    opt_state: the optimizer's state, to resume training from here.
     step: optimizer steps taken.
     retire_to: a free path beside it where the earlier one goes then; None removes it.
 

@@ -1,7 +1,6 @@
 """Stores trees and JSON in an Orbax composite checkpoint: the only module that knows Orbax."""
 
 import contextlib
-import errno
 import os
 import pathlib
 from collections.abc import Iterator, Mapping
@@ -13,10 +12,9 @@ import numpy as np
 import orbax.checkpoint as ocp
 
 from hsnet_jax.errors import InputError
+from hsnet_jax.whole_files import is_unreadable
 
 TREES = ('variables', 'opt_state')
-
-_REFUSED = (errno.EACCES, errno.EPERM, errno.EIO, errno.EMFILE, errno.ENFILE, errno.ESTALE)
 
 
 class DamagedCheckpoint(InputError):
@@ -104,6 +102,6 @@ def _damage_is_input_error(path: str | os.PathLike) -> Iterator[None]:
   except MemoryError:
     raise
   except Exception as error:  # a file cut short fails wherever its reader happens to be
-    if any(os.strerror(code) in str(error) for code in _REFUSED):
-      raise  # that says nothing of the checkpoint
+    if is_unreadable(error):
+      raise
     raise DamagedCheckpoint(f'{path}: the checkpoint is damaged or was cut short') from error

@@ -1,4 +1,4 @@
-"""The script that prints episodes, on lists as they are published, made small."""
+"""The command that prints episodes, on lists as they are published, made small."""
 
 import json
 import pickle

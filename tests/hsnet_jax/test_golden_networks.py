@@ -153,7 +153,7 @@ def test_the_program_that_users_run(golden, as_users_compile):
 
 
 def push(units, amount, seen):
-  """Adds `amount` to the ReLU inputs `units`, towards their side, and keeps what was there."""
+  """Adds `amount` to the ReLU inputs `units`, toward their side, and keeps what was there."""
 
   def intercept(call, args, kwargs, context):
     out = call(*args, **kwargs)

@@ -261,7 +261,7 @@ def test_a_gradient_is_that_of_each_shot():
 
 @pytest.fixture(scope='module')
 def tiny():
-  """HSNet with made weights, drawn without compiling an initialiser."""
+  """HSNet with made weights, drawn without compiling an initializer."""
   model = HSNet('tiny')
   images = np.zeros((1, 64, 96, 3), np.float32)
   shapes = jax.eval_shape(model.init, jax.random.key(0), images, images, images[..., 0])

@@ -65,7 +65,7 @@ def test_vgg16_takes_the_usual_sizes(size):
 
 @pytest.mark.parametrize('size', [264, 520])
 def test_vgg16_refuses_supports_whose_levels_disagree(size):
-  """In one line that a script can print; the size is the images', whatever the mask's."""
+  """In one line that a command can print; the size is the images', whatever the mask's."""
   match = rf'^vgg16 cannot .* {size} x {size} pixels: .* choose another image size'
   with pytest.raises(InputError, match=match) as error:
     shapes('vgg16', (400, 400), (size, size), mask=(50, 60))

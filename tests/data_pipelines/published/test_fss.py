@@ -14,7 +14,7 @@ from tests.facts import refused, warned
 
 LISTS = {'trn': ('yak', 'bat'), 'val': ("thor's_hammer", 'ab_wheel', 'cpu'), 'test': ('bus',)}
 TEXT_ORDER = [1, 10, 2, 3, 4, 5, 6, 7, 8, 9]
-GREYS = np.array([0, 1, 127, 128, 129, 255], np.uint8)
+GRAYS = np.array([0, 1, 127, 128, 129, 255], np.uint8)
 
 
 @pytest.fixture(scope='session')
@@ -32,7 +32,7 @@ def made_fss(tmp_path_factory):
       for n in range(1, 11):
         pixels = rng.integers(0, 256, (12, 18, 3), dtype=np.uint8)
         Image.fromarray(pixels).save(folder / f'{n}.jpg')
-        gray = np.tile(np.repeat(GREYS, 3), (12, 1))
+        gray = np.tile(np.repeat(GRAYS, 3), (12, 1))
         # The masks that were published are of either kind.
         mask = np.repeat(gray[..., None], 3, axis=2) if n % 2 else gray
         Image.fromarray(mask).save(folder / f'{n}.png')

@@ -1,4 +1,4 @@
-"""What a script says and how it exits, as real processes."""
+"""What a command says and how it exits, as real processes."""
 
 import errno
 import os

@@ -24,7 +24,7 @@ def hsnet(root, tmp_path):
 
 def test_every_command_has_a_line(root):
   found = commands()
-  flat = {path.stem for path in (root / 'experiments').glob('*.py')} - {'__init__'}
+  flat = {path.stem for path in (root / 'experiments').glob('*.py')} - {'__init__', 'benchmark'}
   assert set(found) == flat and {'train', 'evaluate', 'predict', 'sweep'} <= flat
   assert all(line.endswith('.') for line in found.values())
 
@@ -38,6 +38,12 @@ def test_without_a_command_it_lists_them(hsnet, args):
 def test_a_command_explains_itself_with_its_own_flags(hsnet):
   done = hsnet('chaos', '--help')
   assert done.returncode == 0 and '--rounds' in done.stdout and '--epochs' in done.stdout
+
+
+def test_an_old_name_runs_and_is_not_listed(hsnet):
+  assert '\n  benchmark' not in hsnet().stdout
+  done = hsnet('benchmark', '--help')
+  assert done.returncode == 0 and 'experiments.speed' in done.stdout
 
 
 def test_a_command_fails_as_it_does_elsewhere(hsnet, failure):

@@ -41,9 +41,9 @@ def test_masks_have_the_size_of_the_upright_query(config, tmp_path, capsys):
   folder = tmp_path / 'queries'
   folder.mkdir()
   # Each size is compiled for.
-  sizes = {'wide': (90, 40), 'grey': (33, 70), 'alpha': (33, 70), 'deep': (90, 40)}
+  sizes = {'wide': (90, 40), 'gray': (33, 70), 'alpha': (33, 70), 'deep': (90, 40)}
   picture(folder / 'wide.jpg', size=(90, 40))
-  picture(folder / 'grey.jpg', size=(33, 70), mode='L')
+  picture(folder / 'gray.jpg', size=(33, 70), mode='L')
   picture(folder / 'alpha.png', size=(33, 70), mode='RGBA')
   picture(folder / 'deep.png', size=(90, 40), mode='I;16')
   (folder / 'notes.txt').write_text('no image')

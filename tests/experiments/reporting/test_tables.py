@@ -5,6 +5,7 @@ import json
 import pytest
 
 from experiments.reporting import tables
+from experiments.reporting.rows import markdown_table, text_table
 
 NAN = float('nan')
 ONE = {
@@ -22,7 +23,7 @@ TWO = {**ONE, 'miou': 41.0, 'class_episodes': {'dog': 70, 'horse': 3}}
 
 
 def test_text_table_lines_up_and_counts_episodes_where_columns_agree():
-  lines = tables.text_table({'first 10': ONE, 'all 73': TWO}).splitlines()
+  lines = text_table(tables.table_rows({'first 10': ONE, 'all 73': TWO}), left=1).splitlines()
   assert lines[0].split() == ['percent', 'first', '10', 'all', '73']
   assert lines[1].split() == ['mIoU', '40.00', '41.00']
   assert lines[2].split() == ['dog', '50.00', '50.00']
@@ -32,7 +33,7 @@ def test_text_table_lines_up_and_counts_episodes_where_columns_agree():
 
 
 def test_markdown_has_a_cell_for_every_column():
-  lines = tables.markdown_table({'a': ONE, 'b': TWO}).splitlines()
+  lines = markdown_table(tables.table_rows({'a': ONE, 'b': TWO}), left=1).splitlines()
   assert {line.count('|') for line in lines} == {4}
   assert lines[1] == '| --- | ---: | ---: |'
 

@@ -6,6 +6,7 @@ import json
 import pytest
 from PIL import Image
 
+from experiments.reporting.rows import text_table
 from experiments.sweeps.folder import (
   Trial,
   begin_sweep,
@@ -15,7 +16,7 @@ from experiments.sweeps.folder import (
   trial_folder,
   write_trial,
 )
-from experiments.sweeps.report import best_run, ranked, table_rows, text_table, write_results
+from experiments.sweeps.report import best_run, ranked, table_rows, write_results
 from experiments.sweeps.space import Domain
 from experiments.training.folder import read_validations
 from hsnet_jax.errors import InputError

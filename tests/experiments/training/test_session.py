@@ -16,6 +16,7 @@ from experiments.training.config import RunConfig
 from experiments.training.log import RunLog
 from experiments.training.loop import Limits, fit
 from experiments.training.session import make_hooks, new_state, resumed_state
+from hsnet_jax import inference
 from hsnet_jax.backbones import get_backbone
 from hsnet_jax.checkpoints import load_checkpoint, save_checkpoint
 from hsnet_jax.errors import InputError
@@ -99,9 +100,9 @@ def test_nothing_is_traced_twice_or_moved_but_by_name(tmp_path, monkeypatch, par
 
   All under JAX's strictest guard, which on CPUs says nothing of reads; see `guarded`.
   """
-  traced = [Mock(wraps=step) for step in (steps.train_step, steps.episode_logits)]
+  traced = [Mock(wraps=step) for step in (steps.train_step, inference.episode_logits)]
   monkeypatch.setattr(steps, 'train_step', traced[0])
-  monkeypatch.setattr(steps, 'episode_logits', traced[1])
+  monkeypatch.setattr(inference, 'episode_logits', traced[1])
   benchmark, mesh = make_benchmark('shapes'), data_mesh(devices=jax.devices()[:2])
   given = {'fold': 1, 'shots': 1, 'image_size': 32, 'batch_size': 4, 'num_threads': 0}
   val = eval_batches(benchmark, count=6, **given)
@@ -125,7 +126,7 @@ def test_nothing_is_traced_twice_or_moved_but_by_name(tmp_path, monkeypatch, par
     )
   assert progress.step == 6 and len(progress.miou) == 2
   assert load_checkpoint(run / 'checkpoints' / 'last').step == 6
-  assert [step.call_count for step in traced] == [1, 2]  # The logits: to train and to validate.
+  assert [step.call_count for step in traced] == [1, 1]  # To train, and to validate.
 
 
 @contextlib.contextmanager

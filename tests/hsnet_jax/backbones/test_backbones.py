@@ -57,7 +57,7 @@ def test_unknown_backbone_is_named():
 @pytest.mark.parametrize(
   ('name', 'low', 'high'), [('mobilenet_v1_075', -1, 1), ('vgg16', -2.1179, 2.6400)]
 )
-def test_normalisation_is_the_weights_own(name, low, high):
+def test_normalization_is_the_weights_own(name, low, high):
   """Keras' x / 127.5 - 1, and ImageNet's mean and deviation (of the extreme channels)."""
   spec = get_backbone(name)
   ends = [(pixel - np.array(spec.mean)) / np.array(spec.std) for pixel in (0, 255)]

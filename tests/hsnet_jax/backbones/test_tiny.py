@@ -58,7 +58,7 @@ def test_shipped_features_tell_unseen_outlines_apart(weights):
   assert (own[similarity.argmax(axis=1)] == own).mean() > 0.5  # Chance is 0.23.
 
 
-def test_the_table_normalises_as_the_weights_were_trained():
+def test_the_table_normalizes_as_the_weights_were_trained():
   spec = get_backbone('tiny')
   pixels = jnp.full((1, 1, 1, 3), 255, jnp.uint8)
   np.testing.assert_allclose(

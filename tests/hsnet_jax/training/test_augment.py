@@ -92,20 +92,20 @@ def test_a_quarter_turn_is_counter_clockwise():
 
 
 def affine(plane, scale, degrees, order):
-  """SciPy's resampling about the centre, in float64."""
+  """SciPy's resampling about the center, in float64."""
   angle = np.deg2rad(degrees)
   turn = np.array([[np.cos(angle), np.sin(angle)], [-np.sin(angle), np.cos(angle)]]) / scale
-  centre = (np.array(plane.shape) - 1) / 2
+  center = (np.array(plane.shape) - 1) / 2
   return ndimage.affine_transform(
-    plane.astype(np.float64), turn, centre - turn @ centre, order=order, mode='nearest'
+    plane.astype(np.float64), turn, center - turn @ center, order=order, mode='nearest'
   )
 
 
 @pytest.mark.parametrize('scale, degrees', [(1.3, 0.0), (0.8, -33.0)])
-def test_scale_and_rotation_are_one_resampling_about_the_centre(scale, degrees):
+def test_scale_and_rotation_are_one_resampling_about_the_center(scale, degrees):
   batch = made()
   out = run(batch, Augmentation(scale=(scale, scale), rotate=(degrees, degrees)))
-  # What is outside by more than half a pixel, by SciPy's nearest neighbour with a margin.
+  # What is outside by more than half a pixel, by SciPy's nearest neighbor with a margin.
   padded = np.pad(np.zeros((H, W)), 20, constant_values=1)
   outside = affine(padded, scale, degrees, order=0)[20:-20, 20:-20] > 0
   assert outside.any() == (scale < 1 or degrees != 0)
@@ -141,15 +141,15 @@ def test_image_and_mask_move_together():
     batch[image] = np.repeat(batch[mask][..., None] * np.uint8(255), 3, axis=-1)
   out = run(batch, AUGMENTATIONS['geometric'])
   for image, mask in (('query_image', 'query_mask'), ('support_images', 'support_masks')):
-    grey, label = out[image][..., 0].reshape(-1, 32, 32), out[mask].reshape(-1, 32, 32)
+    gray, label = out[image][..., 0].reshape(-1, 32, 32), out[mask].reshape(-1, 32, 32)
     assert (label != batch[mask].reshape(-1, 32, 32)).any((1, 2)).mean() > 0.5
-    for pixels, truth in zip(grey, label, strict=True):
+    for pixels, truth in zip(gray, label, strict=True):
       inner, outer = ndimage.binary_erosion(truth), ndimage.binary_dilation(truth)
       assert inner.sum() > 50 and (pixels[inner] > 128).all()
       assert (pixels[~outer] < 128).all()
 
 
-def test_colours_change_as_defined():
+def test_colors_change_as_defined():
   batch = made()
   options = Augmentation(brightness=(0.1, 0.1), contrast=(0.5, 0.5))
   out = run(batch, options)
@@ -158,11 +158,11 @@ def test_colours_change_as_defined():
     mean = image.mean((-3, -2), keepdims=True)
     wanted = 255 * np.clip(0.5 * (image - mean) + mean, 0, 1)
     np.testing.assert_allclose(out[name], wanted, atol=0.51)
-  grey = run(batch, Augmentation(saturation=(0.0, 0.0)))
+  gray = run(batch, Augmentation(saturation=(0.0, 0.0)))
   third = run(batch, Augmentation(hue=(1 / 3, 1 / 3)))
   for name in IMAGES:
     brightest = np.repeat(batch[name].max(-1, keepdims=True), 3, -1)
-    np.testing.assert_allclose(grey[name], brightest, atol=1)
+    np.testing.assert_allclose(gray[name], brightest, atol=1)
     # A third of a turn hands each channel on to the next.
     np.testing.assert_allclose(third[name], np.roll(batch[name], 1, axis=-1), atol=1)
   for name in MASKS:
