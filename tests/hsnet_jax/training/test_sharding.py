@@ -16,6 +16,13 @@ from tests import made
 
 MODEL, SIZE, ROWS = HSNet('tiny'), (32, 32), 16
 MADE = made.OneParameter('tiny')
+# Five steps are compared in float64. In float32 some ReLU's input, of 300,000 a step, is 0 to
+# rounding in every few steps, and its gradient passes on one device and not on eight: of 16 such
+# runs, 5 on one device and 4 on eight were more than 1e-5 from float64's parameters, up to 1.3e-3,
+# the others up to 3e-6. In float64 eight devices were within 4e-15 of one in each.
+DOUBLE = HSNet('tiny', dtype=jnp.float64)
+# A first batch that leaves float32 no choice: every ReLU's input is 9.6e-6 or more from 0.
+DECIDED = 24
 COMPILED = {'jit': sharding.jit_step, 'pmap': sharding.pmap_step}
 
 
@@ -113,7 +120,7 @@ def pytest_generate_tests(metafunc):
 
 @pytest.fixture(scope='module')
 def runs():
-  """Losses of five steps, the first gradients and the parameters after, by what ran them."""
+  """Losses of the steps, the first gradients and the parameters after, by what ran them."""
   params, backbone = jax.device_get([made.variables('tiny')[k] for k in ('params', 'backbone')])
   tx = sgd_or_adam()
 
@@ -122,16 +129,22 @@ def runs():
     return compiled(kind, count, accumulate=accumulate)
 
   @functools.cache
-  def run(kind, count, *, adam=False, accumulate=1, rows=ROWS):
-    own, frozen = (jax.tree.map(jnp.array, tree) for tree in (params, backbone))
-    opt_state = {**tx.init(own), 'adam': jnp.array(adam)}
-    state = TrainState(jnp.zeros((), jnp.int32), own, opt_state, frozen, MODEL, tx)
-    step, place = program(kind, count, accumulate)
-    state, losses = place(state), []
-    for seed in range(5):
-      state, metrics = step(state, make_batch([1] * rows, seed=seed))
-      losses.append(float(metrics['loss']))
-    return losses, jax.device_get(state.opt_state['first']), jax.device_get(state.params)
+  def run(kind, count, *, model=DOUBLE, seeds=range(5), adam=False, accumulate=1, rows=ROWS):
+    dtype = model.dtype or jnp.float32
+    with jax.enable_x64(dtype == jnp.float64):
+      own, frozen = (
+        jax.tree.map(lambda x: jnp.array(x, dtype), tree) for tree in (params, backbone)
+      )
+      opt_state = {**tx.init(own), 'adam': jnp.array(adam)}
+      state = TrainState(jnp.zeros((), jnp.int32), own, opt_state, frozen, model, tx)
+      step, place = program(kind, count, accumulate)
+      state, losses = place(state), []
+      for seed in seeds:
+        state, metrics = step(state, make_batch([1] * rows, seed=seed))
+        losses.append(float(metrics['loss']))
+      first, last = jax.device_get([state.opt_state['first'], state.params])
+    assert all(x.dtype == dtype for x in jax.tree.leaves((first, last)))
+    return losses, first, last
 
   return run
 
@@ -142,29 +155,33 @@ def relative(a, b):
   return max(jax.tree.leaves(far))
 
 
+def assert_same(run, expected):
+  """Losses, gradients and parameters agree to float64's rounding."""
+  np.testing.assert_allclose(run[0], expected[0], rtol=1e-12)
+  assert relative(run[1], expected[1]) <= 1e-12
+  assert relative(run[2], expected[2]) <= 1e-12
+
+
 def test_five_sgd_steps_over_devices_are_those_of_one(runs, how):
-  losses, gradients, params = runs(*how)
-  expected = runs('jit', 1)
-  assert relative(gradients, expected[1]) <= 1e-5
-  np.testing.assert_allclose(losses, expected[0], rtol=1e-5)
-  assert relative(params, expected[2]) <= 1e-5
+  assert_same(runs(*how), runs('jit', 1))
 
 
 def test_five_adam_steps_over_devices_are_those_of_one(runs, how):
-  """Adam magnifies the noise of tiny gradients: the tolerances are those of the golden steps."""
-  losses, expected = runs(*how, adam=True)[0], runs('jit', 1, adam=True)[0]
-  for loss, other, tolerance in zip(losses, expected, (1e-4, 1e-4, 1e-3, 2e-2, 2e-2), strict=True):
-    assert loss == pytest.approx(other, rel=tolerance)
-  assert losses != runs(*how)[0]
+  steps = runs(*how, adam=True)
+  assert_same(steps, runs('jit', 1, adam=True))
+  assert steps[0] != runs(*how)[0]
+
+
+def test_a_float32_step_over_devices_is_float64s_to_rounding(runs, how):
+  losses, gradients, _ = runs(*how, model=MODEL, seeds=(DECIDED,))
+  expected = runs('jit', 1, seeds=(DECIDED,))
+  np.testing.assert_allclose(losses, expected[0], rtol=1e-6)
+  assert relative(gradients, expected[1]) <= 1e-5
 
 
 @pytest.mark.wide
 def test_four_parts_of_five_rows_are_a_batch_of_twenty(runs):
-  losses, gradients, params = runs('jit', 1, accumulate=4, rows=20)
-  expected = runs('jit', 1, rows=20)
-  assert relative(gradients, expected[1]) <= 1e-5
-  np.testing.assert_allclose(losses, expected[0], rtol=1e-5)
-  assert relative(params, expected[2]) <= 1e-5
+  assert_same(runs('jit', 1, accumulate=4, rows=20), runs('jit', 1, rows=20))
 
 
 def test_what_devices_do_not_divide_is_named():
