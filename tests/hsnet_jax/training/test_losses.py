@@ -49,4 +49,5 @@ def test_short_floats_are_summed_in_float32():
   logits = np.zeros((1, 400, 400, 2), np.float16)
   loss = cross_entropy(logits, np.zeros((1, 400, 400), np.uint8))
   assert loss.dtype == np.float32
-  np.testing.assert_allclose(loss, np.log(2), rtol=1e-6)
+  # A float32 sum of 160,000 is up to 1.1e-6 off; a float16 one would be 3e-4.
+  np.testing.assert_allclose(loss, np.log(2), rtol=1e-5)
