@@ -105,7 +105,10 @@ class Interrupted(Exception):
 
 
 class Counting:
-  """A benchmark that counts what is read of it, and fails at one image."""
+  """A benchmark that counts what is read of it, and fails at one image.
+
+  Threads read a few images at a time, in any order.
+  """
 
   def __init__(self, benchmark, fails_at=None):
     self._benchmark, self._fails_at, self.read = benchmark, fails_at, []
@@ -144,7 +147,7 @@ def test_a_second_attempt_writes_the_rest(tmp_path):
   versions[names[4]] = 1
   source, done = Counting(benchmark), []
   builder(source, on_image=lambda: done.append(1)).write()
-  assert source.read == [*names[3:6], *names[6:]] and len(done) == len(names)
+  assert sorted(source.read) == sorted(names[3:]) and len(done) == len(names)
   skip = tfds.decode.SkipDecoding()
   records = read(builder(benchmark), {'image': skip, 'mask': skip})
   assert [r['name'].decode() for r in records] == list(names)
@@ -166,7 +169,7 @@ def test_a_shard_that_lost_its_content_is_written_anew(tmp_path):
     shard.write_bytes(b'')
   source = Counting(benchmark)
   builder(source).write()
-  assert source.read == list(names)
+  assert sorted(source.read) == sorted(names)
   skip = tfds.decode.SkipDecoding()
   records = read(builder(benchmark), {'image': skip, 'mask': skip})
   assert [r['name'].decode() for r in records] == list(names)
