@@ -63,32 +63,43 @@ def test_masks_have_the_size_of_the_upright_query(config, tmp_path, capsys):
     assert size_of(out / f'{name}_overlay.png') == size
 
 
-@pytest.mark.parametrize('shots', [1, 2])
-def test_a_mask_is_what_the_library_segments(shots):
+SIZE = (50, 81)
+
+
+def predicted_and_segmented(shots):
+  """What predicts, a query, and the mask of `SIZE` that the library finds in it by itself."""
   rng, made = np.random.default_rng(1), variables('tiny')
-  module, size = hs.HSNet('tiny'), (50, 81)
+  module = hs.HSNet('tiny')
   query = rng.integers(0, 256, (64, 96, 3), np.uint8)
   images = rng.integers(0, 256, (shots, 64, 96, 3), np.uint8)
   masks = np.zeros((shots, 64, 96), np.uint8)
   masks[:, 20:50, 30:70] = 1
-  predict = predictor(Model(module, made), images, masks)
-  if shots == 1:
-    (found,) = predict(query[None], [size])
-  else:  # Among others, of other sizes.
-    other, found = predict(np.stack([query[::-1], query]), [(20, 30), size])
-    assert other.shape == (20, 30)
 
   @jax.jit
   def segment(made, query, images, masks):
     support_set = hs.encode_support(module, made, hs.normalize(images, 'tiny'), masks)
     query = hs.normalize(query[None], 'tiny')
-    return hs.segment(module, made, query, support_set, output_size=size).mask[0]
+    return hs.segment(module, made, query, support_set, output_size=SIZE).mask[0]
 
   expected = segment(made, query, images, masks)
   assert set(np.unique(expected)) == {0, 1}, 'a mask of one value would show nothing'
-  assert found.shape == size and found.dtype == np.uint8
+  return predictor(Model(module, made), images, masks), query, expected
+
+
+@pytest.mark.parametrize('shots', [1, 2])
+def test_a_mask_is_what_the_library_segments(shots):
+  predict, query, expected = predicted_and_segmented(shots)
+  (found,) = predict(query[None], [SIZE])
+  assert found.shape == SIZE and found.dtype == np.uint8
+  np.testing.assert_array_equal(found, expected)
+
+
+def test_masks_of_several_sizes_are_found_at_a_time():
+  predict, query, expected = predicted_and_segmented(2)
+  other, found = predict(np.stack([query[::-1], query]), [(20, 30), SIZE])
+  assert other.shape == (20, 30) and found.shape == SIZE
   # A batch of another size may differ by rounding.
-  assert (np.asarray(found) != expected).mean() <= (0 if shots == 1 else 1e-3)
+  assert (np.asarray(found) != expected).mean() <= 1e-3
 
 
 def test_images_go_through_a_few_at_a_time_and_each_is_read_once(tmp_path, monkeypatch):

@@ -162,7 +162,7 @@ def test_another_way_to_the_same_step(run, train_small, tmp_path):
     ({'fold': 4}, 'fold 4'),
     ({'resume': True}, 'checkpoints/last'),
     ({'random_backbone': False, 'backbone_weights': 'none.npz'}, 'none.npz'),
-    pytest.param({'backbone': 'vgg16', 'image_size': 264}, '264 x 264', marks=pytest.mark.wide),
+    ({'backbone': 'vgg16', 'image_size': 264}, '264 x 264'),
     ({'accumulate': 3}, 'a multiple of 3'),
     ({'validation': 'heldout', 'benchmark': 'folder', 'data_dir': '/nowhere'}, '/nowhere'),
   ],
@@ -201,12 +201,15 @@ def test_what_is_no_run_is_not_replaced(train_small, tmp_path):
   assert (tmp_path / 'pictures' / 'validation.png').read_text() == 'precious'
 
 
+def adam_state(variables):
+  """The state of an optimizer with a schedule that has seen nothing yet, of the host."""
+  state = jax.eval_shape(optax.adam(optax.constant_schedule(1.0)).init, variables['params'])
+  return jax.tree.map(lambda x: np.zeros(x.shape, x.dtype), state)
+
+
 def test_a_schedule_is_resumed_at_its_own_length(run, train_small, tmp_path):
   checkpoint = load_checkpoint(run.folder / 'checkpoints' / 'last')
-  state = jax.eval_shape(
-    optax.adam(optax.constant_schedule(1.0)).init, checkpoint.variables['params']
-  )
-  state = jax.tree.map(lambda x: np.zeros(x.shape, x.dtype), state)
+  state = adam_state(checkpoint.variables)
   config = {**checkpoint.config, 'schedule': 'cosine', 'schedule_steps': 3}
   path = tmp_path / 'checkpoints' / 'last'
   save_checkpoint(path, checkpoint.variables, config=config, opt_state=state, step=3)
@@ -214,8 +217,22 @@ def test_a_schedule_is_resumed_at_its_own_length(run, train_small, tmp_path):
     train_small(tmp_path, schedule='cosine', resume=True, max_steps=4)
 
 
+def test_a_loss_that_is_no_number_stops_the_run(copied, train_small):
+  """The step is that of the other tests, and compiled already."""
+  path = copied / 'checkpoints' / 'last'
+  checkpoint = load_checkpoint(path)
+  variables = jax.device_get(checkpoint.variables)
+  kernel = variables['params']['decoder']['conv0']['kernel']
+  variables['params']['decoder']['conv0']['kernel'] = np.full_like(kernel, np.nan)
+  state = adam_state(variables)
+  save_checkpoint(path, variables, config=checkpoint.config, opt_state=state, step=3)
+  with pytest.raises(NonFiniteLoss, match='nan at step 4.*`learning_rate`'):
+    train_small(copied, max_steps=9)
+  assert read_config(path)['step'] == 3
+
+
 @pytest.mark.wide  # Compiles a step for that rate; test_loop.py has all cases of a made-up step.
-def test_a_loss_that_is_no_number_stops_the_run(train_small, tmp_path):
+def test_a_rate_that_is_too_large_stops_the_run(train_small, tmp_path):
   with pytest.raises(NonFiniteLoss, match='step [12].*`learning_rate`'):
     train_small(tmp_path / 'run', max_steps=9, learning_rate=1e30)
   assert not (tmp_path / 'run' / 'checkpoints').exists()
