@@ -2,6 +2,7 @@
 
 import importlib
 import json
+import os
 import pathlib
 import pkgutil
 import re
@@ -193,8 +194,15 @@ def after_the_demo(tmp_path_factory):
 @pytest.mark.parametrize(
   'page', [page for page in PAGES if blocks(page, 'python') and page != APART], ids=ids
 )
-def test_code_in_the_pages_runs(page, after_the_demo, monkeypatch):
-  monkeypatch.chdir(after_the_demo)
-  space = {}
-  for code in blocks(page, 'python'):
-    exec(compile(code, str(page), 'exec'), space)
+def test_code_in_the_pages_runs(page, after_the_demo):
+  """In a process with the one device that a reader has."""
+  code = '\n'.join(blocks(page, 'python'))
+  environment = {**os.environ, 'XLA_FLAGS': '', 'PYTHONPATH': str(ROOT)}
+  done = subprocess.run(
+    [sys.executable, '-c', code],
+    cwd=after_the_demo,
+    env=environment,
+    capture_output=True,
+    text=True,
+  )
+  assert done.returncode == 0, done.stderr
