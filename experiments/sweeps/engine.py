@@ -12,6 +12,7 @@ import pathlib
 import shutil
 import signal
 import socket
+import warnings
 from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
@@ -208,7 +209,7 @@ def check_share(config: SweepConfig, machines: Sequence[Mapping[str, float]]) ->
       f' largest has {has_cpus:g} CPUs and {has_gpus:g} GPUs'
     )
   if not gpus and any(has_gpus for has_gpus, _ in shares):
-    print('note: no GPU is used; --gpus_per_trial=1 gives each trial one', flush=True)
+    warnings.warn('no GPU is used; `gpus_per_trial`=1 gives each trial one', stacklevel=2)
 
 
 class Teller(tune.Callback):

@@ -11,12 +11,13 @@ seed = {integer = [0, 9]}                      both bounds included
 augment = {choice = ['none', 'flip']}
 """
 
+import contextlib
 import dataclasses
 import math
 import os
 import pathlib
 import tomllib
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from typing import Any
 
 import numpy as np
@@ -27,8 +28,16 @@ from hsnet_jax.errors import InputError
 
 KINDS = ('log_uniform', 'uniform', 'integer', 'choice')
 
-# A trial is one process, whose folder the sweep chooses and resumes.
-_OWN = ('run_dir', 'resume', 'overwrite', 'coordinator', 'num_processes', 'process_id')
+# The sweep chooses a trial's folder, and resumes what is in it.
+_OWN = ('run_dir', 'resume', 'overwrite')
+# Flags of runs of several processes; a trial is one.
+_OF_PROCESSES = (
+  'coordinator',
+  'num_processes',
+  'process_id',
+  'connect_seconds',
+  'heartbeat_seconds',
+)
 
 
 @dataclasses.dataclass(frozen=True)
@@ -93,6 +102,8 @@ def read_space(path: str | os.PathLike[str]) -> Space:
   for name in (*fixed, *searched):
     if name in _OWN:
       raise InputError(f'{path}: {name} is set by the sweep itself; leave it out')
+    if name in _OF_PROCESSES:
+      raise InputError(f'{path}: {name} is for several processes, a trial is one; leave it out')
     if name in fixed and name in searched:
       raise InputError(f'{path}: {name} is in both [train] and [space]; leave one')
   for name, value in fixed.items():
@@ -134,26 +145,44 @@ def _is_scalar(value: object) -> bool:
 def check_space(space: Space) -> None:
   """Makes sure that `TrainConfig` has the settings of a space and takes their values.
 
-  Of ranges the bounds are tried.
+  Of ranges the bounds are tried, and each value that is searched with all that are fixed.
 
   Args:
     space: the space.
 
   Raises:
-    InputError: a setting does not exist, or refuses a value.
+    InputError: a setting does not exist or refuses a value, or two exclude each other.
   """
   known = {field.name: field for field in dataclasses.fields(TrainConfig)}
-  values = {name: [value] for name, value in space.fixed.items()}
-  values |= {name: list(domain.values) for name, domain in space.domains.items()}
-  for name, several in values.items():
-    where = f'{space.path}: {"train" if name in space.fixed else "space"}.{name}'
+
+  def read(where: str, name: str, value: Any) -> Any:
     if name not in known:
-      raise InputError(f'{where}: experiments.train has no such flag; its --help shows them')
-    for value in several:
-      try:
-        parse_text(known[name], flag_text(value))
-      except InputError as error:
-        raise InputError(f'{where}: {error}') from error
+      raise InputError(
+        f"{where}: no setting of a run; experiments.train's --help shows what there is"
+      )
+    with _naming(where):
+      return parse_text(known[name], flag_text(value))
+
+  fixed = {
+    name: read(f'{space.path}: train.{name}', name, value) for name, value in space.fixed.items()
+  }
+  with _naming(f'{space.path}: [train]'):
+    TrainConfig(**fixed)
+  for name, domain in space.domains.items():
+    where = f'{space.path}: space.{name}'
+    for value in domain.values:
+      tried = {name: read(where, name, value)}
+      with _naming(where):
+        TrainConfig(**fixed, **tried)
+
+
+@contextlib.contextmanager
+def _naming(where: str) -> Iterator[None]:
+  """Says of an InputError where in the file its value is."""
+  try:
+    yield
+  except InputError as error:
+    raise InputError(f'{where}: {error}') from error
 
 
 def draw(space: Space, *, seed: int, number: int) -> dict[str, Any]:

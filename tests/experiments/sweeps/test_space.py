@@ -69,6 +69,8 @@ def test_reads_both_tables(space_file):
     ('[train]\nclip = [1]\n[space]\nseed = {integer = [0, 1]}', 'train.clip'),
     ('[train]\nclip = 1\n[space]\nclip = {uniform = [0, 1]}', 'clip'),
     ('[space]\nrun_dir = {choice = ["a", "b"]}', 'run_dir'),
+    ('[space]\nconnect_seconds = {integer = [1, 9]}', 'connect_seconds is for several'),
+    ('[train]\nheartbeat_seconds = 9\n[space]\nseed = {integer = [0, 1]}', 'heartbeat_seconds'),
     ('[train]\noverwrite = true\n[space]\nclip = {uniform = [0, 1]}', 'overwrite'),
   ],
 )
@@ -108,6 +110,8 @@ def test_what_a_run_may_be_told_is_taken(train, choices):
     ({}, {'learning_rate': [1.0, -1.0]}, 'space.learning_rate: -1.0'),
     ({'batch_size': 2.0}, {}, 'train.batch_size: 2.0'),
     ({'mask_support': 'maybe'}, {}, 'train.mask_support: maybe'),
+    ({'random_backbone': True, 'backbone_weights': 'a.npz'}, {}, '.*`backbone_weights` exclude'),
+    ({'random_backbone': True}, {'backbone_weights': ['a.npz']}, 'space.*`backbone_weights` excl'),
   ],
 )
 def test_what_a_run_may_not_be_told_is_named_with_its_table(train, choices, where):
