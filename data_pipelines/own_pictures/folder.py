@@ -103,8 +103,8 @@ class Folder(Benchmark):
     if name == 'trn' and self.num_classes == 1:
       raise InputError(
         f'the folder has one class alone, {self.class_names[0]!r}, and training needs others than'
-        ' the one it is tested on: add a class, or give a trained `checkpoint` to'
-        ' experiments.evaluate or experiments.predict'
+        ' the one it is tested on: add a class, or give a trained network to'
+        " experiments.evaluate's or experiments.predict's `checkpoint`"
       )
     self.check_split(fold, name)
     held = self.test_classes(fold)

@@ -94,7 +94,7 @@ class Prepared(OnTop):
       wanted, fix = ' x '.join(map(str, image_hw(size))), f'give `image_size`={height}'
     raise InputError(
       f'{self._folder}: holds images at {height} x {width}, and each is wanted at {wanted}; {fix},'
-      ' or read `data_dir`, or a set prepared without `prepare_size`'
+      " or read `data_dir`, or a set made without experiments.prepare's `prepare_size`"
     )
 
   def split(self, fold: int, name: str) -> Split:

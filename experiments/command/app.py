@@ -21,8 +21,8 @@ from absl import app, flags, logging
 from hsnet_jax.errors import InputError
 from hsnet_jax.whole_files import machine_error
 
-# How the library writes the name of an argument.
-_ARGUMENT = re.compile(r'`([A-Za-z_]\w*)`')
+# How the library writes the name of an argument, and that of another command than may be running.
+_ARGUMENT = re.compile(r"(experiments\.\w+'s )?`([A-Za-z_]\w*)`")
 
 _HELP = ('--help', '-help', '-h', '--h', '--helpshort', '-helpshort')
 
@@ -60,15 +60,16 @@ def with_flags(text: str) -> str:
   """Writes the arguments that a message of the library names as flags of the running command.
 
   Args:
-    text: such as 'give `image_size`=400'.
+    text: such as 'give `image_size`=400', or "experiments.prepare's `prepare_size`".
 
   Returns:
-    The text, such as 'give --image_size=400'; words that are no flags stay as they are.
+    The text, such as 'give --image_size=400', or "experiments.prepare's --prepare_size"; words that
+    are no flags stay as they are.
   """
 
   def flag(found: re.Match[str]) -> str:
-    name = found[1]
-    return f'--{name}' if name in flags.FLAGS else found[0]
+    command, name = found[1] or '', found[2]
+    return f'{command}--{name}' if command or name in flags.FLAGS else found[0]
 
   return _ARGUMENT.sub(flag, text)
 

@@ -22,7 +22,8 @@ NAME = flags.DEFINE_string('name', 'you', 'Whom to greet.')
 COUNT = flags.DEFINE_integer('count', 1, 'How often.', lower_bound=1)
 def main():
   if NAME.value == 'input': raise InputError('x.png: a mask\\nof another size')
-  if NAME.value == 'argument': raise InputError('give `name`=you or `date`')
+  if NAME.value == 'argument':
+    raise InputError("give `name`=you or `date`, a.other's `day`, experiments.other's `year`")
   if NAME.value == 'full': open('/dev/full', 'wb', buffering=0).write(b'x')
   if NAME.value == 'thread':
     def fail(): raise OSError(28, 'No space left on device')
@@ -106,4 +107,5 @@ def test_a_full_disk_is_found_behind_other_errors():
 
 
 def test_arguments_that_errors_name_become_flags_of_the_command(hello):
-  assert 'give --name=you or `date`' in hello('--name=argument').stderr
+  said = hello('--name=argument').stderr
+  assert "give --name=you or `date`, a.other's `day`, experiments.other's --year" in said
