@@ -49,6 +49,13 @@ def pytest_collection_modifyitems(config, items):
 ROOT = pathlib.Path(__file__).resolve().parents[1]
 
 
+@pytest.fixture
+def collected():
+  """Lets what threads report of a test's objects come before the test is over."""
+  yield
+  gc.collect()
+
+
 @pytest.fixture(scope='module', autouse=True)
 def _nothing_is_kept(request):
   """Gives back what a file's compiled programs and caches hold: gigabytes, over all files."""

@@ -30,3 +30,13 @@ def check_facts(message, facts):
   """Fails unless a message is one line and names each fact."""
   missing = [fact for fact in map(str, facts) if fact not in str(message)]
   assert not missing and '\n' not in str(message), f'{missing} not in: {message}'
+
+
+def lets_orbax_fail(test):
+  """Marks a test in which Orbax fails: its threads say so as well, whenever they end."""
+  for warning in (
+    'ignore::pytest.PytestUnraisableExceptionWarning',
+    'ignore:coroutine .* was never awaited:RuntimeWarning',
+  ):
+    test = pytest.mark.filterwarnings(warning)(test)
+  return pytest.mark.usefixtures('collected')(test)

@@ -25,12 +25,7 @@ from hsnet_jax.checkpoints import (
   save_checkpoint,
 )
 from hsnet_jax.errors import InputError
-
-# What Orbax's threads say beside an error that is raised, whenever they end.
-pytestmark = [
-  pytest.mark.filterwarnings('ignore::pytest.PytestUnraisableExceptionWarning'),
-  pytest.mark.filterwarnings('ignore:coroutine .* was never awaited:RuntimeWarning'),
-]
+from tests.facts import lets_orbax_fail
 
 CONFIG = {'backbone': 'tiny', 'benchmark': 'shapes', 'fold': 2, 'shots': 1}
 
@@ -175,6 +170,7 @@ def test_other_files_are_never_replaced(tmp_path):
   assert folder_names(tmp_path) == ['file', 'photos']
 
 
+@lets_orbax_fail
 def test_damage_is_found_or_harmless(tmp_path):
   """Each file in turn is emptied, cut in half or lost."""
   whole = tmp_path / 'whole'
@@ -202,6 +198,7 @@ def test_damage_is_found_or_harmless(tmp_path):
   assert {('config', 'metadata'), ('variables', 'd'), ('variables', '_METADATA')} <= refused
 
 
+@lets_orbax_fail
 def test_half_of_a_large_array_is_damage(tmp_path):
   many = {str(i): np.random.RandomState(i).rand(50, 100).astype(np.float32) for i in range(60)}
   save_checkpoint(tmp_path / 'c', {'params': many, 'backbone': {}}, config=CONFIG)
@@ -212,6 +209,7 @@ def test_half_of_a_large_array_is_damage(tmp_path):
     load_checkpoint(tmp_path / 'c')
 
 
+@lets_orbax_fail
 def test_the_interpreter_is_as_it_was(tmp_path):
   """Not even after an error: a program's hooks, filters and loggers are its own."""
 
