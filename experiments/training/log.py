@@ -75,14 +75,16 @@ class RunLog:
 
     Args:
       step: how many steps the model has been trained for.
-      figures: {name: value}; a curve's name is a group and a figure, such as `val/miou`.
+      figures: {name: value}; a curve's name is a group and a figure, such as `val/miou`. What is no
+        number is null in the line, and its curve has no point.
     """
-    finite = {k: float(v) if math.isfinite(v) else None for k, v in figures.items()}
+    finite = {name: float(value) for name, value in figures.items() if math.isfinite(value)}
+    line = {name: finite.get(name) for name in figures}
     seconds = round(time.monotonic() - self._start, 2)
     with naming(self._folder / 'metrics.jsonl'):
-      self._lines.write(json.dumps({'step': step, 'time/seconds': seconds, **finite}) + '\n')
+      self._lines.write(json.dumps({'step': step, 'time/seconds': seconds, **line}) + '\n')
       self._lines.flush()
-    self._add(step, *(summary.scalar(name, float(value)) for name, value in figures.items()))
+    self._add(step, *(summary.scalar(name, value) for name, value in finite.items()))
 
   def picture(self, name: str, step: int, image: Image.Image) -> pathlib.Path:
     """Keeps a picture, the newest of its name as a file, all of them in TensorBoard.

@@ -47,6 +47,16 @@ def test_curves_and_pictures_are_on_disk_at_once(tmp_path):
   log.close()
 
 
+def test_what_is_no_number_has_no_point(tmp_path, caplog):
+  log = RunLog(tmp_path)
+  (events,) = (tmp_path / 'tensorboard').iterdir()
+  log.scalars(7, {'val/auc': float('nan'), 'val/miou': 0.5})
+  log.close()
+  assert b'val/miou' in events.read_bytes() and b'val/auc' not in events.read_bytes()
+  assert json.loads((tmp_path / 'metrics.jsonl').read_text())['val/auc'] is None
+  assert not caplog.records
+
+
 def test_a_full_disk_names_the_file_and_closing_adds_nothing(tmp_path):
   (tmp_path / 'metrics.jsonl').symlink_to('/dev/full')
   log = RunLog(tmp_path)

@@ -99,6 +99,16 @@ def test_figures_are_written_as_json_and_curves(tmp_path):
   assert list((run.folder / 'tensorboard').iterdir())
 
 
+@pytest.mark.parametrize('steps, timed', [(1, False), (4, True)])
+def test_what_too_few_steps_do_not_tell_is_left_out(tmp_path, capsys, steps, timed):
+  run = Run(tmp_path, steps=steps)
+  run.fit()
+  said = capsys.readouterr()
+  assert 'nan' not in (said.out + said.err).lower()
+  assert ('s/step' in said.out) == timed and 'validation 0 s' in said.out
+  assert (run.lines[0]['time/seconds_per_step'] is not None) == timed
+
+
 @pytest.mark.parametrize('limits, steps', [({'steps': 6}, 6), ({'epochs': 2}, 8)])
 def test_stops_at_the_first_limit_and_validates_there(tmp_path, limits, steps):
   run = Run(tmp_path, **limits)
