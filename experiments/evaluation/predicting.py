@@ -3,7 +3,8 @@
 Each query is decoded once, when its turn comes, so that a folder may be larger than the memory; yet
 nothing is written unless all inputs can be read. So results are made in a hidden folder within the
 output folder and get their names together at the end, unless a query turned out to be unreadable.
-Whatever else ends the work, such as Ctrl-C, what is finished by then gets its name.
+Whatever else ends the work, such as Ctrl-C, what is finished by then gets its name; the folder of a
+process that was killed goes with the next that writes to the same place.
 """
 
 import contextlib
@@ -12,8 +13,6 @@ import functools
 import math
 import os
 import pathlib
-import shutil
-import tempfile
 from collections.abc import Callable, Iterator, Sequence
 from typing import Any
 
@@ -28,6 +27,7 @@ from experiments.evaluation.config import PredictConfig
 from experiments.evaluation.inputs import find_queries, read_supports, result_paths
 from experiments.reporting.pictures import overlay, save_image
 from experiments.reporting.progress import progress_bar
+from experiments.storage.locks import own_folder
 from hsnet_jax.backbones import normalize
 from hsnet_jax.errors import InputError
 from hsnet_jax.inference import combine_shots, encode_support, match_shots
@@ -214,17 +214,19 @@ def _held_back(folder: pathlib.Path) -> Iterator[tuple[pathlib.Path, pathlib.Pat
   """
   new = [path for path in (folder, *folder.parents) if not path.exists()]
   folder = writable_folder(folder, argument='output_dir')
-  part = pathlib.Path(tempfile.mkdtemp(prefix='.unfinished-', dir=folder))
-  readable = True
   try:
-    yield folder, part
+    with own_folder(folder, prefix='.unfinished-') as part:
+      readable = True
+      try:
+        yield folder, part
+      except InputError:
+        readable = False
+        raise
+      finally:
+        for path in sorted(part.iterdir()) if readable else ():
+          os.replace(path, folder / path.name)
   except InputError:
-    readable = False
-    raise
-  finally:
-    for path in sorted(part.iterdir()) if readable else ():
-      os.replace(path, folder / path.name)
-    shutil.rmtree(part, ignore_errors=True)
-    for path in () if readable else new:
+    for path in new:
       with contextlib.suppress(OSError):
         path.rmdir()
+    raise

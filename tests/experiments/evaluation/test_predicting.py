@@ -146,11 +146,15 @@ def test_bad_input_is_named_and_nothing_is_written(config, tmp_path, case, capsy
   assert ('2-shot' in capsys.readouterr().out) == (case == 'truncated query')
 
 
-def test_an_interruption_keeps_what_is_finished(config, tmp_path, monkeypatch):
+def test_an_interruption_keeps_what_is_finished_and_nothing_that_was_left(
+  config, tmp_path, monkeypatch
+):
   queries = [picture(tmp_path / f'{i}.png') for i in range(3)]
   out = tmp_path / 'deep' / 'out'
   out.mkdir(parents=True)
   (out / 'precious.txt').write_text('precious')
+  (out / '.unfinished-killed' / 'files').mkdir(parents=True)
+  (out / '.unfinished-killed' / '.lock').touch()
   seen = []
 
   def segment(predict_batch, paths, *, size, rows):
