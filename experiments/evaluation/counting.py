@@ -17,6 +17,7 @@ from data_pipelines.loading.placement import Placed, to_devices
 from experiments.evaluation.gallery import Gallery
 from experiments.evaluation.tally import Columns
 from experiments.reporting.pictures import Panel
+from hsnet_jax.errors import InputError
 from hsnet_jax.training.sharding import replicated
 from hsnet_jax.training.steps import count_logits
 
@@ -103,7 +104,10 @@ def counting_step(logits: Logits, mesh: Mesh) -> Callable[[Any, Batch], dict[str
   @functools.partial(jax.jit, out_shardings=replicated(mesh))
   def step(variables, batch):
     # Of several processes each reads a part: what all of them must know comes from the devices.
-    return row_facts(batch) | count_logits(logits(variables, batch), batch)
+    facts, counted = row_facts(batch), count_logits(logits(variables, batch), batch)
+    for name in facts.keys() & counted.keys():
+      raise InputError(f'a metric is named {name!r}, as a fact of every row is; rename it')
+    return facts | counted
 
   return step
 

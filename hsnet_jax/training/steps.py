@@ -18,6 +18,7 @@ import optax
 from jax import lax
 from jaxtyping import Array, Float
 
+from hsnet_jax.errors import InputError
 from hsnet_jax.inference import combine_shots, episode_logits, mean_margin
 from hsnet_jax.metrics.confusion import confusion_counts
 from hsnet_jax.metrics.table import count_episodes
@@ -121,8 +122,13 @@ def count_logits(logits: Float[Array, 'shots batch h w 2'], batch: Batch) -> dic
 
   Returns:
     As `eval_step`.
+
+  Raises:
+    InputError: a metric is named as what lies beside its rows.
   """
   prediction = combine_shots(logits).mask
   truth = batch['query_mask'], batch['query_ignore']
   counted = count_episodes(prediction, mean_margin(logits), *truth)
+  if 'prediction' in counted:
+    raise InputError("a metric is named 'prediction', as the masks beside its rows are; rename it")
   return {**counted, 'prediction': prediction}

@@ -8,7 +8,8 @@ import numpy as np
 import pytest
 
 from experiments.evaluation.counting import count_batches, counting_step, row_facts
-from hsnet_jax.metrics import RocHistogram
+from hsnet_jax.errors import InputError
+from hsnet_jax.metrics import METRICS, RocHistogram
 from hsnet_jax.training.sharding import batch_sharding, data_mesh, replicated
 
 BENCHMARK = SimpleNamespace(num_classes=4, class_names=('a', 'b', 'c', 'd'))
@@ -115,6 +116,15 @@ def logits_of_brightness(variables, batch):
   margin = batch['query_image'].astype('float32').mean(-1) - variables['threshold']
   one = jax.numpy.stack([jax.numpy.zeros_like(margin), margin], axis=-1)
   return jax.numpy.stack([one, one])
+
+
+@pytest.mark.parametrize('name', ['index', 'class_id', 'valid', 'empty', 'prediction'])
+def test_a_metric_that_is_named_as_what_lies_beside_its_rows_is_refused(name, monkeypatch):
+  monkeypatch.setitem(METRICS, name, METRICS['counts'])
+  # Of its own, since what is compiled for a method is kept.
+  compiled = counting_step(lambda *args: logits_of_brightness(*args), data_mesh())
+  with pytest.raises(InputError, match=f"metric .*'{name}'"):
+    jax.eval_shape(compiled, {'threshold': 100.0}, next(make_batches(8, 8)))
 
 
 def test_any_batch_goes_over_all_devices_as_over_one():
