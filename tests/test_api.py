@@ -10,11 +10,13 @@ import pkgutil
 import pytest
 
 import data_pipelines
+import experiments
 import hsnet_jax
 
 ROOT = pathlib.Path(__file__).resolve().parents[1]
 FOLDERS = ('hsnet_jax', 'data_pipelines', 'experiments', 'tests')
 SOURCES = sorted(path for folder in FOLDERS for path in (ROOT / folder).rglob('*.py'))
+PACKAGES = {package.__name__: package for package in (hsnet_jax, data_pipelines, experiments)}
 MAX_FILE, MAX_FUNCTION = 350, 60
 
 # The design gives these operands, which are arrays and no options, a default.
@@ -144,24 +146,60 @@ def test_rooms_import_downwards_only():
 
 @functools.cache
 def words_of_tests():
-  """Every name that a test reads, imports or asks for as a string."""
+  """Every name that a test imports from the packages, or reads as an attribute of one of them."""
   words = set()
   for path in (ROOT / 'tests').rglob('test_*.py'):
     if path == pathlib.Path(__file__):
       continue
-    for node in ast.walk(ast.parse(path.read_text(encoding='utf-8'))):
-      if isinstance(node, ast.Name):
-        words.add(node.id)
-      elif isinstance(node, ast.Attribute):
-        words.add(node.attr)
-      elif isinstance(node, ast.ImportFrom):
+    nodes = list(ast.walk(ast.parse(path.read_text(encoding='utf-8'))))
+    ours = set()  # what the file calls the packages' modules and what is in them
+    for node in nodes:
+      if isinstance(node, ast.ImportFrom) and (node.module or '').split('.')[0] in PACKAGES:
         words |= {alias.name for alias in node.names}
+        ours |= {alias.asname or alias.name for alias in node.names}
+      elif isinstance(node, ast.Import):
+        found = [alias for alias in node.names if alias.name.split('.')[0] in PACKAGES]
+        ours |= {alias.asname or alias.name.split('.')[0] for alias in found}
+    for node in nodes:
+      if isinstance(node, ast.Attribute):
+        root = node.value
+        while isinstance(root, ast.Attribute):
+          root = root.value
+        if isinstance(root, ast.Name) and root.id in ours:
+          words.add(node.attr)
   return words
 
 
-@pytest.mark.parametrize('package', [hsnet_jax, data_pipelines], ids=lambda p: p.__name__)
-def test_every_public_name_has_a_test_that_names_it(package):
-  assert not {*package.__all__} - words_of_tests()
+def rooms_with_names():
+  """Every package and room that lists its public names; commands are no rooms."""
+  found = list(PACKAGES.values())
+  for package in PACKAGES.values():
+    rooms = [room.name for room in pkgutil.iter_modules(package.__path__) if room.ispkg]
+    found += [importlib.import_module(f'{package.__name__}.{name}') for name in rooms]
+  return [room for room in found if hasattr(room, '__all__')]
+
+
+@pytest.mark.parametrize('room', rooms_with_names(), ids=lambda room: room.__name__)
+def test_every_public_name_has_a_test_that_names_it(room):
+  assert not {*room.__all__} - words_of_tests()
+
+
+# Words that begin what a thing is, or a question, and not what it does.
+NO_VERBS = {'What', 'Whether', 'Where', 'How', 'Which', 'Whom', 'Who', 'A', 'An', 'The', 'That'}
+
+
+def test_docstrings_begin_with_a_verb():
+  """Of functions, methods, classes and modules, public and private."""
+  wrong = []
+  for path in SOURCES:
+    if path.relative_to(ROOT).parts[0] not in PACKAGES or path.name == 'builders.py':
+      continue  # A builder's docstring is the description that its sets record.
+    for node in ast.walk(ast.parse(path.read_text(encoding='utf-8'))):
+      if isinstance(node, ast.Module | ast.ClassDef | ast.FunctionDef | ast.AsyncFunctionDef):
+        words = (ast.get_docstring(node) or '-').split()
+        if words[0] in NO_VERBS:
+          wrong.append(f'{path.relative_to(ROOT)}: {" ".join(words[:8])}')
+  assert not wrong
 
 
 def test_no_test_reaches_into_a_private_name():

@@ -7,9 +7,8 @@ import jax
 import numpy as np
 import pytest
 
-from experiments.evaluation.counting import count_batches, counting_step, row_facts
+from experiments.evaluation.counting import Evaluation, count_batches, counting_step, row_facts
 from hsnet_jax.errors import InputError
-from hsnet_jax.metrics import METRICS, RocHistogram
 from hsnet_jax.training.sharding import batch_sharding, data_mesh, replicated
 
 BENCHMARK = SimpleNamespace(num_classes=4, class_names=('a', 'b', 'c', 'd'))
@@ -58,7 +57,7 @@ def test_padding_counts_nowhere_and_columns_pool_their_episodes(batch_size):
   result = count_batches(
     step, make_batches(10, batch_size), BENCHMARK, classes=(2, 3), first=(4, 10, 50)
   )
-  assert list(result.columns) == ['first 4', 'all 10']
+  assert isinstance(result, Evaluation) and list(result.columns) == ['first 4', 'all 10']
   assert result.episodes == 10 and result.empty_supports == 4
   assert result.columns['first 4']['miou'] == pytest.approx(75.0)
   assert result.figures['miou'] == pytest.approx(100 * (4 * 12 + 6 * 4) / 160)

@@ -7,9 +7,10 @@ import shutil
 import numpy as np
 import pytest
 
+import hsnet_jax
 from experiments.evaluation.config import EvaluateConfig
-from experiments.evaluation.evaluating import evaluate
-from experiments.evaluation.methods import METHODS
+from experiments.evaluation.evaluating import Report, evaluate
+from experiments.evaluation.methods import METHODS, Method
 from experiments.storage.configs import from_json, to_json
 from hsnet_jax.checkpoints import load_checkpoint, save_checkpoint
 from hsnet_jax.errors import InputError
@@ -44,6 +45,7 @@ def test_a_checkpoint_is_evaluated_where_it_was_trained(run, capsys):
     checkpoint=str(run), episodes=5, also_first=(3,), pictures=2, batch_size=2
   )
   report = evaluate(config)
+  assert isinstance(report, Report)
   results = run / 'evaluation' / 'hsnet-shapes-fold1-1shot'
   record = written(results)
   expected = {'benchmark': 'shapes', 'fold': 1, 'shots': 1, 'step': 3, 'image_size': 64}
@@ -184,3 +186,10 @@ def test_every_method_gives_logits_of_a_batch(run):
     assert callable(method.load(method.logits))
     assert not method.fit or callable(method.load(method.fit))
   assert np.all([METHODS['hsnet'].trained, METHODS['prototype'].fit])
+
+
+def test_a_method_finds_its_functions_by_their_names():
+  method = Method('hsnet_jax.inference', 'episode_logits')
+  assert method.load(method.logits) is hsnet_jax.episode_logits
+  for row in METHODS.values():
+    assert all(callable(row.load(name)) for name in (row.logits, row.fit) if name)

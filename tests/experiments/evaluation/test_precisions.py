@@ -6,12 +6,13 @@ import numpy as np
 import pytest
 
 from experiments.evaluation.config import PrecisionConfig
-from experiments.evaluation.precisions import Differences, compare_precisions
+from experiments.evaluation.precisions import Comparison, Differences, compare_precisions
 
 
 def test_both_are_measured_on_the_same_episodes(trained, capsys):
   config = PrecisionConfig(checkpoint=trained[0], episodes=3, batch_size=2)
   compared = compare_precisions(config)
+  assert isinstance(compared, Comparison)
   lines = capsys.readouterr().out.splitlines()
   assert '3 episodes of shapes fold 1, 1-shot, 64 x 64' in lines[1]
   of_all, of_largest, sides = (float(x) for x in re.findall(r'([\d.]+)%', lines[2]))

@@ -4,7 +4,7 @@ import sys
 
 import pytest
 
-from experiments.sweeps import SweepConfig, sweep
+from experiments.sweeps import SweepConfig, SweepOutcome, sweep
 from experiments.sweeps.folder import Trial, begin_sweep, write_trial
 from experiments.sweeps.space import read_space
 from hsnet_jax.errors import InputError
@@ -72,6 +72,7 @@ def test_a_sweep_that_is_done_is_told_of_again(space, tmp_path, capsys):
     log = folder / 'trials' / f'00{number}' / 'metrics.jsonl'
     log.write_text(f'{{"step": 10, "{METRIC}": {value}}}\n')
   outcome = sweep(SweepConfig(space=str(space), trials=2, output_dir=str(folder)))
+  assert isinstance(outcome, SweepOutcome)
   assert outcome.best == folder / 'trials' / '002' / 'checkpoints' / 'best'
   assert outcome.stopped is None and outcome.failed == [] and list(outcome.trials) == [1, 2]
   assert '5.00' in capsys.readouterr().out

@@ -1,5 +1,6 @@
 """Two and four real processes that meet over the loopback, against one."""
 
+import signal
 import socket
 import subprocess
 import sys
@@ -8,6 +9,7 @@ import jax
 import numpy as np
 import pytest
 
+from experiments.training import stopped_by_sigterm
 from hsnet_jax.training.sharding import data_mesh
 from tests import one_of_several
 from tests.hsnet_jax.training.test_sharding import relative
@@ -67,6 +69,15 @@ def test_several_processes_train_as_one_does(together, alone, count):
   assert relative(*(one_of_several.apart(x['sgd params']) for x in (found, alone))) <= 1e-5
   errors = np.abs(np.divide(found['adam losses'], alone['adam losses']) - 1)
   assert (errors <= ADAM_LOSSES).all(), errors
+
+
+def test_sigterm_is_asked_for_and_no_longer_ends_the_process():
+  before = signal.getsignal(signal.SIGTERM)
+  with stopped_by_sigterm() as stopping:
+    assert not stopping()
+    signal.raise_signal(signal.SIGTERM)
+    assert stopping()
+  assert signal.getsignal(signal.SIGTERM) is before
 
 
 @pytest.mark.wide

@@ -13,8 +13,8 @@ import optax
 import pytest
 
 from experiments.storage.locks import alone, of_this_machine
+from experiments.training import Outcome, train
 from experiments.training import run as running
-from experiments.training import train
 from experiments.training.config import AUGMENT, PARALLEL, RunConfig, TrainConfig
 from experiments.training.loop import NonFiniteLoss
 from experiments.training.session import PARALLEL as STEPS
@@ -44,6 +44,7 @@ def copied(run, tmp_path):
 
 
 def test_what_comes_out_is_returned_and_left_in_the_folder(run):
+  assert isinstance(run, Outcome)
   assert (run.progress.step, run.progress.best_step, run.stopped) == (3, 3, None)
   assert run.best == run.folder / 'checkpoints' / 'best'
   assert set(run.progress.figures) == {'miou', 'fb_iou', 'auc'}

@@ -86,6 +86,12 @@ def test_names_of_0_1_0_are_where_they_were(module):
     assert {*NAMES[module]} - gone <= {*found.__all__}
 
 
+def test_a_room_has_the_name_that_its_module_had():
+  from hsnet_jax.training import Batch, steps
+
+  assert Batch is steps.Batch
+
+
 def test_a_star_imports_the_names_of_a_moved_module():
   names = {}
   with warnings.catch_warnings():

@@ -19,6 +19,8 @@ import pytest
 from orbax.checkpoint import Checkpointer
 
 from hsnet_jax.checkpoints import (
+  FORMAT_VERSION,
+  Checkpoint,
   DamagedCheckpoint,
   load_checkpoint,
   read_config,
@@ -61,7 +63,8 @@ def test_round_trip_without_a_template(tmp_path):
   loaded = load_checkpoint(tmp_path / 'a' / 'best')
   assert_equal_trees(loaded.variables, made_variables())
   assert all(isinstance(leaf, jax.Array) for leaf in jax.tree.leaves(loaded.variables))
-  assert loaded.step == 7 and loaded.opt_state is None
+  assert isinstance(loaded, Checkpoint) and loaded.step == 7 and loaded.opt_state is None
+  assert loaded.config['format_version'] == FORMAT_VERSION
   assert loaded.config['scores'] == {'miou': 41.5, 'class_iou': {'3': 12.5}, 'seeds': [0, 1]}
   assert loaded.config['image_size'] == 64 and loaded.config['fold'] == 2
   assert loaded.config['versions']['jax'] == jax.__version__

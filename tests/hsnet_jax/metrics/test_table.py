@@ -10,7 +10,9 @@ from hsnet_jax.metrics import (
   Metric,
   RocHistogram,
   Tally,
+  check_class_ids,
   count_episodes,
+  label_histogram,
 )
 from hsnet_jax.metrics.rows import select_rows
 
@@ -60,6 +62,18 @@ def test_every_figure_is_in_the_result_once(episodes):
   for figure in figures:
     assert figure.name in tally.result()
     assert not figure.by_class or set(tally.result()[figure.by_class]) == {0, 2}
+
+
+def test_pixels_are_counted_by_bin_and_truth():
+  bins, target, ignore = (np.array([[row]]) for row in ([0, 1, 1, 2], [0, 1, 0, 1], [0, 0, 0, 1]))
+  assert label_histogram(bins, target, ignore, bins=3).tolist() == [[[1, 1, 0], [0, 1, 0]]]
+
+
+def test_class_ids_are_checked_against_their_number():
+  check_class_ids(np.array([0, 2]), 3)
+  for outside in (-1, 3):
+    with pytest.raises(ValueError, match=rf'{outside}\b.*0\.\.2'):
+      check_class_ids(np.array([0, outside]), 3)
 
 
 def test_a_class_id_out_of_range_is_an_error(episodes):
