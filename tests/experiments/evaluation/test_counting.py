@@ -9,6 +9,7 @@ import pytest
 
 from experiments.evaluation.counting import Evaluation, count_batches, counting_step, row_facts
 from hsnet_jax.errors import InputError
+from hsnet_jax.metrics import METRICS, RocHistogram
 from hsnet_jax.training.sharding import batch_sharding, data_mesh, replicated
 
 BENCHMARK = SimpleNamespace(num_classes=4, class_names=('a', 'b', 'c', 'd'))
