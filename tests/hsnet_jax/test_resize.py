@@ -126,7 +126,7 @@ def test_each_map_goes_to_its_own_size(wrap):
 def test_a_size_above_the_canvas_is_refused_where_known_and_else_cropped(size):
   x = jnp.asarray(np.random.default_rng(3).normal(size=(2, 3, 3, 1)), jnp.float32)
   sizes = np.array([(2, 2), size])
-  with pytest.raises(ValueError, match=r'on a canvas of \(4, 4\)'):
+  with pytest.raises(ValueError, match=r'\(4, 4\)'):
     resize_bilinear_each(x, sizes, canvas=(4, 4))
   cropped = jax.jit(lambda sizes: resize_bilinear_each(x, sizes, canvas=(4, 4)))(sizes)
   assert_close(cropped[1:], resize_bilinear(x[1:], size)[:, :4, :4])

@@ -92,13 +92,13 @@ def test_a_feature_found_under_the_mask_alone_is_found_again():
 
 def test_levels_that_do_not_add_up():
   query, supports, masks = episodes()
-  with pytest.raises(ValueError, match=r'3 query maps, 3 prototypes and levels of \(2, 2\)'):
+  with pytest.raises(ValueError, match=r'3 .*3 .*\(2, 2\)'):
     prototype.score_episodes(FakeModel(), VARIABLES, query, supports, masks, levels=(2, 2))
 
 
 def test_sizes_that_differ_are_named():
   query, supports, masks = episodes()
-  with pytest.raises(ValueError, match='queries of 6 x 9 and supports of 11 x 9 pixels'):
+  with pytest.raises(ValueError, match='6 x 9.*11 x 9'):
     prototype.score_episodes(FakeModel(), VARIABLES, query[:, :6], supports, masks, levels=LEVELS)
 
 

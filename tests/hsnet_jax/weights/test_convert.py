@@ -156,7 +156,7 @@ def test_a_wrong_file_has_all_its_names_listed():
 
 
 def test_another_backbone_is_named(golden):
-  with pytest.raises(InputError, match='it holds the network with tiny, not vgg16'):
+  with pytest.raises(InputError, match='tiny.*vgg16'):
     from_torch(tensors_of('tiny'), backbone='vgg16')
   shapes = {'module.' + n: s for n, s in published_shapes(golden, 'resnet101').items()}
   assert detect_backbone(shapes) == 'resnet101'
@@ -169,7 +169,7 @@ def test_doubled_names_and_numbers_that_are_no_weights():
   bias = 'hpn_learner.decoder2.2.bias'
   with pytest.raises(InputError, match='decoder2.2.bias twice'):
     from_torch({**tensors, f'module.{bias}': tensors[bias]}, backbone='tiny')
-  with pytest.raises(InputError, match='decoder2.2.bias holds int32'):
+  with pytest.raises(InputError, match=r'decoder2\.2\.bias.*int32'):
     from_torch({**tensors, bias: np.zeros(2, np.int32)}, backbone='tiny')
   with pytest.raises(InputError, match='unknown backbone'):
     from_torch(tensors, backbone='resnet18')

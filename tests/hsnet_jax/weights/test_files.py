@@ -137,11 +137,11 @@ def test_published_mobilenet_weights(shared):
 
 
 def test_folders_without_or_with_several_weights(tmp_path):
-  with pytest.raises(InputError, match='no weights of vgg16 in this folder'):
+  with pytest.raises(InputError, match='vgg16'):
     load_backbone('vgg16', path=tmp_path)
   for name in ('vgg16.npz', 'vgg16-397923af.pth', 'vgg16_bn-6c64b313.pth'):
     (tmp_path / name).touch()
-  with pytest.raises(InputError, match=r'name one of vgg16-397923af.pth, vgg16.npz$'):
+  with pytest.raises(InputError, match=r'vgg16-397923af\.pth.*vgg16\.npz'):
     load_backbone('vgg16', path=tmp_path)
   with pytest.raises(InputError, match='no such file'):
     load_backbone('vgg16', path=tmp_path / 'none.pth')
@@ -242,7 +242,7 @@ def test_a_torch_file_of_something_else(tmp_path):
   torch = pytest.importorskip('torch')
   torch.save(torch.zeros(3), tmp_path / 'a.pth')
   torch.save({'epoch': 3, 'state_dict': {'x': torch.zeros(1)}}, tmp_path / 'b.pth')
-  with pytest.raises(InputError, match='no state dict but a Tensor'):
+  with pytest.raises(InputError, match='Tensor'):
     files.read_tensors(tmp_path / 'a.pth')
   with pytest.raises(InputError, match='tensors alone, not epoch, state_dict'):
     files.read_tensors(tmp_path / 'b.pth')
@@ -278,7 +278,7 @@ def test_writing_is_whole_or_nothing(tmp_path, monkeypatch):
 
   monkeypatch.setattr(files, 'open', Full, raising=False)
   for name in ('x.safetensors', 'y.npz'):
-    with pytest.raises(InputError, match=f'{name}: disk full while writing'):
+    with pytest.raises(InputError, match=f'{name}: .*disk'):
       files.write_tensors(tmp_path / name, tensors)
   assert path.read_bytes() == before
   assert [file.name for file in tmp_path.iterdir()] == ['x.safetensors']
