@@ -81,7 +81,7 @@ def test_another_fold_of_the_benchmark_is_warned_of(run, tmp_path):
   config = EvaluateConfig(
     checkpoint=str(run), fold=0, episodes=1, batch_size=2, output_dir=str(tmp_path)
   )
-  with pytest.warns(UserWarning, match='trained for fold 1'):
+  with pytest.warns(UserWarning, match='fold 1'):
     assert 'note' not in evaluate(config).about
 
 

@@ -130,7 +130,7 @@ def test_relative_paths_and_links(tmp_path, monkeypatch):
 
 def test_wrong_backbone_and_newer_format(tmp_path):
   save_checkpoint(tmp_path / 'c', made_variables(), config=CONFIG)
-  with pytest.raises(InputError, match='checkpoint of tiny, not of vgg16'):
+  with pytest.raises(InputError, match='c: .*tiny.*vgg16'):
     load_checkpoint(tmp_path / 'c', backbone='vgg16')
   save_checkpoint(tmp_path / 'newer', made_variables(), config=CONFIG)
   record = tmp_path / 'newer' / 'config' / 'metadata'
@@ -258,5 +258,5 @@ def test_a_full_disk_is_named_whatever_lies_there(tmp_path, monkeypatch, step, d
     os.truncate(tmp_path / 'c' / 'config' / 'metadata', 5)
   full = Mock(side_effect=OSError(errno.ENOSPC, 'No space left on device'))
   monkeypatch.setattr(Checkpointer, 'save', full)
-  with pytest.raises(InputError, match=f'c: disk full while saving; {left}'):
+  with pytest.raises(InputError, match=f'c: .*disk.*{left}'):
     save_checkpoint(tmp_path / 'c', made_variables(), config=CONFIG, step=5)

@@ -140,5 +140,5 @@ def test_even_kernels_are_refused(size, implementation):
   """Half of one is no padding: the result would have one row too many."""
   x, kernel = jnp.ones((1, 5, 5, 2)), jnp.ones((*size, 2, 8))
   for f in (functools.partial(conv2d, implementation=implementation), conv2d_plain):
-    with pytest.raises(ValueError, match=f'kernel is {size[0]} x {size[1]}; its sides must be odd'):
+    with pytest.raises(ValueError, match=f'kernel.*{size[0]} x {size[1]}.*odd'):
       f(x, kernel)
