@@ -55,7 +55,7 @@ GLOSS = {
   'errors': 'InputError',
   'api': 'names on first use',
   ('experiments', 'training'): 'config, session, loop, validation',
-  ('hsnet_jax', 'training'): 'step, loss, Adam',
+  ('hsnet_jax', 'training'): 'step, loss, augment',
 }
 WIDTH, ROW, GAP, TOP = 540, 38, 8, 50
 
