@@ -21,7 +21,9 @@ STAMP := $(VENV)/installed-$(VERSION)
 TEST_STAMP := $(VENV)/installed-tests-$(VERSION)
 DOCS_STAMP := $(VENV)/installed-docs-$(VERSION)
 INSTALL := $(BIN)/python -m pip install --quiet --disable-pip-version-check
-PYTEST := $(BIN)/python -m pytest --numprocesses=auto --maxprocesses=8 --dist=loadfile \
+# One worker more than cores: some wait for the processes that they test.
+WORKERS := $(shell $(PYTHON) -c 'import os; print(min(8, (os.cpu_count() or 1) + 1))' 2>/dev/null)
+PYTEST := $(BIN)/python -m pytest --numprocesses=$(WORKERS) --dist=loadfile \
   --no-loadscope-reorder
 
 # Compiled programs outlive the process: a second run of the same shapes starts at once.

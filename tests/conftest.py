@@ -16,9 +16,12 @@ if 'xla_force_host_platform_device_count' not in os.environ.get('XLA_FLAGS', '')
 os.environ.setdefault('JAX_PLATFORMS', 'cpu')
 # Tests compile much and compute little: without LLVM's optimizations they take a third of the time.
 os.environ.setdefault('JAX_DISABLE_MOST_OPTIMIZATIONS', '1')
+# Workers take each other's programs, small ones too.
+os.environ.setdefault('JAX_PERSISTENT_CACHE_MIN_COMPILE_TIME_SECS', '0.3')
 
 import jax
 import jaxtyping
+import psutil
 import pytest
 
 jax.config.update('jax_numpy_rank_promotion', 'raise')
@@ -56,10 +59,19 @@ def collected():
   gc.collect()
 
 
+# A worker stays below 3 GB: the file that needs most adds less than 2.
+ROOM_LEFT = 1.2e9
+
+
 @pytest.fixture(scope='module', autouse=True)
-def _nothing_is_kept(request):
-  """Gives back what a file's compiled programs and caches hold: gigabytes, over all files."""
+def _little_is_kept(request):
+  """Gives back what compiled programs and caches of files hold, gigabytes over all of them.
+
+  Only where it is much: the next file may use them.
+  """
   yield
+  if psutil.Process().memory_info().rss < ROOM_LEFT:
+    return
   jax.clear_caches()
   for module in (request.module, sys.modules.get('tests.made')):
     for value in list(vars(module).values()) if module else ():

@@ -53,6 +53,7 @@ def extended(root, tmp_path_factory):
   return copy, tries
 
 
+@pytest.mark.wide  # Trains; .ci/run runs it by itself, as the code of the other pages.
 @pytest.mark.parametrize('kind', KINDS)
 def test_what_is_added_works(extended, kind):
   copy, tries = extended

@@ -48,6 +48,7 @@ def test_the_plain_step_has_no_form_of_the_library_s_own():
   assert any(name.startswith('custom_vjp') for name in names) and axes > 4
 
 
+@pytest.mark.wide  # Compiles the whole step in both forms.
 def test_both_forms_are_timed():
   lines = list(step_report('tiny', image_size=32, batch_size=2, rounds=1))
   assert '32 x 32, batch 2' in lines[1]

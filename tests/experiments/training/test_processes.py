@@ -55,11 +55,12 @@ def alone():
 
 
 def pytest_generate_tests(metafunc):
-  """Two processes; with --wide also four."""
+  """Two processes and four."""
   if 'count' in metafunc.fixturenames:
-    metafunc.parametrize('count', [2, 4] if metafunc.config.getoption('wide') else [2])
+    metafunc.parametrize('count', [2, 4])
 
 
+@pytest.mark.wide  # test_hosts.py has two that run the command, and compares what they end with.
 def test_several_processes_train_as_one_does(together, alone, count):
   found = together(count, 'train')
   for name in ('sgd', 'adam'):
