@@ -150,8 +150,12 @@ def _whole_or_nothing(path: pathlib.Path) -> Iterator[BinaryIO]:
 
 
 def _read_safetensors(path: pathlib.Path, skip: Callable[[str], bool]) -> dict[str, np.ndarray]:
-  import safetensors  # here, as all that one kind of file needs
-
+  try:
+    import safetensors  # here, as all that one kind of file needs
+  except ImportError:
+    raise InputError(
+      f"{path}: reading it needs safetensors (pip install 'hsnet-jax[weights]')"
+    ) from None
   try:
     with safetensors.safe_open(path, framework='numpy') as file:
       return {name: file.get_tensor(name) for name in file.keys() if not skip(name)}

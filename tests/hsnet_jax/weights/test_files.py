@@ -3,6 +3,7 @@
 import io
 import pathlib
 import pickle
+import sys
 
 import jax
 import numpy as np
@@ -193,6 +194,15 @@ def test_a_pickle_is_never_executed(tmp_path, kind, ending):
   if kind == 'pickle':
     pickle.loads(path.read_bytes())
     assert victim.exists()
+
+
+def test_what_a_file_needs_is_named_where_it_is_missing(tmp_path, monkeypatch):
+  """As where the core alone is installed."""
+  path = tmp_path / 'x.safetensors'
+  files.write_tensors(path, {'a': np.zeros(2, np.float32)})
+  monkeypatch.setitem(sys.modules, 'safetensors', None)
+  with pytest.raises(InputError, match=r'x\.safetensors: .*hsnet-jax\[weights\]'):
+    files.read_tensors(path)
 
 
 @pytest.mark.parametrize('ending', ['safetensors', 'npz', 'pth'])
