@@ -90,7 +90,7 @@ def save_coco(folder, content, *, images='', json_at='labels.json'):
   for i in (10, 20, 30):
     save_photo(folder / images / f'{i}.jpg')
   path = folder / json_at
-  path.parent.mkdir(exist_ok=True)
+  path.parent.mkdir(parents=True, exist_ok=True)
   path.write_text(content if isinstance(content, str) else json.dumps(content))
   return folder
 

@@ -36,6 +36,7 @@ class CocoJson:
   """
 
   kind = 'coco'
+  boundary = None
 
   def __init__(self, data: Path, path: Path, content: Mapping[str, Any]):
     """Checks the annotations; draws nothing and opens no picture."""

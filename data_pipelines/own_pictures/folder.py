@@ -1,8 +1,7 @@
 """Makes a benchmark, `folder`, of a user's own pictures, with the same commands as the published.
 
-Three layouts, told apart by what the folder holds: a folder of pictures and masks for each class
-(`layouts`), one COCO-style JSON file (`coco_json`), LabelMe's JSON files
-(`labelme`). docs/own_pictures.md explains them to their users.
+How they are laid out, `recognition` finds out: a folder of pictures and masks for each class, or
+what an annotation tool exports. docs/own_pictures.md explains the layouts to their users.
 """
 
 import io
@@ -16,16 +15,8 @@ from jaxtyping import Integer
 from PIL import Image
 
 from data_pipelines.benchmark import Benchmark
-from data_pipelines.own_pictures.coco_json import KEYS, CocoJson
-from data_pipelines.own_pictures.labelme import LabelMe
-from data_pipelines.own_pictures.layouts import (
-  OPEN,
-  ClassFolders,
-  Layout,
-  decode_mask,
-  read_json,
-  visible,
-)
+from data_pipelines.own_pictures.layouts import OPEN, ClassFolders, Layout, decode_mask
+from data_pipelines.own_pictures.recognition import open_layout
 from data_pipelines.reading import images
 from data_pipelines.reading.arrays import Pair
 from data_pipelines.reading.files import AnyPath
@@ -45,7 +36,7 @@ class Folder(Benchmark):
   that the first episodes are spread over all of them.
 
   Photographs are turned upright. `boundary` is 65535 where masks are the user's own, which may
-  leave an outline open as PASCAL's do; drawn ones have none.
+  leave an outline open as PASCAL's do, and where a layout says so; else there is none.
 
   Args:
     data_dir: the folder; may begin with `~`.
@@ -64,7 +55,7 @@ class Folder(Benchmark):
       raise InputError('benchmark folder makes its own folds: leave out `splits_dir`')
     layout = open_layout(Path(os.path.expanduser(data_dir)))
     self._layout: Layout | None = layout
-    self._describe(layout.kind, layout.class_names, layout.items)
+    self._describe(layout.kind, layout.class_names, layout.items, layout.boundary)
 
   @classmethod
   def from_description(cls, description: Mapping[str, Any]) -> Self:
@@ -80,17 +71,23 @@ class Folder(Benchmark):
     folder._layout = None
     try:
       items = [(name, class_id) for name, class_id in description['items']]
-      folder._describe(description['layout'], description['class_names'], items)
+      kind = description['layout']
+      # Drawn sets of version 0.2 do not say it: they had none.
+      boundary = OPEN if kind == ClassFolders.kind else description.get('boundary')
+      folder._describe(kind, description['class_names'], items, boundary)
     except (KeyError, TypeError, ValueError) as error:
       raise InputError(f'no description of a folder ({error!r}); prepare it again') from error
     return folder
 
   def description(self) -> dict[str, Any]:
     """Describes all but the pictures: layout, class names, and the images with their classes."""
+    open_in_drawn = self.boundary is not None and self._kind != ClassFolders.kind
     return {
       'layout': self._kind,
       'class_names': list(self.class_names),
       'items': [list(item) for item in self._items],
+      # Left out where there is none, so that sets prepared before are still those of their folder.
+      **({'boundary': self.boundary} if open_in_drawn else {}),
     }
 
   def test_classes(self, fold: int, split: str = 'val') -> tuple[int, ...]:
@@ -129,56 +126,20 @@ class Folder(Benchmark):
     return images.read_pair(image, mask, upright=True, read=_read_drawn)
 
   def _describe(
-    self, kind: str, class_names: Sequence[str], items: Sequence[tuple[str, int]]
+    self,
+    kind: str,
+    class_names: Sequence[str],
+    items: Sequence[tuple[str, int]],
+    boundary: int | None,
   ) -> None:
     self._kind = kind
     self.class_names = tuple(class_names)
     self.num_classes = len(self.class_names)
     self.num_folds = min(FOLDS, self.num_classes)
     self.splits = Benchmark.splits if self.num_classes > 1 else ('val',)
-    self.boundary = OPEN if kind == ClassFolders.kind else None
+    self.boundary = boundary
     self._items = take_turns(items)
     self._class_of = dict(self._items)
-
-
-def open_layout(data: Path) -> Layout:
-  """Finds out how a folder is laid out, and reads it.
-
-  Args:
-    data: the folder.
-
-  Returns:
-    The layout.
-
-  Raises:
-    InputError: there is no such folder, it is empty or in none of the layouts.
-  """
-  if not data.is_dir():
-    raise InputError(f'{data}: no such folder; `data_dir` must name the folder of your pictures')
-  inside = visible(data)
-  paths = [p for p in inside if p.suffix.lower() == '.json']
-  if not paths and (data / 'annotations').is_dir():
-    paths = [p for p in visible(data / 'annotations') if p.suffix.lower() == '.json']
-  if paths:
-    content = read_json(paths[0])
-    if 'shapes' in content:
-      return LabelMe(paths[0].parent, paths)
-    if not content.keys() & KEYS.keys():
-      raise InputError(
-        f'{paths[0]}: neither COCO (images, annotations, categories) nor LabelMe (shapes); take it'
-        ' out of the folder or export it again'
-      )
-    if len(paths) > 1:
-      raise InputError(
-        f'{paths[0]} and {len(paths) - 1} other JSON files: keep the one that describes all images'
-      )
-    return CocoJson(data, paths[0], content)
-  if any(p.is_dir() for p in inside):
-    return ClassFolders(data)
-  raise InputError(
-    f'{data}: {"no class folder and no JSON file" if inside else "the folder is empty"}; it must'
-    ' hold a folder of images and masks for each class, or images with COCO or LabelMe JSON'
-  )
 
 
 def _read_drawn(mask: images.PathLike) -> Integer[np.ndarray, 'h w']:

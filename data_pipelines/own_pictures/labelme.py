@@ -37,6 +37,7 @@ class LabelMe:
   """
 
   kind = 'labelme'
+  boundary = None
 
   def __init__(self, data: Path, paths: Sequence[Path]):
     """Reads the JSON files; draws nothing and opens no picture."""

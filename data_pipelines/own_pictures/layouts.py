@@ -1,8 +1,8 @@
-"""Tells apart the ways in which people lay out their own pictures.
+"""Says what a layout is, a way in which people lay out their own pictures, and what all share.
 
 Layouts know which classes there are and where their pictures are;
 `data_pipelines.own_pictures.folder` makes folds of them. This module has the plainest one, a folder
-for each class, and what the others share.
+for each class; `data_pipelines.own_pictures.recognition` has the table of all.
 """
 
 import io
@@ -32,13 +32,15 @@ class Layout(Protocol):
   """Describes a layout: what it says of a folder.
 
   Attributes:
-    kind: 'classes', 'coco' or 'labelme'.
+    kind: the name that prepared sets record; it never changes.
     class_names: the name of each class_id.
+    boundary: `OPEN` where labels may hold pixels that are left open, else None.
     items: (image name, class_id), once for each class that an image shows.
   """
 
   kind: str
   class_names: tuple[str, ...]
+  boundary: int | None
   items: tuple[tuple[str, int], ...]
 
   def encoded(self, image_name: str) -> tuple[Source, Source]:
@@ -60,6 +62,7 @@ class ClassFolders:
   """
 
   kind = 'classes'
+  boundary = OPEN
 
   def __init__(self, data: Path):
     """Lists the folders; opens no picture."""
@@ -142,19 +145,31 @@ def check_size(where: str, size: tuple[int, int], image: Source) -> None:
     )
 
 
+def read_text(path: Path) -> str:
+  """Reads a text file in UTF-8; InputError where it cannot be read or is no such thing."""
+  try:
+    return path.read_text(encoding='utf-8-sig')
+  except OSError as error:
+    raise InputError(f'{path}: cannot be read ({error.strerror}); check the file') from error
+  except ValueError as error:
+    raise InputError(f'{path}: no text in UTF-8; export or save it again') from error
+
+
+def read_any_json(path: Path) -> Any:
+  """Reads a JSON file, whatever it holds; InputError where it cannot be read or is damaged."""
+  try:
+    return json.loads(read_text(path))
+  except (ValueError, RecursionError) as error:
+    raise InputError(f'{path}: not valid JSON ({error}); export or save it again') from error
+
+
 def read_json(path: Path) -> dict[str, Any]:
   """Reads a JSON object.
 
   Raises:
     InputError: the file cannot be read or holds no JSON object.
   """
-  try:
-    with open(path, encoding='utf-8-sig') as file:
-      content = json.load(file)
-  except OSError as error:
-    raise InputError(f'{path}: cannot be read ({error.strerror}); check the file') from error
-  except (ValueError, RecursionError) as error:
-    raise InputError(f'{path}: not valid JSON ({error}); export or save it again') from error
+  content = read_any_json(path)
   if not isinstance(content, dict):
     raise InputError(f'{path}: holds no JSON object; export or save it again')
   return content
