@@ -15,7 +15,8 @@ from jaxtyping import Integer
 from PIL import Image
 
 from data_pipelines.benchmark import Benchmark
-from data_pipelines.own_pictures.layouts import OPEN, ClassFolders, Layout, decode_mask
+from data_pipelines.own_pictures.class_folders import ClassFolders, decode_mask
+from data_pipelines.own_pictures.layouts import OPEN, Layout
 from data_pipelines.own_pictures.recognition import open_layout
 from data_pipelines.reading import images
 from data_pipelines.reading.arrays import Pair

@@ -1,30 +1,30 @@
 """Says what a layout is, a way in which people lay out their own pictures, and what all share.
 
-Layouts know which classes there are and where their pictures are;
-`data_pipelines.own_pictures.folder` makes folds of them. This module has the plainest one, a folder
-for each class; `data_pipelines.own_pictures.recognition` has the table of all.
+Layouts know which classes there are and where their pictures are. `folder` makes folds of them,
+`recognition` has the table of all.
 """
 
 import io
 import json
 import os
 import warnings
-from collections.abc import Iterable
+from collections.abc import Collection, Mapping, Sequence
 from pathlib import Path, PurePosixPath
 from typing import Any, Protocol
 
 import numpy as np
-from jaxtyping import Integer
+from jaxtyping import Shaped
 from PIL import Image
 
-from data_pipelines.reading import images
+from data_pipelines.reading import images, outlines
 from data_pipelines.reading.files import IMAGE_ENDINGS
 from data_pipelines.reading.images import Source
 from hsnet_jax.errors import InputError
 
 # Of pixels that a user's mask leaves open, as PASCAL's do. No class_id + 1 comes near it.
 OPEN = 65535
-_MASK = '_mask'
+_ORIENTATION = 0x0112
+_ON_ITS_SIDE = (5, 6, 7, 8)  # EXIF orientations that swap height and width.
 _HIDDEN = ('.', '__MACOSX')
 
 
@@ -48,79 +48,6 @@ class Layout(Protocol):
     ...
 
 
-class ClassFolders:
-  """Reads `class_name/name.jpg` with its mask: `name.png`, or `name_mask.png` beside any picture.
-
-  A PNG photograph needs the second form. Hidden files, and files of kinds that are no photograph,
-  are passed over; so are, with a warning, pictures beside the class folders or deeper than in them.
-
-  Args:
-    data: the folder of class folders.
-
-  Raises:
-    InputError: an image has no mask, a mask no image, or which is which is not plain.
-  """
-
-  kind = 'classes'
-  boundary = OPEN
-
-  def __init__(self, data: Path):
-    """Lists the folders; opens no picture."""
-    folders = [p for p in visible(data) if p.is_dir()]
-    self.class_names = tuple(p.name for p in folders)
-    self._masks: dict[str, str] = {}
-    self._data = data
-    items = []
-    for class_id, folder in enumerate(folders):
-      pairs = _pairs(folder)
-      if not pairs:
-        raise InputError(
-          f'{folder}: no image in this folder; each folder of {data} is a class: fill it, or move'
-          ' it elsewhere'
-        )
-      for photo, mask in pairs.items():
-        self._masks[f'{folder.name}/{photo}'] = f'{folder.name}/{mask}'
-        items.append((f'{folder.name}/{photo}', class_id))
-    self.items = tuple(items)
-    left = _misplaced(data)
-    if left:
-      warnings.warn(
-        f'{data}: left out {len(left)} picture{"s" if len(left) > 1 else ""} that no class folder'
-        f' holds directly, {left[0]} first; move what you need into the folder of its class',
-        stacklevel=3,
-      )
-
-  def encoded(self, image_name: str) -> tuple[Path, Path]:
-    """See `Benchmark.encoded`: the photograph and the mask as the user drew it."""
-    return self._data / image_name, self._data / self._masks[image_name]
-
-
-def decode_mask(path: images.PathLike, class_id: int) -> Integer[np.ndarray, 'h w']:
-  """Reads a user's mask as a label.
-
-  Args:
-    path: a mask in any form that `images.read_mask` takes.
-    class_id: the class that it is of.
-
-  Returns:
-    uint16: class_id + 1 on the object, `OPEN` where a 255 beside the object's own value is a
-    boundary, else 0.
-
-  Raises:
-    InputError: as `images.read_mask`; also a mask without foreground.
-  """
-  shown, outline = images.read_outlined_mask(path)
-  if not shown.any():
-    values = ', '.join(map(str, images.mask_values(path)))
-    raise InputError(
-      f'{path}: the mask has no foreground (values in the file: {values}); draw the object in it,'
-      ' or take the picture out'
-    )
-  label = shown * np.uint16(class_id + 1)
-  label[outline > 0] = OPEN
-  return label
-
-
 def check_size(where: str, size: tuple[int, int], image: Source) -> None:
   """Raises InputError unless an image has the size that a JSON file says.
 
@@ -131,18 +58,113 @@ def check_size(where: str, size: tuple[int, int], image: Source) -> None:
     size: (height, width).
     image: the photograph.
   """
-  try:
-    with Image.open(
-      io.BytesIO(image.data) if isinstance(image, images.Encoded) else image
-    ) as opened:
-      width, height = opened.size
-  except Exception:  # Pillow's readers raise nearly anything; this names what is wrong.
-    height, width = images.read_image(image).shape[:2]
+  height, width = shown_size(image)
   if size not in ((height, width), (width, height)):
     raise InputError(
       f'{where}: outlines for {size[1]} x {size[0]} pixels, but {image} has {width} x {height};'
       ' export them again for this picture'
     )
+
+
+def shown_size(image: Source) -> tuple[int, int]:
+  """Returns (height, width) of a photograph as viewers show it, of which only the head is read."""
+  try:
+    with Image.open(
+      io.BytesIO(image.data) if isinstance(image, images.Encoded) else image
+    ) as opened:
+      width, height = opened.size
+      turned = opened.getexif().get(_ORIENTATION) in _ON_ITS_SIDE
+  except Exception:  # Pillow's readers raise nearly anything; this names what is wrong.
+    height, width = images.read_image(image).shape[:2]
+    turned = False
+  return (width, height) if turned else (height, width)
+
+
+def draw_label(
+  where: str, drawn: Sequence[tuple[int, Any]], *, size: tuple[int, int], num_classes: int
+) -> images.Encoded:
+  """Draws the label of one image.
+
+  Args:
+    where: what the outlines are of, for messages.
+    drawn: (class_id, outline as COCO has it) of each object.
+    size: (height, width).
+    num_classes: of all the folder's.
+
+  Returns:
+    The label as PNG.
+
+  Raises:
+    InputError: an outline is damaged, or none holds a pixel.
+  """
+  try:
+    objects = [(class_id, False, outline) for class_id, outline in drawn]
+    label = outlines.draw(objects, size=size, num_classes=num_classes)
+  except ValueError as error:
+    raise InputError(f'{where}: {error}; draw this outline again') from error
+  if not label.any():
+    raise InputError(f'{where}: its outlines hold no pixel; draw them again or take them out')
+  return images.encode_png(label, name=f'{where}, as drawn')
+
+
+def outline_of(mask: Shaped[np.ndarray, 'h w']) -> dict[str, Any]:
+  """Makes the outline, run lengths as COCO has them, of the pixels of a mask that are not 0."""
+  flat = (mask != 0).ravel(order='F')
+  changes = np.flatnonzero(flat[1:] != flat[:-1]) + 1
+  # Runs begin with one of background, which may be empty.
+  edges = np.concatenate([[0], [0] if flat[:1].any() else [], changes, [flat.size]])
+  return {'size': list(mask.shape), 'counts': np.diff(edges.astype(np.int64)).tolist()}
+
+
+def used_classes(where: str, names: Mapping[int, str], used: Collection[int]) -> dict[int, int]:
+  """Gives the classes that a picture shows their class_ids, in the order of their numbers.
+
+  Args:
+    where: what names them, for messages.
+    names: the name of each number.
+    used: the numbers that are drawn somewhere.
+
+  Returns:
+    {number: class_id}; a warning names the classes that are left out.
+
+  Raises:
+    InputError: nothing is drawn, or two classes have one name.
+  """
+  if not used:
+    raise InputError(f'{where}: no object in any picture; draw outlines and export them again')
+  if unused := [name for number, name in names.items() if number not in used]:
+    warnings.warn(f'{where}: left out classes that no picture shows: {unused}', stacklevel=4)
+  if len({names[number] for number in used}) < len(used):
+    raise InputError(f'{where}: two classes of one name; rename one or merge them')
+  return {number: class_id for class_id, number in enumerate(sorted(used))}
+
+
+def pictures_below(folder: Path) -> dict[str, str]:
+  """Lists the pictures in a folder and in all folders of it.
+
+  Returns:
+    Their paths in it, by the same without the ending.
+
+  Raises:
+    InputError: two pictures differ in their endings alone.
+  """
+  found: dict[str, str] = {}
+  for path in files_below(folder):
+    if path.suffix.lower() in IMAGE_ENDINGS:
+      name = path.relative_to(folder)
+      other = found.setdefault(name.with_suffix('').as_posix(), name.as_posix())
+      if other != name.as_posix():
+        raise InputError(f'{folder / other} and {path}: two images of one name; rename one')
+  return found
+
+
+def files_below(folder: Path) -> list[Path]:
+  """Lists the files in a folder and in all folders of it, sorted, hidden ones aside."""
+  found = []
+  for path, folders, names in os.walk(folder):
+    folders[:] = sorted(n for n in folders if not n.startswith(_HIDDEN))
+    found += [Path(path, n) for n in sorted(names) if not n.startswith(_HIDDEN)]
+  return found
 
 
 def read_text(path: Path) -> str:
@@ -194,59 +216,3 @@ def visible(folder: Path) -> list[Path]:
   with os.scandir(folder) as entries:
     names = [e.name for e in entries if not e.name.startswith(_HIDDEN)]
   return [folder / name for name in sorted(names)]
-
-
-def _misplaced(data: Path) -> list[Path]:
-  """Finds pictures that are beside the class folders, or in folders of those."""
-  found = []
-  for path, folders, names in os.walk(data):
-    folders[:] = sorted(n for n in folders if not n.startswith(_HIDDEN))
-    if Path(path) == data or Path(path).parent != data:
-      shown = sorted(n for n in names if not n.startswith(_HIDDEN))
-      found += [p for p in (Path(path, n) for n in shown) if p.suffix.lower() in IMAGE_ENDINGS]
-  return found
-
-
-def _pairs(folder: Path) -> dict[str, str]:
-  """Maps each photograph of a class to its mask, by their names in the folder."""
-  files = [p for p in visible(folder) if p.suffix.lower() in IMAGE_ENDINGS]
-  pngs = {p.stem: p for p in files if p.suffix.lower() == '.png'}
-  photos = _by_stem(p for p in files if p.suffix.lower() != '.png')
-  masks: dict[str, str] = {}
-  alone = []
-  for stem, png in pngs.items():
-    base = stem.removesuffix(_MASK)
-    owners = [photos[stem]] if stem in photos else []
-    if base != stem:
-      owners += [p for p in (photos.get(base), pngs.get(base)) if p and p not in owners]
-    if not owners and stem + _MASK not in pngs:
-      alone.append(png)
-    for owner in owners:
-      if len(owners) > 1 or owner.name in masks:
-        raise InputError(
-          f'{png}: not plain whose mask this is, with'
-          f' {", ".join(p.name for p in owners)} beside it; keep one mask for each image, named'
-          ' name.png or name_mask.png'
-        )
-      masks[owner.name] = png.name
-  for name in set(masks).intersection(masks.values()):
-    raise InputError(f'{folder / name}: an image or a mask? both could be; rename it and its mask')
-  check_found(
-    [str(p) for p in alone],
-    fix='a mask without its image, or a PNG image without its mask; add the image as name.jpg or'
-    ' its mask as name_mask.png',
-  )
-  check_found(
-    [str(p) for p in photos.values() if p.name not in masks],
-    fix='no mask for this image; save it beside the image as name.png or name_mask.png',
-  )
-  return dict(sorted(masks.items()))
-
-
-def _by_stem(paths: Iterable[Path]) -> dict[str, Path]:
-  found: dict[str, Path] = {}
-  for path in paths:
-    other = found.setdefault(path.stem, path)
-    if other is not path:
-      raise InputError(f'{other} and {path}: two images of one name; rename one and its mask')
-  return found

@@ -11,10 +11,10 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any, NamedTuple
 
+from data_pipelines.own_pictures.class_folders import ClassFolders
 from data_pipelines.own_pictures.coco_json import KEYS, CocoJson
 from data_pipelines.own_pictures.labelme import LabelMe
 from data_pipelines.own_pictures.layouts import (
-  ClassFolders,
   Layout,
   read_any_json,
   read_json,
