@@ -13,7 +13,7 @@ import hsnet_jax
 # Modules of the extras whose package has another name.
 MODULES = {'dm-pix': 'dm_pix', 'pillow': 'PIL', 'tensorflow-datasets': 'tensorflow_datasets'}
 # What flax itself brings along.
-BROUGHT = {'orbax-checkpoint', 'absl-py', 'requests', 'psutil', 'tqdm', 'huggingface_hub'}
+BROUGHT = {'orbax-checkpoint', 'absl-py', 'requests', 'psutil', 'tqdm', 'huggingface_hub', 'pyyaml'}
 
 
 @pytest.fixture(scope='module')

@@ -100,6 +100,8 @@ def draw_label(
   try:
     objects = [(class_id, False, outline) for class_id, outline in drawn]
     label = outlines.draw(objects, size=size, num_classes=num_classes)
+  except InputError:
+    raise
   except ValueError as error:
     raise InputError(f'{where}: {error}; draw this outline again') from error
   if not label.any():
@@ -139,23 +141,21 @@ def used_classes(where: str, names: Mapping[int, str], used: Collection[int]) ->
   return {number: class_id for class_id, number in enumerate(sorted(used))}
 
 
-def pictures_below(folder: Path) -> dict[str, str]:
-  """Lists the pictures in a folder and in all folders of it.
-
-  Returns:
-    Their paths in it, by the same without the ending.
-
-  Raises:
-    InputError: two pictures differ in their endings alone.
-  """
-  found: dict[str, str] = {}
+def pictures_below(folder: Path) -> dict[str, list[str]]:
+  """Lists the pictures in a folder and in all folders of it: paths, by the same without ending."""
+  found: dict[str, list[str]] = {}
   for path in files_below(folder):
     if path.suffix.lower() in IMAGE_ENDINGS:
       name = path.relative_to(folder)
-      other = found.setdefault(name.with_suffix('').as_posix(), name.as_posix())
-      if other != name.as_posix():
-        raise InputError(f'{folder / other} and {path}: two images of one name; rename one')
+      found.setdefault(name.with_suffix('').as_posix(), []).append(name.as_posix())
   return found
+
+
+def only_picture(where: str, names: Sequence[str]) -> str | None:
+  """Returns the one picture of a name, None where there is none; InputError for two."""
+  if len(names) > 1:
+    raise InputError(f'{where}: {names[0]} or {names[1]}? two images of one name; rename one')
+  return names[0] if names else None
 
 
 def files_below(folder: Path) -> list[Path]:

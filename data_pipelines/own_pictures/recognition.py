@@ -20,6 +20,7 @@ from data_pipelines.own_pictures.layouts import (
   read_json,
   visible,
 )
+from data_pipelines.own_pictures.tools.yolo import Yolo, is_yolo
 from hsnet_jax.errors import InputError
 
 
@@ -125,6 +126,7 @@ def _read_coco(seen: Seen) -> CocoJson:
 
 
 LAYOUTS = (
+  Row('YOLO segmentation', lambda seen: is_yolo(seen.data), lambda seen: Yolo(seen.data)),
   Row(
     'LabelMe',
     lambda seen: seen.has_key('shapes'),
