@@ -1,14 +1,17 @@
-"""Reads a user's own pictures with one COCO-style JSON file, as CVAT and others export it."""
+"""Reads a user's own pictures with COCO-style JSON, as CVAT, Roboflow and others export it."""
 
 import json
+import re
 import warnings
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
+from urllib.parse import unquote
 
-from data_pipelines.own_pictures.layouts import check_found, check_size, inner_name
+from data_pipelines.own_pictures.drawing import draw_label
+from data_pipelines.own_pictures.layouts import check_found, check_size, inner_name, read_json
 from data_pipelines.reading import outlines
-from data_pipelines.reading.images import Encoded, encode_png
+from data_pipelines.reading.images import Encoded
 from hsnet_jax.errors import InputError
 
 KEYS = {
@@ -16,99 +19,184 @@ KEYS = {
   'annotations': ('image_id', 'category_id', 'segmentation'),
   'categories': ('id', 'name'),
 }
+# How annotations that are no outlines are told, and what they are.
+_OTHERS = {'caption': 'captions', 'segments_info': 'panoptic segments', 'keypoints': 'keypoints'}
+# What tools put before a subset's name in that of its file.
+_TASK = re.compile('(instances|person_keypoints|stuff|annotations|coco|labels)[_-]')
 
 
 class CocoJson:
-  """Reads images in a folder or in its `images`, their outlines in one JSON file.
+  """Reads images and their outlines in one JSON file, or in one for each of several subsets.
 
-  Categories with an annotation become the classes, in the order of their ids; an image is listed
-  once for each class that it shows. Objects are drawn from the largest to the smallest, so that the
-  smaller one of two that overlap stays whole. Regions of a crowd count as their class, under every
-  single object.
+  Images lie in the folder, in its `images`, in a folder of the subset's name in either, or beside
+  the file itself. Several files become one benchmark, their categories joined by name. Categories
+  with an annotation become the classes, in the order of their ids; an image is listed once for each
+  class that it shows. Of objects that overlap, the one of fewer pixels is on top. `iscrowd` says in
+  an export of a tool how a shape is stored, and nothing of what it is.
 
   Args:
     data: the folder.
-    path: the JSON file.
-    content: what it holds.
+    paths: the JSON files.
+    first: what the first of them holds, where it is read already.
 
   Raises:
-    InputError: the file lacks something, contradicts itself, or names an image that is not there.
+    InputError: a file lacks something, contradicts itself or another, or names an image that is not
+      there.
   """
 
   kind = 'coco'
   boundary = None
 
-  def __init__(self, data: Path, path: Path, content: Mapping[str, Any]):
+  def __init__(self, data: Path, paths: Sequence[Path], first: Mapping[str, Any] | None = None):
     """Checks the annotations; draws nothing and opens no picture."""
-    self._data, self._path = data, path
-    rows = {key: _rows(path, content, key) for key in KEYS}
-    images = _by_id(path, rows['images'], 'image')
-    categories = _by_id(path, rows['categories'], 'category')
-    found: dict[Any, list[dict[str, Any]]] = {}
-    used = set()
-    for i, row in enumerate(rows['annotations']):
-      _check_annotation(path, row, i, images, categories)
-      used.add(row['category_id'])
-      found.setdefault(row['image_id'], []).append(row)
-    if not used:
-      raise InputError(f'{path}: no annotation; draw outlines and export it again')
+    self._data = data
+    # Text takes a tenth of the memory of what is parsed from it.
+    self._images: dict[str, tuple[Path, bytes]] = {}
+    order: dict[str, tuple[bool, Any]] = {}
+    unused: set[str] = set()
+    read: list[Path] = []
+    for path in _instances(paths):
+      content = read_json(path) if first is None or path != paths[0] else first
+      if kind := _other_kind(content):
+        if len(paths) == 1:
+          raise InputError(f'{path}: holds {kind}, no outlines; export the instances in its place')
+        continue
+      file = _File(path, content)
+      read.append(path)
+      for category, key in file.used.items():
+        order[category] = min(order.get(category, key), key)
+      unused.update(file.unused)
+      for name, entry in self._named(file).items():
+        if name in self._images:
+          other = self._images[name][0]
+          raise InputError(f'{other} and {path}: both have image {name}; keep one of them')
+        self._images[name] = path, json.dumps(entry).encode()
+    if not order:
+      raise InputError(f'{paths[0]}: no annotation with an outline; draw some and export it again')
     # Exports often have a category more, the data set itself or a class not drawn yet.
-    unused = [str(c['name']) for key, c in categories.items() if key not in used]
-    if unused:
-      warnings.warn(f'{path}: left out categories without annotation: {unused}', stacklevel=3)
-    ids = sorted(used, key=lambda key: (isinstance(key, str), key))
-    self.class_names = tuple(str(categories[key]['name']) for key in ids)
-    numbers = {key: class_id for class_id, key in enumerate(ids)}
-    if len(set(self.class_names)) < len(ids):
-      raise InputError(f'{path}: two categories of one name; rename one or merge them')
-    self._images: dict[str, bytes] = {}
-    items = []
-    for name, image in self._names({key: images[key] for key in images if key in found}).items():
-      drawn = [
-        (numbers[a['category_id']], bool(a.get('iscrowd')), a['segmentation'])
-        for a in found[image['id']]
-      ]
-      # Text takes a tenth of the memory of what is parsed from it.
-      self._images[name] = json.dumps([image['height'], image['width'], drawn]).encode()
-      items += [(name, class_id) for class_id in sorted({d[0] for d in drawn})]
-    self.items = tuple(items)
+    if left := sorted(unused.difference(order)):
+      warnings.warn(f'{paths[0]}: left out categories without annotation: {left}', stacklevel=4)
+    _tell(data, paths, read, len(self._images))
+    self.class_names = tuple(sorted(order, key=lambda name: (order[name], name)))
+    self._numbers = {name: class_id for class_id, name in enumerate(self.class_names)}
+    self._images = dict(sorted(self._images.items()))
+    self.items = tuple(
+      (name, class_id)
+      for name, (_, entry) in self._images.items()
+      for class_id in sorted({self._numbers[category] for category, _ in json.loads(entry)[2]})
+    )
 
   def encoded(self, image_name: str) -> tuple[Path, Encoded]:
     """See `Benchmark.encoded`: the photograph, and its label drawn."""
-    height, width, drawn = json.loads(self._images[image_name])
-    image, where = self._data / image_name, f'{self._path}: {image_name}'
-    check_size(where, (height, width), image)
+    path, entry = self._images[image_name]
+    height, width, drawn = json.loads(entry)
+    image, where, size = self._data / image_name, f'{path}: {image_name}', (height, width)
+    check_size(where, size, image)
     try:
-      label = outlines.draw(drawn, size=(height, width), num_classes=len(self.class_names))
+      objects = [outlines.outlined(self._numbers[name] + 1, s, size) for name, s in drawn]
     except InputError:
       raise
     except Exception as error:  # pycocotools raises nearly anything on a damaged outline.
       raise InputError(f'{where}: {error}; draw this outline again') from error
-    if not label.any():
-      raise InputError(f'{where}: its outlines hold no pixel; draw them again or take them out')
-    return image, encode_png(label, name=f'{self._path}: outlines of {image_name}')
+    return image, draw_label(where, objects, size=size, class_names=self.class_names)
 
-  def _names(self, images: Mapping[Any, Mapping[str, Any]]) -> dict[str, Mapping[str, Any]]:
-    """Maps each path in the folder to its entry, from entries by their ids."""
-    named: dict[str, Mapping[str, Any]] = {}
+  def _named(self, file: '_File') -> dict[str, Any]:
+    """Maps the path in the folder of each image with annotations to (height, width, outlines)."""
+    named: dict[str, Any] = {}
     missing = []
-    for image in images.values():
-      name = inner_name(image['file_name'])
-      if name is None:
+    for key, drawn in file.drawn.items():
+      image = file.images[key]
+      inner = inner_name(image['file_name'])
+      # Label Studio and others write where the picture lay on their own machine.
+      names = [inner] if inner is not None else _last_parts(image['file_name'])
+      found = [p + n for n in names for p in self._folders(file.path) if self._holds(p + n)]
+      if not found and inner is None:
         raise InputError(
-          f'{self._path}: file_name {image["file_name"]!r} leads out of the folder; put the images'
-          f' into {self._data} or its images/ and write their names alone'
+          f'{file.path}: file_name {image["file_name"]!r} leads out of the folder, and no such'
+          f' image is in it; put the images into {self._data} or its images/'
         )
-      name = next((n for n in (name, f'images/{name}') if (self._data / n).is_file()), name)
-      if not (self._data / name).is_file():
-        missing.append(f'{self._path}: image {name}')
-      elif name in named:
-        raise InputError(f'{self._path}: two entries for image {name}; keep one')
-      named[name] = image
+      if not found:
+        missing.append(f'{file.path}: image {inner}')
+      elif found[0] in named:
+        raise InputError(f'{file.path}: two entries for image {found[0]}; keep one')
+      else:
+        named[found[0]] = (*_size(image), drawn)
     check_found(
-      missing, fix=f'no such file in {self._data} or its images/; add it or take its entry out'
+      missing,
+      fix=f'no such file in {self._data} or its images/ or beside the JSON file; add it or take its'
+      ' entry out',
     )
-    return dict(sorted(named.items()))
+    return named
+
+  def _folders(self, path: Path) -> list[str]:
+    """Lists where the images of a JSON file may lie, each with its slash, from the folder on."""
+    home = path.parent.parent if path.parent.name == 'annotations' else path.parent
+    base = '' if home == self._data else f'{home.relative_to(self._data).as_posix()}/'
+    subset = _TASK.sub('', path.stem)
+    inside = ['', 'images/', f'images/{subset}/', f'{subset}/', f'{subset}/images/', 'data/']
+    return [base + folder for folder in inside]
+
+  def _holds(self, name: str) -> bool:
+    return (self._data / name).is_file()
+
+
+class _File:
+  """Holds what one JSON file says, checked.
+
+  Attributes:
+    path: the file.
+    images: its entries by id.
+    drawn: (name of the category, outline) of every annotation by the id of its image.
+    used: the place in the order of classes of each category that has an annotation, by name.
+    unused: the names of the others.
+  """
+
+  def __init__(self, path: Path, content: Mapping[str, Any]):
+    self.path = path
+    rows = {key: _rows(path, content, key) for key in KEYS}
+    self.images = _by_id(path, rows['images'], 'image')
+    categories = _by_id(path, rows['categories'], 'category')
+    self.drawn: dict[str, list[tuple[str, Any]]] = {}
+    used: set[str] = set()
+    for i, row in enumerate(rows['annotations']):
+      image, category = _key(row['image_id']), _key(row['category_id'])
+      outline = _outline(path, row, i, self.images, categories)
+      used.add(category)
+      self.drawn.setdefault(image, []).append((str(categories[category]['name']), outline))
+    self.unused = {str(c['name']) for key, c in categories.items() if key not in used}
+    ids = {key: categories[key]['id'] for key in used}
+    self.used = {
+      str(categories[key]['name']): (isinstance(given, str), given) for key, given in ids.items()
+    }
+    if len(self.used) < len(ids):
+      raise InputError(f'{path}: two categories of one name; rename one or merge them')
+
+
+def _instances(paths: Sequence[Path]) -> Sequence[Path]:
+  """Takes the instances where COCO's tasks lie beside one another: they tell the same images."""
+  return [path for path in paths if path.name.startswith('instances')] or paths
+
+
+def _tell(data: Path, paths: Sequence[Path], read: Sequence[Path], images: int) -> None:
+  """Warns of files that are left out, and of several that become one benchmark."""
+  if left := [str(path.relative_to(data)) for path in paths if path not in read]:
+    warnings.warn(f'{data}: left out {left}, which hold no outlines of their own', stacklevel=5)
+  if len(read) > 1:
+    files = ', '.join(str(path.relative_to(data)) for path in read)
+    warnings.warn(
+      f'{data}: {len(read)} files ({files}) become one benchmark of {images} images, whose folds'
+      ' are made of its classes',
+      stacklevel=5,
+    )
+
+
+def _other_kind(content: Mapping[str, Any]) -> str:
+  """Says what a file holds in place of outlines; '' where it has outlines or no annotation."""
+  rows = content.get('annotations')
+  first = rows[0] if isinstance(rows, list) and rows and isinstance(rows[0], dict) else {}
+  if not content.keys() & KEYS.keys():
+    return 'no COCO data'
+  return '' if 'segmentation' in first else next((w for k, w in _OTHERS.items() if k in first), '')
 
 
 def _rows(path: Path, content: Mapping[str, Any], key: str) -> list[dict[str, Any]]:
@@ -119,38 +207,78 @@ def _rows(path: Path, content: Mapping[str, Any], key: str) -> list[dict[str, An
     )
   for i, row in enumerate(rows):
     lacking = [k for k in KEYS[key] if not isinstance(row, dict) or k not in row]
-    if lacking:
+    # An annotation without an outline is told with the image that it is of.
+    if lacking and lacking != ['segmentation']:
       raise InputError(f'{path}: {key}[{i}] has no {lacking[0]!r}; export it again')
-    if not all(isinstance(row[k], int | str) for k in KEYS[key] if k.endswith('id')):
+    if not all(isinstance(row[k], int | str | float) for k in KEYS[key] if k.endswith('id')):
       raise InputError(f'{path}: {key}[{i}] has an id that is no number; export it again')
-    if key == 'images' and not all(type(row[k]) is int for k in ('height', 'width')):
+    if key == 'images' and None in _size(row):
       raise InputError(f'{path}: images[{i}] has a height or width that is no whole number')
   return rows
 
 
-def _by_id(path: Path, rows: Sequence[dict[str, Any]], what: str) -> dict[Any, dict[str, Any]]:
-  found = {row['id']: row for row in rows}
-  if len(found) < len(rows):
-    ids = [row['id'] for row in rows]
-    twice = next(i for i in ids if ids.count(i) > 1)
-    raise InputError(f'{path}: {what} id {twice!r} twice; ids must differ: export it again')
+def _size(image: Mapping[str, Any]) -> tuple[int | None, int | None]:
+  """Returns (height, width) as whole numbers; None for what is none."""
+  given = image['height'], image['width']
+  height, width = (
+    int(n) if type(n) is int or (type(n) is float and n.is_integer()) else None for n in given
+  )
+  return height, width
+
+
+def _key(given: int | str | float) -> str:
+  """Returns an id as text: some tools write 3 in one place, '3' or 3.0 in another."""
+  return str(int(given)) if isinstance(given, float) and given.is_integer() else str(given)
+
+
+def _by_id(path: Path, rows: Sequence[dict[str, Any]], what: str) -> dict[str, dict[str, Any]]:
+  found: dict[str, dict[str, Any]] = {}
+  for row in rows:
+    if found.setdefault(_key(row['id']), row) is not row:
+      raise InputError(f'{path}: {what} id {row["id"]!r} twice; ids must differ: export it again')
   return found
 
 
-def _check_annotation(
-  path: Path, row: dict[str, Any], i: int, images: Mapping[Any, Any], categories: Mapping[Any, Any]
-) -> None:
+def _outline(
+  path: Path, row: dict[str, Any], i: int, images: Mapping[str, Any], categories: Mapping[str, Any]
+) -> Any:
+  """Checks an annotation; returns its outline as `outlines.run_lengths` takes it."""
   where = f'{path}: annotation {row.get("id", f"number {i}")}'
   for key, known, many in (
     ('image_id', images, 'images'),
     ('category_id', categories, 'categories'),
   ):
-    if row[key] not in known:
+    if _key(row[key]) not in known:
       raise InputError(f'{where} has {key} {row[key]!r}, which is not in {many}; export it again')
+  outline = _plain(row.get('segmentation'))
   try:
-    outlines.check_polygons(row['segmentation'])
+    outlines.check_polygons(outline)
   except ValueError as error:
-    image = images[row['image_id']]['file_name']
+    image = images[_key(row['image_id'])]['file_name']
     raise InputError(
       f'{where} of {image} has {error}; draw the outline of the object (a box is not enough)'
     ) from error
+  return outline
+
+
+def _plain(outline: Any) -> Any:
+  """Brings polygons to COCO's form: a list of lists of x, y, x, y.
+
+  VIA and others write the one polygon flat, some in pairs. What has two points beside polygons has
+  no inside, and goes.
+  """
+  if not isinstance(outline, list) or not outline:
+    return outline
+  if all(isinstance(n, int | float) for n in outline):
+    return [outline]
+  if len(outline) > 2 and all(isinstance(p, list) and len(p) == 2 for p in outline):
+    return [[n for pair in outline for n in pair]]
+  whole = [p for p in outline if not isinstance(p, list) or len(p) > 4]
+  return whole or outline
+
+
+def _last_parts(name: Any) -> list[str]:
+  """Names a picture that lies elsewhere: the last part of its path, as it is and unquoted."""
+  path = str(name).replace('\\', '/').split('?d=')[-1].split('?')[0]
+  names = (inner_name(p) for p in (path.rsplit('/', 1)[-1], unquote(path).rsplit('/', 1)[-1]))
+  return list(dict.fromkeys(name for name in names if name is not None))

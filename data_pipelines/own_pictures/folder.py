@@ -4,6 +4,7 @@ How they are laid out, `recognition` finds out: a folder of pictures and masks f
 what an annotation tool exports. docs/own_pictures.md explains the layouts to their users.
 """
 
+import functools
 import io
 import os
 from collections.abc import Mapping, Sequence
@@ -113,18 +114,25 @@ class Folder(Benchmark):
     """See `Benchmark.encoded`: the photograph; the user's mask, or the label drawn."""
     if self._layout is None:
       raise InputError(f'{image_name}: its folder is not at hand; give `data_dir`')
-    if image_name not in self._class_of:
+    if image_name not in self._classes_of:
       raise InputError(f'folder has no image {image_name!r}; check the name')
     return self._layout.encoded(image_name)
 
   def decode(self, image_name: str, image: Source, mask: Source) -> Pair:
-    """See `Benchmark.decode`; an image without any object is an InputError."""
+    """See `Benchmark.decode`; a label without a class that is listed is an InputError."""
+    read = _read_drawn
     if self._kind == ClassFolders.kind:
-      class_id = self._class_of[image_name]
-      return images.read_pair(
-        image, mask, upright=True, read=lambda path: decode_mask(path, class_id)
-      )
-    return images.read_pair(image, mask, upright=True, read=_read_drawn)
+      (class_id,) = self._classes_of[image_name]
+      read = functools.partial(decode_mask, class_id=class_id)
+    pair = images.read_pair(image, mask, upright=True, read=read)
+    for class_id in self._classes_of.get(image_name, ()):
+      # Else a figure would be made of an object that is not there.
+      if not (pair[1] == class_id + 1).any():
+        raise InputError(
+          f'{mask}: does not show class {self.class_names[class_id]!r} ({class_id + 1}) that'
+          f' {image_name} is listed under; draw it again or take it out'
+        )
+    return pair
 
   def _describe(
     self,
@@ -140,7 +148,9 @@ class Folder(Benchmark):
     self.splits = Benchmark.splits if self.num_classes > 1 else ('val',)
     self.boundary = boundary
     self._items = take_turns(items)
-    self._class_of = dict(self._items)
+    self._classes_of: dict[str, list[int]] = {}
+    for name, class_id in self._items:
+      self._classes_of.setdefault(name, []).append(class_id)
 
 
 def _read_drawn(mask: images.PathLike) -> Integer[np.ndarray, 'h w']:

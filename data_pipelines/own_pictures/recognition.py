@@ -49,12 +49,8 @@ class Seen:
 
   @functools.cached_property
   def jsons(self) -> list[Path]:
-    """Lists the JSON files in it; where there are none, those of its `annotations`."""
-    for folder in (self.data, self.data / 'annotations'):
-      inside = visible(folder) if folder.is_dir() else []
-      if paths := [p for p in inside if p.suffix.lower() == '.json' and p.is_file()]:
-        return paths
-    return []
+    """Lists the JSON files in it; else those in its `annotations`; else those of its folders."""
+    return _jsons_of(self.data) or [p for folder in self.folders for p in _jsons_of(folder)]
 
   @functools.cached_property
   def content(self) -> Any:
@@ -88,6 +84,15 @@ class Seen:
     return False
 
 
+def _jsons_in(folder: Path) -> list[Path]:
+  inside = visible(folder) if folder.is_dir() else []
+  return [path for path in inside if path.suffix.lower() == '.json' and path.is_file()]
+
+
+def _jsons_of(folder: Path) -> list[Path]:
+  return _jsons_in(folder) or _jsons_in(folder / 'annotations')
+
+
 class Row(NamedTuple):
   """Describes a layout.
 
@@ -116,15 +121,6 @@ class Foreign(NamedTuple):
   fix: str
 
 
-def _read_coco(seen: Seen) -> CocoJson:
-  if len(seen.jsons) > 1:
-    raise InputError(
-      f'{seen.jsons[0]} and {len(seen.jsons) - 1} other JSON files: keep the one that describes all'
-      ' images'
-    )
-  return CocoJson(seen.data, seen.jsons[0], seen.content)
-
-
 LAYOUTS = (
   Row('YOLO segmentation', lambda seen: is_yolo(seen.data), lambda seen: Yolo(seen.data)),
   Row(
@@ -133,7 +129,11 @@ LAYOUTS = (
     lambda seen: LabelMe(seen.jsons[0].parent, seen.jsons),
   ),
   # Darwin and Datumaro have keys of the same names.
-  Row('COCO', lambda seen: seen.has_key(*KEYS) and not seen.has_key('item', 'items'), _read_coco),
+  Row(
+    'COCO',
+    lambda seen: seen.has_key(*KEYS) and not seen.has_key('item', 'items'),
+    lambda seen: CocoJson(seen.data, seen.jsons, seen.content),
+  ),
 )
 
 _COCO = 'which is not read: export COCO with polygons or masks in its place'

@@ -1,4 +1,4 @@
-"""Converts outlines as COCO's JSON has them to run lengths, masks and labels.
+"""Converts outlines as COCO's JSON has them to run lengths and masks, and paints labels of objects.
 
 The files come from strangers, and pycocotools believes what it is given: wrong run lengths would
 give memory that was never written, far points a great deal of it. So outlines are checked first.
@@ -6,18 +6,48 @@ give memory that was never written, far points a great deal of it. So outlines a
 
 import itertools
 import re
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from types import ModuleType
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
-from jaxtyping import Float, Integer, UInt8
+from jaxtyping import Bool, Float, Integer, UInt8
 
 from data_pipelines.reading.arrays import BOUNDARY
 from hsnet_jax.errors import InputError
 
 # Six bits a character from '0' on; the sixth says that a number goes on.
 _COMPRESSED = re.compile('(?:[P-o]{0,6}[0-O])*')
+
+
+class Patch(NamedTuple):
+  """Holds the pixels of an object as a mask of the box around them.
+
+  Attributes:
+    top: the first row of the box.
+    left: its first column.
+    mask: where the object is in it.
+  """
+
+  top: int
+  left: int
+  mask: Bool[np.ndarray, 'h w']
+
+
+class Object(NamedTuple):
+  """Holds an object that is to be painted.
+
+  Attributes:
+    value: what it is in the label.
+    pixels: how many it has.
+    shape: where it is: run lengths as `run_lengths` gives them, or a patch.
+    below: whether it lies under all others, as COCO's crowds do.
+  """
+
+  value: int
+  pixels: int
+  shape: dict[str, Any] | Patch
+  below: bool = False
 
 
 def check_polygons(segmentation: Any) -> None:
@@ -97,9 +127,68 @@ def union(encoded: Sequence[dict[str, Any]]) -> UInt8[np.ndarray, 'h w']:
   return coder.decode(coder.merge(list(encoded)))
 
 
-def area(encoded: dict[str, Any]) -> int:
-  """Counts the pixels that an outline holds, from what `run_lengths` gives."""
-  return int(_coder().area(encoded))
+def outlined(
+  value: int, segmentation: Any, size: tuple[int, int], *, below: bool = False
+) -> Object:
+  """Makes an object of an outline.
+
+  Args:
+    value: what it is in the label.
+    segmentation: see `run_lengths`.
+    size: (height, width) of the image.
+    below: whether it lies under all others.
+
+  Raises:
+    ValueError: see `run_lengths`.
+  """
+  encoded = run_lengths(segmentation, size)
+  return Object(value, int(_coder().area(encoded)), encoded, below)
+
+
+def patched(value: int, mask: Bool[np.ndarray, 'h w']) -> Object:
+  """Makes an object of a mask of the whole image.
+
+  Args:
+    value: what it is in the label.
+    mask: where it is.
+  """
+  rows, columns = (np.flatnonzero(mask.any(axis=axis)) for axis in (1, 0))
+  if not rows.size:
+    return Object(value, 0, Patch(0, 0, np.zeros((0, 0), bool)))
+  box = mask[rows[0] : rows[-1] + 1, columns[0] : columns[-1] + 1].copy()
+  return Object(value, int(np.count_nonzero(box)), Patch(int(rows[0]), int(columns[0]), box))
+
+
+def paint(
+  objects: Iterable[Object], *, size: tuple[int, int], dtype: type[np.unsignedinteger]
+) -> Integer[np.ndarray, 'h w']:
+  """Paints a label, from the object of the most pixels to the one of the fewest.
+
+  So the smaller one of two that overlap stays whole, however large its box is.
+
+  Args:
+    objects: in any order.
+    size: (height, width).
+    dtype: of the label.
+
+  Returns:
+    0 where there is no object, else the value of the uppermost.
+  """
+  lowest_first = sorted(objects, key=lambda o: (not o.below, -o.pixels, o.value))
+  label = np.zeros(size, dtype)
+  # Neighbors of one class together: a picture of many cells is decoded once.
+  for value, group in itertools.groupby(lowest_first, key=lambda o: o.value):
+    for view, mask in _masks(label, [o.shape for o in group]):
+      view[mask] = value
+  return label
+
+
+def over(
+  label: Integer[np.ndarray, 'h w'], objects: Iterable[Object]
+) -> Integer[np.ndarray, ' n']:
+  """Returns what a label has where objects are, pixel by pixel in no certain order."""
+  found = [view[mask] for view, mask in _masks(label, [o.shape for o in objects])]
+  return np.concatenate([*found, label[:0, 0]])
 
 
 def draw(
@@ -118,18 +207,27 @@ def draw(
   Raises:
     ValueError: an outline is damaged.
   """
-  encoded = [(class_id, crowd, run_lengths(s, size)) for class_id, crowd, s in drawn]
-  encoded.sort(key=lambda e: (not e[1], -area(e[2]), e[0]))
-  label = np.zeros(size, drawn_dtype(num_classes))
-  # Neighbors of one class together: a picture of many cells is decoded once.
-  for class_id, group in itertools.groupby(encoded, key=lambda e: e[0]):
-    label[union([e[2] for e in group]) > 0] = class_id + 1
-  return label
+  objects = [outlined(class_id + 1, s, size, below=crowd) for class_id, crowd, s in drawn]
+  return paint(objects, size=size, dtype=drawn_dtype(num_classes))
 
 
 def drawn_dtype(num_classes: int) -> type[np.unsignedinteger]:
   """Returns the type of drawn labels, one for all of a folder's."""
   return np.uint8 if num_classes < BOUNDARY else np.uint16
+
+
+def _masks(
+  label: Integer[np.ndarray, 'h w'], shapes: Sequence[dict[str, Any] | Patch]
+) -> list[tuple[np.ndarray, np.ndarray]]:
+  """Pairs views of a label with masks of where shapes are in them."""
+  encoded = [shape for shape in shapes if not isinstance(shape, Patch)]
+  pairs = [(label, union(encoded) > 0)] if encoded else []
+  for shape in shapes:
+    if isinstance(shape, Patch):
+      height, width = shape.mask.shape
+      view = label[shape.top : shape.top + height, shape.left : shape.left + width]
+      pairs.append((view, shape.mask))
+  return pairs
 
 
 def _coder() -> ModuleType:

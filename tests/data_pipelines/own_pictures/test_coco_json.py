@@ -35,8 +35,8 @@ def test_coco_outlines_become_labels(tmp_path, coco, places):
 def test_more_classes_than_a_byte_counts(tmp_path, coco):
   coco['categories'] = [{'id': i, 'name': str(i)} for i in range(300)]
   coco['annotations'] = [
-    {'image_id': image, 'category_id': i, 'segmentation': [polygon(at)]}
-    for i, image, at in [(i, 10 + i % 3 * 10, (0, i % 30, 9, 31)) for i in range(299)]
+    {'image_id': 10 + i % 3 * 10, 'category_id': i, 'segmentation': [polygon((y, x, y + 1, x + 1))]}
+    for i, y, x in [(i, i // 3 // 30, i // 3 % 30) for i in range(299)]
   ]
   last = {'image_id': 20, 'category_id': 299, 'segmentation': [polygon((10, 0, 12, 5))]}
   coco['annotations'].append(last)
@@ -73,9 +73,11 @@ def put(content, *keys, value):
     (('images', 0, 'id'), 10, ['id 10']),
     (('images', 0, 'file_name'), 'x.jpg', ['x.jpg']),
     (('images', 0, 'file_name'), '10.jpg', ['10.jpg']),
-    (('images', 0, 'file_name'), '../10.jpg', ["'../10.jpg'", 'out of the folder']),
-    (('images', 0, 'file_name'), '/10.jpg', ["'/10.jpg'", 'out of the folder']),
-    (('images', 0, 'file_name'), '..\\10.jpg', ['out of the folder']),
+    (('images', 0, 'file_name'), '../x.jpg', ["'../x.jpg'", 'out of the folder']),
+    (('images', 0, 'file_name'), '../10.jpg', ['10.jpg', 'two entries']),
+    (('images', 0, 'file_name'), '..\\x.jpg', ['out of the folder']),
+    (('images', 0, 'file_name'), '/data/local-files/?d=..', ['out of the folder']),
+    (('images', 0, 'file_name'), None, ['None']),
     (('annotations',), [], ['no annotation']),
     (('annotations', 0, 'image_id'), 99, ['annotation 1', 'image_id 99']),
     (('annotations', 0, 'category_id'), 99, ['annotation 1', 'category_id 99']),
@@ -137,8 +139,8 @@ def test_damaged_json(tmp_path, text, fact):
     Folder(tmp_path)
 
 
-def test_one_coco_file_alone(tmp_path, coco):
+def test_an_image_in_two_coco_files(tmp_path, coco):
   save_coco(tmp_path, coco, json_at='more.json')
   save_coco(tmp_path, coco)
-  with refused('labels.json', '1 other'):
+  with refused('labels.json', 'more.json', '10.jpg'):
     Folder(tmp_path)
