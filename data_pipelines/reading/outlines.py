@@ -183,9 +183,7 @@ def paint(
   return label
 
 
-def over(
-  label: Integer[np.ndarray, 'h w'], objects: Iterable[Object]
-) -> Integer[np.ndarray, ' n']:
+def over(label: Integer[np.ndarray, 'h w'], objects: Iterable[Object]) -> Integer[np.ndarray, ' n']:
   """Returns what a label has where objects are, pixel by pixel in no certain order."""
   found = [view[mask] for view, mask in _masks(label, [o.shape for o in objects])]
   return np.concatenate([*found, label[:0, 0]])
