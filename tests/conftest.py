@@ -32,8 +32,9 @@ jaxtyping.install_import_hook('hsnet_jax', 'beartype.beartype')
 
 
 def pytest_addoption(parser):
-  """Adds --wide."""
+  """Adds --wide and --heavy."""
   parser.addoption('--wide', action='store_true', help='more devices and processes')
+  parser.addoption('--heavy', action='store_true', help='those alone that are marked heavy')
 
 
 # Whose files take longest comes first, so that workers which take turns at files end together.
@@ -41,12 +42,17 @@ ROOMS = ('experiments', 'hsnet_jax', 'data_pipelines', 'tests')
 
 
 def pytest_collection_modifyitems(config, items):
-  """Leaves out what is marked wide, unless asked for; puts the rooms in order."""
+  """Leaves out what is marked wide or heavy, unless asked for; puts the rooms in order."""
   items.sort(key=lambda item: ROOMS.index((*item.path.relative_to(ROOT).parts[:-1], 'tests')[1]))
-  if not config.getoption('wide'):
-    wide = [item for item in items if item.get_closest_marker('wide')]
-    config.hook.pytest_deselected(items=wide)
-    items[:] = [item for item in items if item not in wide]
+
+  def taken(item):
+    wide, heavy = (item.get_closest_marker(name) is not None for name in ('wide', 'heavy'))
+    if config.getoption('heavy'):
+      return heavy
+    return config.getoption('wide') or not (wide or heavy)
+
+  config.hook.pytest_deselected(items=[item for item in items if not taken(item)])
+  items[:] = [item for item in items if taken(item)]
 
 
 ROOT = pathlib.Path(__file__).resolve().parents[1]

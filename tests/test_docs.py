@@ -191,7 +191,7 @@ def after_the_demo(tmp_path_factory):
   return folder
 
 
-@pytest.mark.wide  # Trains; .ci/run runs it by itself.
+@pytest.mark.heavy  # Trains.
 @pytest.mark.parametrize(
   'page', [page for page in PAGES if blocks(page, 'python') and page != APART], ids=ids
 )

@@ -53,7 +53,7 @@ def extended(root, tmp_path_factory):
   return copy, tries
 
 
-@pytest.mark.wide  # Trains; .ci/run runs it by itself, as the code of the other pages.
+@pytest.mark.heavy  # Trains.
 @pytest.mark.parametrize('kind', KINDS)
 def test_what_is_added_works(extended, kind):
   copy, tries = extended
@@ -69,6 +69,7 @@ def test_what_is_added_works(extended, kind):
     assert done.returncode == 0, done.stderr
 
 
+@pytest.mark.heavy  # In a copy of all tests.
 def test_what_is_added_keeps_the_rules(extended, root):
   """The files of the page are in order themselves: style, and who may import whom."""
   copy, _ = extended

@@ -1,6 +1,9 @@
 """A real run, really killed; thirty of them are `python -m experiments.chaos --rounds=30`."""
 
+import pytest
 
+
+@pytest.mark.heavy  # Four runs; test_train.py has one that is ended and resumed.
 def test_a_killed_run_ends_as_one_that_never_was(script):
   done = script('chaos', '--rounds=1', '--epochs=2')
   assert done.returncode == 0, (done.stdout, done.stderr)

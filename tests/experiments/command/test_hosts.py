@@ -109,6 +109,7 @@ def alone(trained, steps, train_small, tmp_path_factory):
   return train_small(tmp_path_factory.mktemp('alone') / 'run', max_steps=steps).folder
 
 
+@pytest.mark.heavy  # Each compiles the step anew.
 def test_two_processes_train_as_one_does(unbroken, alone):
   run, said = unbroken
   assert 'best validation mIoU' in said[0][0] and 'validation' not in said[1][0]

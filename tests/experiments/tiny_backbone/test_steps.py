@@ -42,6 +42,7 @@ def test_the_loss_falls_on_a_fixed_batch(lessons):
   assert figures['accuracy'].shape == (6,)
 
 
+@pytest.mark.heavy  # Compiles every operation by itself.
 def test_stored_statistics_give_what_the_batchs_own_gave(lessons):
   weights = tiny.init(jax.random.key(0))
   moments = steps.mean_moments(weights, [lessons.image])

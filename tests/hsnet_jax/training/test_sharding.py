@@ -166,12 +166,14 @@ def test_five_sgd_steps_over_devices_are_those_of_one(runs, how):
   assert_same(runs(*how), runs('jit', 1))
 
 
+@pytest.mark.heavy  # Another program to compile; five steps of SGD are in `make test`.
 def test_five_adam_steps_over_devices_are_those_of_one(runs, how):
   steps = runs(*how, adam=True)
   assert_same(steps, runs('jit', 1, adam=True))
   assert steps[0] != runs(*how)[0]
 
 
+@pytest.mark.heavy  # Another program to compile; five steps of SGD are in `make test`.
 def test_a_float32_step_over_devices_is_float64s_to_rounding(runs, how):
   losses, gradients, _ = runs(*how, model=MODEL, seeds=(DECIDED,))
   expected = runs('jit', 1, seeds=(DECIDED,))
