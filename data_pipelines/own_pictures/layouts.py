@@ -12,11 +12,9 @@ from collections.abc import Collection, Mapping, Sequence
 from pathlib import Path, PurePosixPath
 from typing import Any, Protocol
 
-import numpy as np
-from jaxtyping import Shaped
 from PIL import Image
 
-from data_pipelines.reading import images, outlines
+from data_pipelines.reading import images
 from data_pipelines.reading.files import IMAGE_ENDINGS
 from data_pipelines.reading.images import Source
 from hsnet_jax.errors import InputError
@@ -78,44 +76,6 @@ def shown_size(image: Source) -> tuple[int, int]:
     height, width = images.read_image(image).shape[:2]
     turned = False
   return (width, height) if turned else (height, width)
-
-
-def draw_label(
-  where: str, drawn: Sequence[tuple[int, Any]], *, size: tuple[int, int], num_classes: int
-) -> images.Encoded:
-  """Draws the label of one image.
-
-  Args:
-    where: what the outlines are of, for messages.
-    drawn: (class_id, outline as COCO has it) of each object.
-    size: (height, width).
-    num_classes: of all the folder's.
-
-  Returns:
-    The label as PNG.
-
-  Raises:
-    InputError: an outline is damaged, or none holds a pixel.
-  """
-  try:
-    objects = [(class_id, False, outline) for class_id, outline in drawn]
-    label = outlines.draw(objects, size=size, num_classes=num_classes)
-  except InputError:
-    raise
-  except ValueError as error:
-    raise InputError(f'{where}: {error}; draw this outline again') from error
-  if not label.any():
-    raise InputError(f'{where}: its outlines hold no pixel; draw them again or take them out')
-  return images.encode_png(label, name=f'{where}, as drawn')
-
-
-def outline_of(mask: Shaped[np.ndarray, 'h w']) -> dict[str, Any]:
-  """Makes the outline, run lengths as COCO has them, of the pixels of a mask that are not 0."""
-  flat = (mask != 0).ravel(order='F')
-  changes = np.flatnonzero(flat[1:] != flat[:-1]) + 1
-  # Runs begin with one of background, which may be empty.
-  edges = np.concatenate([[0], [0] if flat[:1].any() else [], changes, [flat.size]])
-  return {'size': list(mask.shape), 'counts': np.diff(edges.astype(np.int64)).tolist()}
 
 
 def used_classes(where: str, names: Mapping[int, str], used: Collection[int]) -> dict[int, int]:

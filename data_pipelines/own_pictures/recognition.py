@@ -20,6 +20,7 @@ from data_pipelines.own_pictures.layouts import (
   read_json,
   visible,
 )
+from data_pipelines.own_pictures.tools.supervisely import Supervisely, annotation_files
 from data_pipelines.own_pictures.tools.via import Via, is_via
 from data_pipelines.own_pictures.tools.yolo import Yolo, is_yolo
 from hsnet_jax.errors import InputError
@@ -57,11 +58,6 @@ class Seen:
   def content(self) -> Any:
     """Reads the first JSON file; {} where there is none."""
     return read_any_json(self.jsons[0]) if self.jsons else {}
-
-  @property
-  def via(self) -> list[Path]:
-    """Lists the JSON files in its folders that are called as VIA calls its own."""
-    return [p for p in self.named('.json') if p.parent != self.data and p.name.startswith('via_')]
 
   @property
   def keys(self) -> set[str]:
@@ -129,13 +125,12 @@ class Foreign(NamedTuple):
 
 LAYOUTS = (
   Row('YOLO segmentation', lambda seen: is_yolo(seen.data), lambda seen: Yolo(seen.data)),
-  Row('VIA', lambda seen: is_via(seen.content), lambda seen: Via(seen.data, seen.jsons)),
-  # Subsets, each with a file of its own.
   Row(
-    'VIA',
-    lambda seen: bool(seen.via) and is_via(read_any_json(seen.via[0])),
-    lambda seen: Via(seen.data, seen.via),
+    'Supervisely',
+    lambda seen: seen.data.joinpath('meta.json').is_file() and bool(annotation_files(seen.data)),
+    lambda seen: Supervisely(seen.data),
   ),
+  Row('VIA', lambda seen: is_via(seen.content), lambda seen: Via(seen.data, seen.jsons)),
   Row(
     'LabelMe',
     lambda seen: seen.has_key('shapes'),

@@ -13,16 +13,15 @@ from typing import Any
 
 import numpy as np
 
+from data_pipelines.own_pictures.drawing import draw_label
 from data_pipelines.own_pictures.layouts import (
   check_found,
-  draw_label,
   inner_name,
-  outline_of,
   read_any_json,
   shown_size,
 )
 from data_pipelines.reading.images import Encoded
-from data_pipelines.reading.outlines import check_points
+from data_pipelines.reading.outlines import Object, check_points, outlined, patched
 from hsnet_jax.errors import InputError
 
 # What each shape with an inside is described by.
@@ -99,13 +98,15 @@ class Via:
     where, text = self._drawn[image_name]
     image = self._data / image_name
     size = shown_size(image)
-    drawn = []
+    objects = []
     for i, (label, shape) in enumerate(json.loads(text), 1):
       try:
-        drawn.append((self.class_names.index(label), _outline(shape, size)))
+        objects.append(_object(self.class_names.index(label) + 1, shape, size))
+      except InputError:
+        raise
       except ValueError as error:
         raise InputError(f'{where}: region {i} has {error}; draw it again') from error
-    return image, draw_label(where, drawn, size=size, num_classes=len(self.class_names))
+    return image, draw_label(where, objects, size=size, class_names=self.class_names)
 
 
 def is_via(content: Any) -> bool:
@@ -144,8 +145,8 @@ def _regions(path: Path, entry: Mapping[str, Any]) -> list[dict[str, Any]]:
     kind = shape.get('name')
     if not isinstance(kind, str) or kind not in _SHAPES:
       raise InputError(
-        f'{where} is a {str(kind)[:40]!r}, which has no inside; draw a {", ".join(_SHAPES)} instead,'
-        ' or delete it'
+        f'{where} is a {str(kind)[:40]!r}, which has no inside; draw a {", ".join(_SHAPES)}, or'
+        ' delete it'
       )
     values = [shape.get(key) for key in _SHAPES[kind]]
     if kind == 'polygon':
@@ -210,27 +211,28 @@ def _class_of(where: str, i: int, region: Mapping[str, Any], attribute: str | No
   return values[0]
 
 
-def _outline(shape: Mapping[str, Any], size: tuple[int, int]) -> Any:
-  """Makes a checked shape an outline as COCO has it."""
+def _object(value: int, shape: Mapping[str, Any], size: tuple[int, int]) -> Object:
+  """Makes a checked shape an object to paint; ValueError where it does not fit its picture."""
   kind = shape['name']
   values = [shape[key] for key in _SHAPES[kind]]
   if kind == 'polygon':
-    return [[float(v) for pair in zip(*values, strict=True) for v in pair]]
+    return outlined(value, [[float(v) for pair in zip(*values, strict=True) for v in pair]], size)
   if kind == 'rect':
     x, y, width, height = values
-    return [[x, y, x + width, y, x + width, y + height, x, y + height]]
+    corners = [x, y, x + width, y, x + width, y + height, x, y + height]
+    return outlined(value, [corners], size)
   x, y, radii = values[0], values[1], (values[2], values[-1])
   if min(radii) <= 0:
     raise ValueError(f'a {kind} of radius {min(radii)}')
   check_points([x - max(radii), y - max(radii), x + max(radii), y + max(radii)], size)
-  return outline_of(_ellipse(x, y, radii, float(shape.get('theta', 0)), size))
+  return patched(value, _ellipse(x, y, radii, float(shape.get('theta', 0)), size))
 
 
 def _ellipse(
   x: float, y: float, radii: tuple[float, float], theta: float, size: tuple[int, int]
 ) -> np.ndarray:
   """Draws an ellipse whose first axis is turned by `theta`, row by row to take little memory."""
-  mask = np.zeros(size, np.uint8)
+  mask = np.zeros(size, bool)
   across = np.arange(size[1]) + 0.5 - x
   cosine, sine = math.cos(theta), math.sin(theta)
   for row in range(max(0, int(y - max(radii))), min(size[0], int(y + max(radii)) + 1)):

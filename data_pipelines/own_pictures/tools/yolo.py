@@ -12,9 +12,9 @@ from typing import Any
 
 import yaml
 
+from data_pipelines.own_pictures.drawing import draw_label
 from data_pipelines.own_pictures.layouts import (
   check_found,
-  draw_label,
   files_below,
   only_picture,
   pictures_below,
@@ -23,6 +23,7 @@ from data_pipelines.own_pictures.layouts import (
   used_classes,
 )
 from data_pipelines.reading.images import Encoded
+from data_pipelines.reading.outlines import outlined
 from hsnet_jax.errors import InputError
 
 _NAMES = ('data.yaml', 'data.yml', 'dataset.yaml', 'classes.txt', 'labels.txt')
@@ -92,15 +93,14 @@ class Yolo:
   def encoded(self, image_name: str) -> tuple[Path, Encoded]:
     """See `Benchmark.encoded`: the photograph, and its label drawn."""
     image, path = self._data / image_name, self._data / self._files[image_name]
-    height, width = shown_size(image)
-    drawn = []
+    height, width = size = shown_size(image)
+    objects = []
     for number, corners in _read_lines(path, self._names, self._source):
       if number not in self._numbers:
         raise InputError(f'{path}: changed while it was in use; start again')
       scaled = [c * (height if i % 2 else width) for i, c in enumerate(corners)]
-      drawn.append((self._numbers[number], [scaled]))
-    label = draw_label(str(path), drawn, size=(height, width), num_classes=len(self.class_names))
-    return image, label
+      objects.append(outlined(self._numbers[number] + 1, [scaled], size))
+    return image, draw_label(str(path), objects, size=size, class_names=self.class_names)
 
 
 def is_yolo(data: Path) -> bool:
