@@ -9,7 +9,13 @@ from typing import Any
 from urllib.parse import unquote
 
 from data_pipelines.own_pictures.drawing import draw_label
-from data_pipelines.own_pictures.layouts import check_found, check_size, inner_name, read_json
+from data_pipelines.own_pictures.layouts import (
+  check_found,
+  check_size,
+  inner_name,
+  read_json,
+  whole_number,
+)
 from data_pipelines.reading import outlines
 from data_pipelines.reading.images import Encoded
 from hsnet_jax.errors import InputError
@@ -153,6 +159,9 @@ class _File:
 
   def __init__(self, path: Path, content: Mapping[str, Any]):
     self.path = path
+    info = content.get('info')
+    # V7 wrote width and height where COCO has height and width, for years.
+    turned = isinstance(info, dict) and info.get('description') == 'Exported from Darwin'
     rows = {key: _rows(path, content, key) for key in KEYS}
     self.images = _by_id(path, rows['images'], 'image')
     categories = _by_id(path, rows['categories'], 'category')
@@ -161,6 +170,9 @@ class _File:
     for i, row in enumerate(rows['annotations']):
       image, category = _key(row['image_id']), _key(row['category_id'])
       outline = _outline(path, row, i, self.images, categories)
+      size = list(_size(self.images[image]))
+      if turned and isinstance(outline, dict) and outline['size'] == size[::-1]:
+        outline = {**outline, 'size': size}
       used.add(category)
       self.drawn.setdefault(image, []).append((str(categories[category]['name']), outline))
     self.unused = {str(c['name']) for key, c in categories.items() if key not in used}
@@ -218,12 +230,8 @@ def _rows(path: Path, content: Mapping[str, Any], key: str) -> list[dict[str, An
 
 
 def _size(image: Mapping[str, Any]) -> tuple[int | None, int | None]:
-  """Returns (height, width) as whole numbers; None for what is none."""
-  given = image['height'], image['width']
-  height, width = (
-    int(n) if type(n) is int or (type(n) is float and n.is_integer()) else None for n in given
-  )
-  return height, width
+  """Returns (height, width); None for what is no whole number."""
+  return whole_number(image['height']), whole_number(image['width'])
 
 
 def _key(given: int | str | float) -> str:
@@ -264,17 +272,27 @@ def _outline(
 def _plain(outline: Any) -> Any:
   """Brings polygons to COCO's form: a list of lists of x, y, x, y.
 
-  VIA and others write the one polygon flat, some in pairs. What has two points beside polygons has
-  no inside, and goes.
+  VIA and others write the one polygon flat, some in pairs, Supervisely once put run lengths into a
+  list. What has two points beside polygons has no inside, and goes.
   """
   if not isinstance(outline, list) or not outline:
     return outline
   if all(isinstance(n, int | float) for n in outline):
     return [outline]
-  if len(outline) > 2 and all(isinstance(p, list) and len(p) == 2 for p in outline):
-    return [[n for pair in outline for n in pair]]
-  whole = [p for p in outline if not isinstance(p, list) or len(p) > 4]
-  return whole or outline
+  if len(outline) == 1 and isinstance(outline[0], dict):
+    return outline[0]
+  if len(outline) > 2 and _are_pairs(outline):
+    return [_flat(outline)]
+  polygons = [_flat(p) for p in outline]
+  return [p for p in polygons if not isinstance(p, list) or len(p) > 4] or polygons
+
+
+def _are_pairs(polygon: Any) -> bool:
+  return isinstance(polygon, list) and all(isinstance(p, list) and len(p) == 2 for p in polygon)
+
+
+def _flat(polygon: Any) -> Any:
+  return [n for pair in polygon for n in pair] if _are_pairs(polygon) else polygon
 
 
 def _last_parts(name: Any) -> list[str]:

@@ -9,8 +9,13 @@ from data_pipelines.reading.images import Encoded, encode_png
 from data_pipelines.reading.outlines import Object, drawn_dtype, over, paint
 from hsnet_jax.errors import InputError
 
-# What messages call the values that are no class, by LabelMe's own names.
+# LabelMe's own names of what is no class, by the values in a label.
 NO_CLASS: Mapping[int, str] = {0: '_background_', OPEN: '__ignore__'}
+
+
+def no_class(name: str) -> int | None:
+  """Returns the value in a label of what bears a name that is no class; None for a class."""
+  return next((value for value, known in NO_CLASS.items() if known == name), None)
 
 
 def draw_label(

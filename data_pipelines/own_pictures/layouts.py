@@ -140,7 +140,9 @@ def read_text(path: Path) -> str:
 def read_any_json(path: Path) -> Any:
   """Reads a JSON file, whatever it holds; InputError where it cannot be read or is damaged."""
   try:
-    return json.loads(read_text(path))
+    return json.loads(path.read_bytes())  # Tells UTF-8 and 16, with a mark or without, by itself.
+  except OSError as error:
+    raise InputError(f'{path}: cannot be read ({error.strerror}); check the file') from error
   except (ValueError, RecursionError) as error:
     raise InputError(f'{path}: not valid JSON ({error}); export or save it again') from error
 
@@ -155,6 +157,13 @@ def read_json(path: Path) -> dict[str, Any]:
   if not isinstance(content, dict):
     raise InputError(f'{path}: holds no JSON object; export or save it again')
   return content
+
+
+def whole_number(given: Any) -> int | None:
+  """Returns a number of JSON as a whole one, as 640.0 is; None for anything else."""
+  if type(given) is int or (type(given) is float and given.is_integer()):
+    return int(given)
+  return None
 
 
 def inner_name(name: Any) -> str | None:

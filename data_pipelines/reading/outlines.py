@@ -145,18 +145,21 @@ def outlined(
   return Object(value, int(_coder().area(encoded)), encoded, below)
 
 
-def patched(value: int, mask: Bool[np.ndarray, 'h w']) -> Object:
-  """Makes an object of a mask of the whole image.
+def patched(value: int, mask: Bool[np.ndarray, 'h w'], *, top: int = 0, left: int = 0) -> Object:
+  """Makes an object of a mask of the image, or of a part of it.
 
   Args:
     value: what it is in the label.
     mask: where it is.
+    top: the first row of the part.
+    left: its first column.
   """
   rows, columns = (np.flatnonzero(mask.any(axis=axis)) for axis in (1, 0))
   if not rows.size:
     return Object(value, 0, Patch(0, 0, np.zeros((0, 0), bool)))
   box = mask[rows[0] : rows[-1] + 1, columns[0] : columns[-1] + 1].copy()
-  return Object(value, int(np.count_nonzero(box)), Patch(int(rows[0]), int(columns[0]), box))
+  shape = Patch(top + int(rows[0]), left + int(columns[0]), box)
+  return Object(value, int(np.count_nonzero(box)), shape)
 
 
 def paint(

@@ -65,7 +65,10 @@ def test_labelme_takes_its_own_copy_where_the_picture_is_not_there(labelme):
   ('shapes', 'changes', 'facts'),
   [
     ([shape('x', [[1, 2], [3, 4]], 'line')], {}, ['shape 1 (x)', 'line']),
-    ([shape('x', [[1, 2], [3, 4]])], {}, ['shape 1 (x)', 'polygon', '3 points']),
+    ([shape('x', [[1, 2], [3, 4]])], {}, ['shape 1 (x)', 'polygon of 2', '3 or more']),
+    ([shape('x', SQUARE[:3], 'circle')], {}, ['shape 1 (x)', 'circle of 3', 'not of 2']),
+    ([shape('x', SQUARE[:3], 'rectangle')], {}, ['shape 1 (x)', 'rectangle of 3', '2 or 4']),
+    ([shape('x', SQUARE, 'cuboid')], {}, ['shape 1 (x)', 'cuboid']),
     ([shape('x', SQUARE, ['polygon'])], {}, ['shape 1 (x)', "['polygon']"]),
     ([shape('x', SQUARE, {'a': 1})], {}, ['shape 1 (x)', "{'a': 1}"]),
     ([shape('x', [[2, 3, 9], [7, 7, 9]])], {}, ['shape 1 (x)', 'pairs']),
