@@ -22,6 +22,7 @@ from data_pipelines.own_pictures.layouts import (
 )
 from data_pipelines.own_pictures.tools.supervisely import Supervisely, annotation_files
 from data_pipelines.own_pictures.tools.via import Via, is_via
+from data_pipelines.own_pictures.tools.voc import VocMasks, is_voc
 from data_pipelines.own_pictures.tools.yolo import Yolo, is_yolo
 from hsnet_jax.errors import InputError
 
@@ -130,6 +131,7 @@ LAYOUTS = (
     lambda seen: seen.data.joinpath('meta.json').is_file() and bool(annotation_files(seen.data)),
     lambda seen: Supervisely(seen.data),
   ),
+  Row("VOC's masks", lambda seen: is_voc(seen.data), lambda seen: VocMasks(seen.data)),
   Row('VIA', lambda seen: is_via(seen.content), lambda seen: Via(seen.data, seen.jsons)),
   Row(
     'LabelMe',
@@ -204,6 +206,11 @@ FOREIGN = (
     "Roboflow's masks with _classes.csv",
     lambda seen: bool(seen.named('_classes.csv')),
     "which is not read: export 'COCO Segmentation' in its place",
+  ),
+  Foreign(
+    'CamVid masks',
+    lambda seen: bool(seen.named('label_colors.txt')),
+    "which are not read: export 'Segmentation mask 1.1' in their place",
   ),
   Foreign(
     'VIA CSV',
