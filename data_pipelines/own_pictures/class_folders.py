@@ -88,6 +88,15 @@ def decode_mask(path: images.PathLike, class_id: int) -> Integer[np.ndarray, 'h 
   return label
 
 
+def holds_masks(folder: Path) -> bool:
+  """Tells from its names whether a folder has masks beside pictures, as that of a class has."""
+  files = [path for path in visible(folder) if path.suffix.lower() in IMAGE_ENDINGS]
+  pngs = {path.stem for path in files if path.suffix.lower() == '.png'}
+  others = {path.stem for path in files if path.suffix.lower() != '.png'}
+  bases = {stem.removesuffix(_MASK) for stem in pngs if stem.endswith(_MASK)}
+  return bool(others & pngs) or bool(bases & (pngs | others))
+
+
 def _misplaced(data: Path) -> list[Path]:
   """Finds pictures that are beside the class folders, or in folders of those."""
   return [

@@ -11,7 +11,7 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any, NamedTuple
 
-from data_pipelines.own_pictures.class_folders import ClassFolders
+from data_pipelines.own_pictures.class_folders import ClassFolders, holds_masks
 from data_pipelines.own_pictures.coco_json import KEYS, CocoJson
 from data_pipelines.own_pictures.labelme import LabelMe
 from data_pipelines.own_pictures.layouts import (
@@ -52,8 +52,13 @@ class Seen:
 
   @functools.cached_property
   def jsons(self) -> list[Path]:
-    """Lists the JSON files in it; else those in its `annotations`; else those of its folders."""
-    return _jsons_of(self.data) or [p for folder in self.folders for p in _jsons_of(folder)]
+    """Lists the JSON files in it; else those in its `annotations`; else those of its folders.
+
+    Where masks lie beside pictures, a JSON file there is what they were made of.
+    """
+    return _jsons_of(self.data) or [
+      path for folder in self.folders if not holds_masks(folder) for path in _jsons_of(folder)
+    ]
 
   @functools.cached_property
   def content(self) -> Any:

@@ -112,8 +112,8 @@ class VocMasks:
     present = np.flatnonzero(np.bincount(values.ravel())).tolist()
     if not self._colors and BOUNDARY in present and {0, BOUNDARY}.issuperset(present):
       raise InputError(
-        f'{path}: holds 255 alone, which is a boundary beside numbers of classes; save the class with'
-        ' its number, or name the color in a labelmap.txt'
+        f'{path}: holds 255 alone, which is a boundary beside numbers of classes; save the class'
+        ' with its number, or name the color in a labelmap.txt'
       )
     numbers = _numbers_of(path, present, self._colors, self._names, self._source)
     table = np.zeros(OPEN + 1, np.uint16)

@@ -141,6 +141,23 @@ def test_what_is_not_a_pair_is_named(tmp_path, made, facts):
     Folder(tmp_path / 'own')
 
 
+@pytest.mark.parametrize('mask', ['0.png', '0_mask.png'])
+def test_what_else_lies_beside_pictures_and_masks(tmp_path, mask):
+  """What masks were made of, and what systems leave behind."""
+  for name in ('leaf', 'root'):
+    save_photo(tmp_path / name / '0.jpg')
+    save_mask(tmp_path / name / mask, box(255))
+    (tmp_path / name / '0.json').write_text('{"shapes": [], "imagePath": "0.jpg"}')
+    for junk in ('._0.jpg', '._0.png', '.DS_Store', 'Thumbs.db', 'desktop.ini', '0.txt', '0.xml'):
+      (tmp_path / name / junk).write_bytes(b'\0\5\26\7')
+  (tmp_path / '__MACOSX' / 'leaf').mkdir(parents=True)
+  (tmp_path / '__MACOSX' / 'leaf' / '._0.jpg').write_bytes(b'\0')
+  folder = Folder(tmp_path)
+  assert folder.class_names == ('leaf', 'root')
+  assert sorted(folder.image_names()) == ['leaf/0.jpg', 'root/0.jpg']
+  np.testing.assert_array_equal(folder.load('root/0.jpg')[1], box(2))
+
+
 def test_pictures_out_of_place_are_counted(classes, monkeypatch):
   with warnings.catch_warnings():
     warnings.simplefilter('error')
