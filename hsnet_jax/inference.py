@@ -19,6 +19,7 @@ import numpy as np
 from jaxtyping import Array, Bool, Float, Integer, Shaped
 
 from hsnet_jax.backbones.pixels import normalize
+from hsnet_jax.errors import InputError
 from hsnet_jax.resize import Size, map_size, resize_bilinear_each
 
 
@@ -107,7 +108,7 @@ def encode_support(
   model: Any,
   variables: Mapping[str, Any],
   images: Float[Array | np.ndarray, 'shots h w 3'],
-  masks: Shaped[Array | np.ndarray, 'shots h w'],
+  masks: Shaped[Array | np.ndarray, 'masks h w'],
 ) -> SupportSet:
   """Encodes and masks K support images, once for any number of queries.
 
@@ -119,7 +120,11 @@ def encode_support(
 
   Returns:
     A `SupportSet` for `segment`; a pytree.
+
+  Raises:
+    InputError: there are no images, or not as many masks.
   """
+  _check_shots(len(images), len(masks))
   features = model.apply(variables, jnp.asarray(images), method='encode')
   masks = jnp.asarray(masks).astype(jnp.float32)
   masked = model.apply(variables, features, masks, method='mask_support_features')
@@ -186,7 +191,7 @@ def predict_episodes(
   variables: Mapping[str, Any],
   query: Float[Array | np.ndarray, 'batch h w 3'],
   supports: Float[Array | np.ndarray, 'batch shots hs ws 3'],
-  masks: Shaped[Array | np.ndarray, 'batch shots hs ws'],
+  masks: Shaped[Array | np.ndarray, 'batch masks hs ws'],
   *,
   output_size: Size | None = None,
   own_sizes: Integer[Array | np.ndarray, 'batch 2'] | None = None,
@@ -212,9 +217,11 @@ def predict_episodes(
     `mean_margin` scores.
 
   Raises:
+    InputError: there are no supports, or not as many masks.
     ValueError: queries and supports differ in size.
   """
   check_one_size(query, supports)
+  _check_shots(supports.shape[1], masks.shape[1])
   batch, shots = supports.shape[:2]
   by_shot = jnp.moveaxis(jnp.asarray(supports), 1, 0).reshape(-1, *supports.shape[2:])
   images = jnp.concatenate([jnp.asarray(query), by_shot])
@@ -274,6 +281,11 @@ def check_one_size(query: Any, supports: Any) -> None:
       f'queries of {sizes[0]} and supports of {sizes[1]} pixels do not go through the backbone as '
       'one batch: bring them to one size, or use encode_support and segment'
     )
+
+
+def _check_shots(images: int, masks: int) -> None:
+  if not images or images != masks:
+    raise InputError(f'{images} support images and {masks} masks: give each image its mask')
 
 
 # Both are compiled even where the caller is not, since an uncompiled loop would be compiled anew

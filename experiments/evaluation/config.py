@@ -78,6 +78,7 @@ class PredictConfig:
     most=255,
   )
   query: tuple[str, ...] = setting((), 'Images to segment, or folders of them, by commas.')
+  recursive: bool = setting(False, 'Go into folders of folders; results lie as queries do.')
   output_dir: str = setting('predictions', 'Where the masks go.')
   image_size: int | None = setting(
     None, "The network sees squares of this side. Default: the checkpoint's.", least=1

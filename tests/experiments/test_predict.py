@@ -10,14 +10,14 @@ def test_a_real_process_predicts_with_a_trained_run(script, trained, tmp_path):
   done = script('predict', f'--checkpoint={trained[0]}', *args, f'--query={query}', cwd=tmp_path)
   assert done.returncode == 0, done.stderr
   assert '1 masks and overlays are in predictions' in done.stdout
-  assert size_of(tmp_path / 'predictions' / 'q_mask.png') == (50, 30)
+  assert size_of(tmp_path / 'predictions' / 'q_predicted.png') == (50, 30)
 
 
 def test_bad_input_is_one_line_and_nothing_is_written(served, failure, tmp_path):
   query = picture(tmp_path / 'q.jpg', size=(200, 200))
   for flags, words in (
     ([], '--query is missing'),
-    ([f'--query={tmp_path}', f'--output_dir={tmp_path}'], 'cannot be the --output_dir'),
+    ([f'--query={tmp_path / "no.jpg"}'], 'no.jpg'),
     ([f'--query={query}'], '--checkpoint is missing'),
     ([f'--query={query}', '--mask_value=256'], '--mask_value'),
   ):

@@ -9,6 +9,7 @@ from hypothesis import strategies as st
 from scipy.special import expit
 
 from hsnet_jax import inference
+from hsnet_jax.errors import InputError
 from hsnet_jax.model import HSNet
 
 
@@ -321,3 +322,16 @@ def test_queries_of_another_size(tiny):
     )
     assert shapes.mask.shape == shapes.probability.shape == (2, *expected)
     assert (shapes.mask.dtype, shapes.probability.dtype) == (jnp.uint8, jnp.float32)
+
+
+@pytest.mark.parametrize('images, masks', [(2, 1), (1, 2), (0, 0)])
+def test_supports_need_a_mask_each(images, masks, jitted):
+  pictures = np.zeros((images, 12, 8, 3), np.float32)
+  drawn = np.zeros((masks, 12, 8), np.uint8)
+  encode = jitted(inference.encode_support)
+  with pytest.raises(InputError, match=f'{images} support images and {masks} masks'):
+    encode(FakeModel(), VARIABLES, pictures, drawn)
+  predict = jitted(inference.predict_episodes)
+  query = np.zeros((1, 12, 8, 3), np.float32)
+  with pytest.raises(InputError, match=f'{images} support images and {masks} masks'):
+    predict(FakeModel(), VARIABLES, query, pictures[None], drawn[None])

@@ -1,4 +1,4 @@
-"""What a user gives to predict from: which files are queries, and what a support set is."""
+"""What a user gives to predict from: what a support set is."""
 
 import pytest
 
@@ -7,35 +7,10 @@ from hsnet_jax.errors import InputError
 from tests.experiments.evaluation.given import mask, picture
 
 
-def test_queries_that_are_not_there_are_named(tmp_path):
-  with pytest.raises(InputError, match='`query`'):
-    inputs.find_queries([])
-  with pytest.raises(InputError, match='no image .*`query`'):
-    inputs.find_queries([str(tmp_path)])
-  with pytest.raises(InputError, match=r'q.jpg .*q.png .* q_mask.png'):
-    inputs.find_queries(['q.jpg', str(tmp_path / 'q.png')])
-
-
-def test_results_do_not_become_queries(tmp_path, monkeypatch):
-  query = picture(tmp_path / 'q.jpg')
-  monkeypatch.chdir(tmp_path)
-  for folder in (tmp_path, '.', '~'):
-    monkeypatch.setenv('HOME', str(tmp_path))
-    with pytest.raises(InputError, match='`query` .*`output_dir`'):
-      inputs.find_queries([str(tmp_path)], output_dir=folder)
-  assert inputs.find_queries([str(tmp_path)], output_dir='masks') == [query]
-  assert inputs.find_queries([str(query)], output_dir='.') == [query]
-  drawn = mask(tmp_path / 'q_mask.png')
-  for given in ({'names': [str(query), str(drawn)]}, {'names': ['q.jpg'], 'supports': [drawn]}):
-    with pytest.raises(InputError, match='q_mask.png: .*`output_dir`'):
-      inputs.find_queries(**given, output_dir='.')
-
-
 def test_paths_may_be_under_the_users_home(tmp_path, monkeypatch):
   monkeypatch.setenv('HOME', str(tmp_path))
-  query = picture(tmp_path / 'q.jpg')
+  picture(tmp_path / 'q.jpg')
   mask(tmp_path / 'mask.png')
-  assert inputs.find_queries(['~', '~nobody.jpg'])[:2] == [tmp_path / 'mask.png', query]
   masks = inputs.read_supports(['~/q.jpg'], ['~/mask.png'], size=(45, 60))[1]
   assert masks.sum() == 30 * 20
 

@@ -1,18 +1,20 @@
-"""Predicting in this process: images of every kind, several at a time, all or nothing."""
+"""Predicting in this process: what is written where, and what is told of it."""
+
+import dataclasses
 
 import jax
 import numpy as np
 import pytest
 from PIL import Image
 
-import hsnet_jax as hs
 from data_pipelines.reading.images import read_image
 from experiments.evaluation import predicting
 from experiments.evaluation.config import PredictConfig
-from experiments.evaluation.predicting import images_at_once, predict, predictor, segment_files
+from experiments.evaluation.predicting import predict
+from experiments.evaluation.prediction.segmenting import Segmented
 from hsnet_jax.checkpoints import save_checkpoint
 from hsnet_jax.errors import InputError
-from hsnet_jax.models import Model, load_model
+from hsnet_jax.models import load_model
 from tests.experiments.evaluation.given import mask, picture, size_of
 from tests.made import variables
 
@@ -25,13 +27,13 @@ def config(run, tmp_path):
   images = [picture(folder / 'a.jpg'), picture(folder / 'b.jpg', orientation=6)]
   masks = [mask(folder / 'a.png'), mask(folder / 'b.png', size=(45, 60))]
 
-  def make(*queries):
+  def make(*queries, **options):
     return PredictConfig(
       checkpoint=str(run),
       support_images=tuple(map(str, images)),
       support_masks=tuple(map(str, masks)),
       query=tuple(map(str, queries)),
-      output_dir=str(tmp_path / 'deep' / 'out'),
+      **{'output_dir': str(tmp_path / 'deep' / 'out'), **options},
     )
 
   return make
@@ -53,124 +55,185 @@ def test_masks_have_the_size_of_the_upright_query(config, tmp_path, capsys):
   said = capsys.readouterr().out
   assert '2-shot' in said and str(out) in said
   sizes['turned'] = (30, 80)
-  expected = {f'{name}_{kind}.png' for name in sizes for kind in ('mask', 'overlay')}
+  expected = {f'{name}_{kind}.png' for name in sizes for kind in ('predicted', 'overlay')}
   assert {p.name for p in out.iterdir()} == expected
-  assert {p.name for p in written} == {name for name in expected if 'mask' in name}
+  assert {p.name for p in written} == {name for name in expected if 'predicted' in name}
   for name, size in sizes.items():
-    with Image.open(out / f'{name}_mask.png') as image:
+    with Image.open(out / f'{name}_predicted.png') as image:
       assert image.size == size and image.mode == 'L'
       assert set(np.unique(image)) <= {0, 255}
     assert size_of(out / f'{name}_overlay.png') == size
 
 
-SIZE = (50, 81)
-
-
-def predicted_and_segmented(shots):
-  """What predicts, a query, and the mask of `SIZE` that the library finds in it by itself."""
-  rng, made = np.random.default_rng(1), variables('tiny')
-  module = hs.HSNet('tiny')
-  query = rng.integers(0, 256, (64, 96, 3), np.uint8)
-  images = rng.integers(0, 256, (shots, 64, 96, 3), np.uint8)
-  masks = np.zeros((shots, 64, 96), np.uint8)
-  masks[:, 20:50, 30:70] = 1
-
-  @jax.jit
-  def segment(made, query, images, masks):
-    support_set = hs.encode_support(module, made, hs.normalize(images, 'tiny'), masks)
-    query = hs.normalize(query[None], 'tiny')
-    return hs.segment(module, made, query, support_set, output_size=SIZE).mask[0]
-
-  expected = segment(made, query, images, masks)
-  assert set(np.unique(expected)) == {0, 1}, 'a mask of one value would show nothing'
-  return predictor(Model(module, made), images, masks), query, expected
-
-
-@pytest.mark.parametrize('shots', [1, 2])
-def test_a_mask_is_what_the_library_segments(shots):
-  predict, query, expected = predicted_and_segmented(shots)
-  (found,) = predict(query[None], [SIZE])
-  assert found.shape == SIZE and found.dtype == np.uint8
-  np.testing.assert_array_equal(found, expected)
-
-
-def test_masks_of_several_sizes_are_found_at_a_time():
-  predict, query, expected = predicted_and_segmented(2)
-  other, found = predict(np.stack([query[::-1], query]), [(20, 30), SIZE])
-  assert other.shape == (20, 30) and found.shape == SIZE
-  # A batch of another size may differ by rounding.
-  assert (np.asarray(found) != expected).mean() <= 1e-3
-
-
-def test_images_go_through_a_few_at_a_time_and_each_is_read_once(tmp_path, monkeypatch):
-  paths = [picture(tmp_path / f'{i}.png', size=(20 + i, 10)) for i in range(7)]
-  read, calls = [], []
-
-  def reading(path):
-    read.append(path)
-    return read_image(path)
+@pytest.fixture
+def quick(monkeypatch):
+  """Stands in for the network, which other tests ask: finds what is on the left."""
 
   def predict_batch(images, sizes):
-    calls.append((len(images), len(sizes), len(read)))
-    return [np.full(size, i, np.uint8) for i, size in enumerate(sizes)]
+    return [(np.arange(w)[None].repeat(h, 0) < w // 2).astype(np.uint8) for h, w in sizes]
 
-  monkeypatch.setattr(predicting, 'read_image', reading)
-  size = (800, 800)
-  assert images_at_once(7, size) == 2 and images_at_once(7, (64, 64)) == 7
-  assert images_at_once(33, (64, 64)) == 17 and images_at_once(3, (4000, 4000)) == 1
-  assert images_at_once(9, (64, 64), largest=6000 * 4000) == 1, 'large photographs one by one'
-  found = list(segment_files(predict_batch, paths, size=size, rows=2))
-  assert [one.path for one in found] == paths == read
-  assert [one.mask.shape for one in found] == [(10, 20 + i) for i in range(7)]
-  assert [one.mask.max() for one in found] == [0, 1, 0, 1, 0, 1, 0]
-  # The same number of rows each time, the last filled up; nothing is read long before its turn.
-  assert calls == [(2, 2, 2), (2, 2, 4), (2, 2, 6), (2, 1, 7)]
+  monkeypatch.setattr(predicting, 'predictor', lambda *_: predict_batch)
 
 
-@pytest.mark.parametrize('case', ['truncated query', 'no image', 'empty mask'])
-def test_bad_input_is_named_and_nothing_is_written(config, tmp_path, case, capsys):
-  good = picture(tmp_path / 'a.png', size=(200, 200))
+def contents(folder):
+  """{name: bytes} of all files below a folder."""
+  return {str(p.relative_to(folder)): p.read_bytes() for p in folder.rglob('*') if not p.is_dir()}
+
+
+@pytest.mark.usefixtures('quick')
+def test_results_of_other_settings_lie_beside_and_the_same_replace_their_own(config, tmp_path):
+  query = picture(tmp_path / 'q.jpg')
+  out = tmp_path / 'deep' / 'out'
+  assert predict(config(query)) == [out / 'q_predicted.png']
+  first = contents(out)
+  assert set(first) == {'q_predicted.png', 'q_overlay.png'}
+  assert predict(config(query)) == [out / 'q_predicted.png']
+  assert contents(out) == first, 'the same again'
+  assert predict(config(query, image_size=80)) == [out / 'q_predicted-2.png']
+  one = config(query)
+  one = dataclasses.replace(
+    one, support_images=one.support_images[:1], support_masks=one.support_masks[:1]
+  )
+  assert predict(one) == [out / 'q_predicted-3.png']
+  picture(query)  # Another photograph of the same name.
+  assert predict(config(query)) == [out / 'q_predicted-4.png']
+  after = contents(out)
+  assert len(after) == 8 and {name: after[name] for name in first} == first
+
+
+@pytest.mark.usefixtures('quick')
+@pytest.mark.parametrize('kind', ['predicted', 'overlay'])
+def test_a_result_that_was_changed_by_hand_is_never_lost(config, tmp_path, kind, capsys):
+  query = picture(tmp_path / 'q.jpg')
+  out = tmp_path / 'deep' / 'out'
+  predict(config(query))
+  mine = out / f'q_{kind}.png'
+  with Image.open(mine) as image:
+    drawn = np.asarray(image).copy()
+  drawn[:20, :20] ^= 255
+  Image.fromarray(drawn).save(mine)
+  before = contents(out)
+  capsys.readouterr()
+  for _ in range(2):
+    assert predict(config(query)) == [out / 'q_predicted-2.png']
+    assert 'q_predicted-2.png' in capsys.readouterr().out
+  after = contents(out)
+  assert {name: after[name] for name in before} == before
+  assert set(after) - set(before) == {'q_predicted-2.png', 'q_overlay-2.png'}
+
+
+@pytest.mark.usefixtures('quick')
+def test_results_may_lie_among_the_queries_and_their_masks(config, tmp_path, capsys):
+  folder = tmp_path / 'mine'
+  folder.mkdir()
+  for name in 'ab':
+    picture(folder / f'{name}.jpg')
+  mask(folder / 'a.png')
+  mask(folder / 'b_mask.png')
+  before = contents(folder)
+  written = {'a_predicted.png', 'b_predicted.png', 'a_overlay.png', 'b_overlay.png'}
+  for left in (('a.png', 'b_mask.png'), ('a.png', 'results: 4')):
+    predict(config(folder, output_dir=str(folder)))
+    said = capsys.readouterr().out
+    assert '2 masks' in said and all(word in said for word in left)
+    after = contents(folder)
+    assert {name: after[name] for name in before} == before
+    assert set(after) == set(before) | written
+
+
+@pytest.mark.usefixtures('quick')
+def test_results_lie_as_their_queries_do(config, tmp_path):
+  folder, out = tmp_path / 'photos', tmp_path / 'photos' / 'out'
+  (folder / 'day2').mkdir(parents=True)
+  for name in ('a.jpg', 'x.jpg', 'x.tif', 'day2/a.jpg'):
+    picture(folder / name)
+  expected = {'a', 'x.jpg', 'x.tif', 'day2/a'}
+  for _ in range(2):
+    predict(config(folder, output_dir=str(out), recursive=True))
+    names = {f'{name}_{kind}.png' for name in expected for kind in ('predicted', 'overlay')}
+    assert set(contents(out)) == names
+
+
+@pytest.mark.usefixtures('quick')
+def test_every_page_is_done(config, tmp_path):
+  pages = [Image.open(picture(tmp_path / f'{i}.png', size=(30 + i, 20))) for i in range(3)]
+  pages[0].save(tmp_path / 'scan.tif', save_all=True, append_images=pages[1:])
+  written = predict(config(tmp_path / 'scan.tif'))
+  assert [p.name for p in written] == [f'scan-page{n}_predicted.png' for n in (1, 2, 3)]
+  assert [size_of(p) for p in written] == [(30, 20), (31, 20), (32, 20)]
+
+
+def damage(path):
+  path.write_bytes(path.read_bytes()[:3000])
+  return path
+
+
+@pytest.mark.usefixtures('quick')
+def test_one_bad_picture_does_not_stop_the_others(config, tmp_path, capsys):
+  folder = tmp_path / 'photos'
+  folder.mkdir()
+  for name in 'abcd':
+    picture(folder / f'{name}.jpg', size=(200, 200))
+  damage(folder / 'b.jpg')
+  (folder / 'c.jpg').write_text('no image')
+  with (
+    pytest.warns(UserWarning, match=r'b\.jpg: '),
+    pytest.warns(UserWarning, match=r'c\.jpg: '),
+    pytest.raises(InputError, match=r'2 of 4 .*b\.jpg.*c\.jpg'),
+  ):
+    predict(config(folder))
+  assert {p[0] for p in contents(tmp_path / 'deep' / 'out')} == {'a', 'd'}
+  assert '2 masks' in capsys.readouterr().out
+
+
+@pytest.mark.parametrize('case', ['truncated query', 'no image', 'missing', 'empty mask'])
+def test_bad_input_is_named_and_nothing_is_written(config, tmp_path, case):
   query = picture(tmp_path / 'q.jpg', size=(200, 200))
   facts = r'q\.jpg'
   if case == 'truncated query':
-    query.write_bytes(query.read_bytes()[:3000])
+    damage(query)
   elif case == 'no image':
     query.write_text('no image')
+  elif case == 'missing':
+    query.unlink()
   else:
     mask(tmp_path / 'supports' / 'b.png', size=(45, 60), value=0)
     facts = r'b\.png: .* foreground'
   with pytest.raises(InputError, match=facts):
-    predict(config(good, query))
+    predict(config(query))
   assert not (tmp_path / 'deep').exists()
-  # What can be told in no time is told before the network is loaded.
-  assert ('2-shot' in capsys.readouterr().out) == (case == 'truncated query')
 
 
-def test_an_interruption_keeps_what_is_finished_and_nothing_that_was_left(
-  config, tmp_path, monkeypatch
-):
+def test_an_interruption_keeps_what_is_finished(config, tmp_path, monkeypatch):
   queries = [picture(tmp_path / f'{i}.png') for i in range(3)]
   out = tmp_path / 'deep' / 'out'
-  out.mkdir(parents=True)
-  (out / 'precious.txt').write_text('precious')
-  (out / '.unfinished-killed' / 'files').mkdir(parents=True)
-  (out / '.unfinished-killed' / '.lock').touch()
-  seen = []
 
-  def segment(predict_batch, paths, *, size, rows):
-    for path in paths[:2]:
-      image = read_image(path)
-      yield predicting.Segmented(path, image, np.ones(image.shape[:2], np.uint8))
-    seen.extend(p.name for p in out.iterdir() if not p.name.startswith('.'))
+  def segment(predict_batch, queries, *, size, rows):
+    for query in queries[:2]:
+      image = read_image(query.path)
+      yield Segmented(query, image, np.ones(image.shape[:2], np.uint8))
+    assert {p.name for p in out.iterdir()} == expected, 'they have their names at once'
     raise KeyboardInterrupt
 
+  expected = {f'{i}_{kind}.png' for i in range(2) for kind in ('predicted', 'overlay')}
   monkeypatch.setattr(predicting, 'segment_files', segment)
   with pytest.raises(KeyboardInterrupt):
     predict(config(*queries))
-  assert seen == ['precious.txt']
-  assert {p.name for p in out.iterdir()} == {
-    'precious.txt', '0_mask.png', '0_overlay.png', '1_mask.png', '1_overlay.png'
-  }  # fmt: skip
+  assert {p.name for p in out.iterdir()} == expected
+
+
+def test_what_may_find_nothing_is_said(config, tmp_path, quick, monkeypatch):
+  query = picture(tmp_path / 'q.jpg')
+  with pytest.warns(UserWarning, match='`image_size` .*128.* 64'):
+    predict(config(query, image_size=128))
+
+  def segment(predict_batch, queries, *, size, rows):
+    for query in queries:
+      yield Segmented(query, np.zeros((9, 9, 3), np.uint8), np.zeros((9, 9), np.uint8))
+
+  monkeypatch.setattr(predicting, 'segment_files', segment)
+  with pytest.warns(UserWarning, match='every mask is empty'):
+    predict(config(query))
 
 
 def test_tensors_of_another_network_are_listed(tmp_path):

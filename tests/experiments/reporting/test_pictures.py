@@ -1,6 +1,7 @@
 import numpy as np
 import pytest
 from PIL import Image
+from scipy import ndimage
 
 from experiments.reporting import pictures
 
@@ -26,6 +27,21 @@ def test_overlay_dims_the_background_alone():
   mask[:20] = 1
   after = pictures.overlay(before, mask, strength=0.0, dim=0.25)
   assert (after[20:] == 150).all() and (after[:19] == 200).all()
+
+
+@pytest.mark.parametrize('strength, dim', [(0.5, 0.0), (0.4, 0.5), (0.7, 0.25), (0.3, 0.1)])
+def test_overlay_in_strips_is_the_formula_in_fractions(strength, dim):
+  before = image(1500, 900)  # More than a strip.
+  mask = np.kron(RNG.integers(0, 2, (50, 30)), np.ones((30, 30), int)).astype(np.uint8)
+  color = np.array([230.0, 120.0, 0.0])
+  inside = mask.astype(bool)
+  core = ndimage.binary_erosion(inside, border_value=1)
+  weight = np.where(inside, np.where(core, strength, 1.0), 0.0)[..., None]
+  light = np.where(inside, 1.0, 1.0 - dim)[..., None]
+  expected = np.rint(light * (before + weight * (color - before)))
+  after = pictures.overlay(before, mask, color=(230, 120, 0), strength=strength, dim=dim)
+  assert after.dtype == np.uint8
+  np.testing.assert_array_equal(after, expected)
 
 
 def test_overlay_of_a_full_mask_has_no_outline_at_the_border():

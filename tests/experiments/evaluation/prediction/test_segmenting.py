@@ -1,0 +1,122 @@
+"""Photographs become masks, several at a time: what the library segments, bit for bit."""
+
+import jax
+import numpy as np
+import pytest
+
+import hsnet_jax as hs
+from experiments.evaluation.prediction import segmenting
+from experiments.evaluation.prediction.queries import find_queries, read_query
+from experiments.evaluation.prediction.segmenting import (
+  Unreadable,
+  images_at_once,
+  predictor,
+  resized_mask,
+  segment_files,
+)
+from hsnet_jax.models import Model
+from tests.experiments.evaluation.given import picture
+from tests.made import variables
+
+SIZE = (50, 81)
+
+
+def predicted_and_segmented(shots):
+  """What predicts, a query, and the mask of `SIZE` that the library finds in it by itself."""
+  rng, made = np.random.default_rng(1), variables('tiny')
+  module = hs.HSNet('tiny')
+  query = rng.integers(0, 256, (64, 96, 3), np.uint8)
+  images = rng.integers(0, 256, (shots, 64, 96, 3), np.uint8)
+  masks = np.zeros((shots, 64, 96), np.uint8)
+  masks[:, 20:50, 30:70] = 1
+
+  @jax.jit
+  def segment(made, query, images, masks):
+    support_set = hs.encode_support(module, made, hs.normalize(images, 'tiny'), masks)
+    query = hs.normalize(query[None], 'tiny')
+    return hs.segment(module, made, query, support_set, output_size=SIZE).mask[0]
+
+  expected = segment(made, query, images, masks)
+  assert set(np.unique(expected)) == {0, 1}, 'a mask of one value would show nothing'
+  return predictor(Model(module, made), images, masks), query, expected
+
+
+@pytest.mark.parametrize('shots', [1, 2])
+def test_a_mask_is_what_the_library_segments(shots):
+  predict, query, expected = predicted_and_segmented(shots)
+  (found,) = predict(query[None], [SIZE])
+  assert found.shape == SIZE and found.dtype == np.uint8
+  np.testing.assert_array_equal(found, expected)
+
+
+def test_masks_of_several_sizes_are_found_at_a_time():
+  predict, query, expected = predicted_and_segmented(2)
+  other, found = predict(np.stack([query[::-1], query]), [(20, 30), SIZE])
+  assert other.shape == (20, 30) and found.shape == SIZE
+  # A batch of another size may differ by rounding.
+  assert (np.asarray(found) != expected).mean() <= 1e-3
+
+
+def made_queries(folder, count):
+  paths = [picture(folder / f'{i}.png', size=(20 + i, 10)) for i in range(count)]
+  return find_queries([str(path) for path in paths])[0]
+
+
+def test_images_go_through_a_few_at_a_time_and_each_is_read_once(tmp_path, monkeypatch):
+  queries = made_queries(tmp_path, 7)
+  read, calls = [], []
+
+  def reading(query):
+    read.append(query)
+    return read_query(query)
+
+  def predict_batch(images, sizes):
+    calls.append((len(images), len(sizes), len(read)))
+    return [np.full(size, i, np.uint8) for i, size in enumerate(sizes)]
+
+  monkeypatch.setattr(segmenting, 'read_query', reading)
+  size = (800, 800)
+  assert images_at_once(7, size) == 2 and images_at_once(7, (64, 64)) == 7
+  assert images_at_once(33, (64, 64)) == 17 and images_at_once(3, (4000, 4000)) == 1
+  assert images_at_once(9, (64, 64), largest=6000 * 4000) == 1, 'large photographs one by one'
+  found = list(segment_files(predict_batch, queries, size=size, rows=2))
+  assert [one.query for one in found] == queries == read
+  assert [one.mask.shape for one in found] == [(10, 20 + i) for i in range(7)]
+  assert [one.mask.max() for one in found] == [0, 1, 0, 1, 0, 1, 0]
+  # The same number of rows each time, the last filled up; nothing is read long before its turn.
+  assert calls == [(2, 2, 2), (2, 2, 4), (2, 2, 6), (2, 1, 7)]
+
+
+@pytest.mark.parametrize('rows', [1, 2, 5])
+def test_what_cannot_be_read_takes_no_ones_place(tmp_path, rows):
+  queries = made_queries(tmp_path, 5)
+  for i in (0, 3):
+    queries[i].path.write_text('no image')
+
+  def predict_batch(images, sizes):
+    assert len(images) == rows
+    return [np.full(size, size[1], np.uint8) for size in sizes]
+
+  found = list(segment_files(predict_batch, queries, size=(8, 8), rows=rows))
+  assert [one.query for one in found] == queries
+  assert [isinstance(one, Unreadable) for one in found] == [True, False, False, True, False]
+  assert [one.mask[0, 0] for one in found if hasattr(one, 'mask')] == [21, 22, 24]
+  assert '0.png' in str(found[0].error)
+
+
+@pytest.mark.parametrize('shots', [1, 3])
+@pytest.mark.parametrize('size', [(1, 1), (7, 500), (613, 2111), (2600, 301), (32, 48)])
+def test_a_mask_made_in_strips_is_that_of_the_whole(shots, size):
+  logits = np.random.default_rng(shots).normal(size=(shots, 32, 48, 2)).astype(np.float32)
+  logits[:, :5, :7] = 0.5  # Equal ones are background.
+  whole = jax.jit(lambda x: hs.combine_shots(hs.resize_bilinear(x, size)[:, None]).mask[0])
+  np.testing.assert_array_equal(resized_mask(logits, size=size), whole(logits))
+
+
+def test_the_vote_of_strips_is_over_all_of_them():
+  """One pixel that all shots mark, in the last strip, decides about those that one shot marks."""
+  logits = np.zeros((3, 2000, 1000, 2), np.float32)
+  logits[0, ..., 1] = 1
+  logits[:, -1, -1, 1] = 1
+  found = np.asarray(resized_mask(logits, size=(2000, 1000)))
+  assert found.sum() == 1 and found[-1, -1] == 1
