@@ -105,9 +105,9 @@ def may_write(path: str | os.PathLike, *, of: Of) -> bool:
   if not os.path.lexists(path):
     return True
   found = _mark(path)
-  same = found is not None and found['of'] == json.loads(json.dumps(dict(of)))
   # What it is of is told by its head; only then is all of it looked at.
-  return same and _is_unchanged(path, found)
+  same = json.loads(json.dumps(dict(of)))
+  return found is not None and found['of'] == same and _is_unchanged(path, found)
 
 
 def numbered(path: Path, number: int) -> Path:

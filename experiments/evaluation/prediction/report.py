@@ -24,8 +24,8 @@ def describe(
   model: Model, images: UInt8[np.ndarray, 'K H W 3'], masks: UInt8[np.ndarray, 'K H W']
 ) -> dict[str, Any]:
   """Describes what predictions with a model and a support set are results of, for their marks."""
-  supports = hashlib.sha256(np.ascontiguousarray(images))
-  supports.update(np.ascontiguousarray(masks))
+  supports = hashlib.sha256(images.tobytes())
+  supports.update(masks.tobytes())
   return {
     'command': 'predict',
     'backbone': model.backbone.name,

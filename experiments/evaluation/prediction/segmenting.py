@@ -171,7 +171,7 @@ def _finished(waiting: list[Any]) -> Iterator[Segmented | Unreadable]:
   """Takes what is waiting out of its list, so that no photograph is held longer than needed."""
   while waiting:
     one = waiting.pop(0)
-    yield one if isinstance(one, Unreadable) else Segmented(*one[:2], np.asarray(one[2]))
+    yield one if isinstance(one, Unreadable) else Segmented(one[0], one[1], np.asarray(one[2]))
     del one
 
 
