@@ -29,7 +29,7 @@ class ClassFolders:
   """
 
   kind = 'classes'
-  boundary = OPEN
+  boundary: int | None = OPEN
 
   def __init__(self, data: Path):
     """Lists the folders; opens no picture."""

@@ -51,7 +51,7 @@ class CocoJson:
   """
 
   kind = 'coco'
-  boundary = None
+  boundary: int | None = None
 
   def __init__(self, data: Path, paths: Sequence[Path], first: Mapping[str, Any] | None = None):
     """Checks the annotations; draws nothing and opens no picture."""

@@ -46,8 +46,8 @@ class Seen:
 
   @functools.cached_property
   def near(self) -> list[Path]:
-    """Lists the files in it and in its folders."""
-    deeper = [path for folder in self.folders for path in visible(folder)]
+    """Lists the files in it and in its folders, but for those where masks lie beside pictures."""
+    deeper = [p for folder in self.folders if not holds_masks(folder) for p in visible(folder)]
     return [path for path in (*self.inside, *deeper) if not path.is_dir()]
 
   @functools.cached_property
@@ -209,7 +209,7 @@ FOREIGN = (
   ),
   Foreign(
     "Roboflow's masks with _classes.csv",
-    lambda seen: bool(seen.named('_classes.csv')),
+    lambda seen: any((f / '_classes.csv').is_file() for f in (seen.data, *seen.folders)),
     "which is not read: export 'COCO Segmentation' in its place",
   ),
   Foreign(

@@ -42,7 +42,7 @@ class Supervisely:
   """
 
   kind = 'supervisely'
-  boundary = None
+  boundary: int | None = None
 
   def __init__(self, data: Path):
     """Reads the JSON files; opens no picture."""
@@ -196,4 +196,4 @@ def _opaque(image: Image.Image) -> np.ndarray:
   if 'A' in image.getbands() or 'transparency' in image.info:
     return np.asarray(image.convert('RGBA'))[..., 3] > 0
   pixels = np.asarray(image.convert('RGB') if image.mode == 'P' else image)
-  return pixels.reshape(*pixels.shape[:2], -1).any(axis=-1)
+  return np.any(pixels.reshape(*pixels.shape[:2], -1), axis=-1)

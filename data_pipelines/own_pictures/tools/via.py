@@ -53,7 +53,7 @@ class Via:
   """
 
   kind = 'via'
-  boundary = None
+  boundary: int | None = None
 
   def __init__(self, data: Path, paths: Iterable[Path]):
     """Reads the JSON files; opens no picture."""
@@ -124,11 +124,11 @@ def _entries(path: Path) -> list[dict[str, Any]]:
   if not is_via(content):
     raise InputError(f'{path}: no JSON of VIA, as others beside it are; take it out of the folder')
   entries = content.get('_via_img_metadata', content)
-  entries = list(entries.values()) if isinstance(entries, dict) else [None]
-  for i, entry in enumerate(entries):
+  found: list[Any] = list(entries.values()) if isinstance(entries, dict) else [entries]
+  for i, entry in enumerate(found):
     if not isinstance(entry, dict) or not isinstance(entry.get('filename'), str):
       raise InputError(f'{path}: entry {i + 1} has no filename; save it with VIA again')
-  return entries
+  return found
 
 
 def _regions(path: Path, entry: Mapping[str, Any]) -> list[dict[str, Any]]:
@@ -148,7 +148,7 @@ def _regions(path: Path, entry: Mapping[str, Any]) -> list[dict[str, Any]]:
         f'{where} is a {str(kind)[:40]!r}, which has no inside; draw a {", ".join(_SHAPES)}, or'
         ' delete it'
       )
-    values = [shape.get(key) for key in _SHAPES[kind]]
+    values: list[Any] = [shape.get(key) for key in _SHAPES[kind]]
     if kind == 'polygon':
       if not all(isinstance(v, list) for v in values) or len(values[0]) != len(values[1]):
         raise InputError(f'{where} is a polygon without as many x as y; save it with VIA again')

@@ -53,7 +53,7 @@ class VocMasks:
   """
 
   kind = 'voc'
-  boundary = OPEN
+  boundary: int | None = OPEN
 
   def __init__(self, data: Path):
     """Reads the names and all masks, since they alone tell which classes a picture shows."""

@@ -51,7 +51,7 @@ class Yolo:
   """
 
   kind = 'yolo'
-  boundary = None
+  boundary: int | None = None
 
   def __init__(self, data: Path):
     """Reads the text files; opens no picture."""

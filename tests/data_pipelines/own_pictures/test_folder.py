@@ -148,7 +148,8 @@ def test_what_else_lies_beside_pictures_and_masks(tmp_path, mask):
     save_photo(tmp_path / name / '0.jpg')
     save_mask(tmp_path / name / mask, box(255))
     (tmp_path / name / '0.json').write_text('{"shapes": [], "imagePath": "0.jpg"}')
-    for junk in ('._0.jpg', '._0.png', '.DS_Store', 'Thumbs.db', 'desktop.ini', '0.txt', '0.xml'):
+    (tmp_path / name / '0.xml').write_text('<annotation><object><bndbox/></object></annotation>')
+    for junk in ('._0.jpg', '._0.png', '.DS_Store', 'Thumbs.db', 'desktop.ini', '0.txt'):
       (tmp_path / name / junk).write_bytes(b'\0\5\26\7')
   (tmp_path / '__MACOSX' / 'leaf').mkdir(parents=True)
   (tmp_path / '__MACOSX' / 'leaf' / '._0.jpg').write_bytes(b'\0')

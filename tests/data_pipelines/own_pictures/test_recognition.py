@@ -52,6 +52,7 @@ BOXES = [{'image': 'a.jpg', 'annotations': [{'label': 'cat', 'coordinates': {'x'
     ('tasks.json', json.dumps(SCALE), ['Scale', 'COCO']),
     ('export.ndjson', '{"data_row": {}}\n', ['Labelbox', 'COCO']),
     ('export.json', json.dumps([{'Labeled Data': 'a', 'Label': {}}]), ['Labelbox', 'COCO']),
+    ('label_colors.txt', '250 50 83 cat\n', ['CamVid', 'Segmentation mask']),
     ('vott.json', json.dumps({'assets': {}}), ['VoTT', 'COCO']),
     ('masks/a.png', '', ['masks', 'name_mask.png']),
   ],
@@ -76,6 +77,16 @@ def test_a_folder_around_an_export_makes_no_difference(tmp_path, depth):
     folder = Folder(tmp_path / kind)
     assert folder.description()['layout'] == kind
     assert folder.load(folder.image_names()[0])[1].any()
+
+
+def test_masks_of_several_classes_are_no_class_folders(tmp_path):
+  """Roboflow's 'Semantic Segmentation Masks': each value is a class, each folder a subset."""
+  for name in ('train', 'valid'):
+    save_photo(tmp_path / name / 'a.jpg')
+    save_photo(tmp_path / name / 'a_mask.png')
+    (tmp_path / name / '_classes.csv').write_text('Pixel Value, Class\n0, background\n1, cat\n')
+  with refused(tmp_path, 'Roboflow', 'COCO Segmentation'):
+    Folder(tmp_path)
 
 
 def test_a_folder_around_a_class_is_a_class(tmp_path):
