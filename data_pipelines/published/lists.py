@@ -3,8 +3,10 @@
 The lists write a class as its class_id + 1, or as the name of its folder.
 """
 
+import collections
 import io
 import pickle
+import pickletools
 import re
 from collections.abc import Mapping
 from pathlib import Path
@@ -20,6 +22,20 @@ _PASCAL_LINE = re.compile(r'(?P<name>[^/\\\0]+)__(?P<number>\d{1,4})')
 _COCO_NAME = re.compile(r'(train|val)2014/[^/\\\0]+\.jpg')
 
 _REMEDY = ' put the published list back'
+
+# The pickle machine's words for numbers, text, lists and dicts: none takes more room than the file
+# has, but those of the memo, whose table grows to whatever place they name.
+_PLAIN = frozenset(
+  (
+    'PROTO FRAME STOP MARK MEMOIZE PUT BINPUT LONG_BINPUT GET BINGET LONG_BINGET NONE NEWTRUE '
+    'NEWFALSE INT BININT BININT1 BININT2 LONG LONG1 LONG4 FLOAT BINFLOAT STRING BINSTRING '
+    'SHORT_BINSTRING UNICODE SHORT_BINUNICODE BINUNICODE BINUNICODE8 BINBYTES SHORT_BINBYTES '
+    'EMPTY_LIST LIST APPEND APPENDS EMPTY_TUPLE TUPLE TUPLE1 TUPLE2 TUPLE3 EMPTY_DICT DICT '
+    'SETITEM SETITEMS'
+  ).split()
+)
+_GLOBALS = ('GLOBAL', 'STACK_GLOBAL', 'EXT1', 'EXT2', 'EXT4')
+_PUTS = ('PUT', 'BINPUT', 'LONG_BINPUT')
 
 
 def read_pascal_list(path: str | Path, *, num_classes: int = 20) -> tuple[tuple[str, int], ...]:
@@ -85,7 +101,7 @@ def read_coco_list(path: str | Path, *, num_classes: int = 80) -> Mapping[int, t
         f'{path}: {wrong!r} of class {class_id} is no photograph of train2014 or val2014;{_REMEDY}'
       )
     if len(set(names)) < len(names):
-      twice = next(name for i, name in enumerate(names) if name in names[:i])
+      twice = next(name for name, count in collections.Counter(names).items() if count > 1)
       raise InputError(f'{path}: class {class_id} lists {twice} more than once; keep it once')
   if not any(lists.values()):
     raise InputError(f'{path}: the image list is empty; give the published list')
@@ -139,11 +155,26 @@ def _load_plain(path: str | Path) -> object:
   except OSError as error:
     raise _unreadable(path, error, 'image list', 'coco/{trn,val}/fold0.pkl to fold3.pkl') from error
   try:
+    _check_plain(data)
     return _PlainUnpickler(data, path).load()
   except InputError:
     raise
   except Exception as error:  # An unpickler raises nearly anything on a damaged file.
     raise InputError(f'{path}: truncated or damaged, or no pickle;{_REMEDY}') from error
+
+
+def _check_plain(data: bytes) -> None:
+  """Raises ValueError where a pickle asks for more than its bytes can hold; unpickles nothing.
+
+  A global ends the walk: the unpickler refuses it when it comes to it.
+  """
+  for word, argument, _ in pickletools.genops(data):
+    if word.name in _GLOBALS:
+      return
+    if word.name not in _PLAIN:
+      raise ValueError(f'{word.name} in a list')
+    if word.name in _PUTS and not (isinstance(argument, int) and argument < len(data)):
+      raise ValueError(f'memo {argument} in {len(data)} bytes')
 
 
 def _read_lines(path: str | Path, *, what: str, place: str) -> list[tuple[int, str]]:

@@ -2,6 +2,7 @@
 
 import copyreg
 import pickle
+import tracemalloc
 
 import numpy as np
 import pytest
@@ -118,6 +119,32 @@ def test_a_bad_coco_list_is_one_line_that_names_the_file(tmp_path, content, fact
   path.write_bytes(pickle.dumps(content))
   with refused(path, *facts):
     read_coco_list(path)
+
+
+# What a list never needs, each asking for gigabytes or for a place far outside of the file.
+HUNGRY = {
+  'memo': b'\x80\x02}q\x00K\x00]q\x01X\x05\x00\x00\x00aaaaar'
+  + (846_096_737).to_bytes(4, 'little')
+  + b'as.',
+  'old memo': b'(dI0\n(lp846096737\ns.',
+  'a byte array': b'\x80\x05\x96' + (1 << 36).to_bytes(8, 'little') + b'a.',
+  'a buffer': b'\x80\x05\x97.',
+  'an id of its own': b'Pgigabytes\n.',
+  'a long text': b'\x80\x04\x8d' + (1 << 36).to_bytes(8, 'little') + b'a.',
+  'a long frame': b'\x80\x04\x95' + (1 << 36).to_bytes(8, 'little') + b'}.',
+}
+
+
+@pytest.mark.parametrize('what', HUNGRY)
+def test_a_coco_list_that_asks_for_more_than_it_holds_is_refused_at_once(tmp_path, what):
+  path = tmp_path / 'fold0.pkl'
+  path.write_bytes(HUNGRY[what])
+  tracemalloc.start()
+  with refused('fold0.pkl', 'damaged'):
+    read_coco_list(path)
+  peak = tracemalloc.get_traced_memory()[1]
+  tracemalloc.stop()
+  assert peak < 1e6
 
 
 def test_a_damaged_coco_list_is_named_wherever_it_breaks_off(tmp_path):
