@@ -119,8 +119,12 @@ def open_prepared(
   if row.described:
     from data_pipelines.prepared import record
 
-    held = record.read_record(record.set_folder(name, prepared_dir), name)
-    lists = row.load().from_description(held['description'])
+    folder = record.set_folder(name, prepared_dir)
+    held = record.read_record(folder, name)
+    try:
+      lists = row.load().from_description(held.get('description'))
+    except InputError as error:
+      raise InputError(f'{folder}: {error}') from error
   else:
     lists = make_benchmark(name, splits_dir=splits_dir, lists_only=True)
   from data_pipelines.prepared.reader import Prepared  # TFDS takes seconds to import.

@@ -191,17 +191,31 @@ def _with_classes(benchmark: Benchmark, finding: Finding, classes: Iterable[int]
 def _read_journal(path: Path) -> dict[str, Finding]:
   """Reads what an earlier attempt found to be sound; the rest may have been mended since."""
   known = {}
-  lines = path.read_text(encoding='utf-8').splitlines() if path.exists() else []
-  for line in lines:
+  text = path.read_text(encoding='utf-8', errors='replace') if path.exists() else ''
+  for line in text.splitlines():
     try:
       finding = Finding(**json.loads(line))
-    except (ValueError, TypeError):
+    except (ValueError, TypeError, RecursionError):
       continue  # The line that was being written when the process ended.
+    if not _is_finding(finding):
+      continue
     if finding.problem:
       known.pop(finding.name, None)
     else:
       known[finding.name] = finding
   return known
+
+
+def _is_finding(finding: Finding) -> bool:
+  """Tells whether what a line holds is of the types that a finding has."""
+  texts = (finding.name, finding.mask, finding.problem)
+  if not all(isinstance(text, str) for text in texts):
+    return False
+  if not isinstance(finding.values, list) or not isinstance(finding.files, list):
+    return False
+  return all(type(value) is int for value in finding.values) and all(
+    isinstance(file, list) and len(file) == 3 and isinstance(file[0], str) for file in finding.files
+  )
 
 
 def _changed(finding: Finding) -> bool:

@@ -89,7 +89,8 @@ def read_record(folder: Path, name: str) -> Mapping[str, Any]:
     InputError: the set is not whole, or of another benchmark.
   """
   *_, record = (_read_object(folder, file) for file in (*INFO_FILES, RECORD_FILE))
-  if not all(isinstance(record.get(key), kind) for key, kind in _KEYS.items()):
+  kept = all(key in record and isinstance(record[key], kind) for key, kind in _KEYS.items())
+  if not kept or not _fits(record):
     raise _damaged(folder, RECORD_FILE)
   if record['benchmark'] != name:
     raise InputError(
@@ -102,6 +103,20 @@ def read_record(folder: Path, name: str) -> Mapping[str, Any]:
       f' {anew(folder)}'
     )
   return record
+
+
+def _fits(record: Mapping[str, Any]) -> bool:
+  """Tells whether what the lists of a record hold is of the types that it has there."""
+  size, drawn = record['image_size'], record.get('drawn_masks', [])
+  if not isinstance(drawn, list) or not isinstance(record.get('data_dir', ''), str):
+    return False
+  sizes = [*record['shard_bytes'], *([1, 1] if size is None else size)]
+  texts = [*record['names'], *record['skipped'].values(), *record['lists'].values(), *drawn]
+  return (
+    (size is None or len(size) == 2)
+    and all(type(number) is int and number > 0 for number in sizes)
+    and all(isinstance(text, str) for text in texts)
+  )
 
 
 def list_key(fold: int, name: str) -> str:
@@ -117,7 +132,7 @@ def anew(folder: Path) -> str:
 def _read_object(folder: Path, file: str) -> dict[str, Any]:
   try:
     content = json.loads((folder / file).read_text(encoding='utf-8'))
-  except (OSError, ValueError) as error:
+  except (OSError, ValueError, RecursionError) as error:
     raise _damaged(folder, file) from error
   if not isinstance(content, dict):
     raise _damaged(folder, file)

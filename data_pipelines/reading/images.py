@@ -60,6 +60,8 @@ _UPRIGHT = {
   8: Image.Transpose.ROTATE_90,
 }
 _LARGEST_CLASS = 20
+# So many pixels are looked at twice; a byte holds no more than so many of a plain mask.
+_MANY, _PER_BYTE = 50_000_000, 10_000
 _DEPTHS = (8, 10, 12, 14, 16)  # Bits of the sensors that files of 16 bits come from.
 
 
@@ -229,16 +231,28 @@ def _open(path: PathLike) -> Image.Image:
   """Decodes a file whole, or raises one InputError that says what is wrong with it."""
   try:
     with Image.open(io.BytesIO(path.data) if isinstance(path, Encoded) else path) as image:
+      _check_plausible(image, path)
       image.load()
       return image
   except Exception as error:  # Pillow's readers raise nearly anything on a damaged file.
     raise InputError(f'{path}: {_reason(path, error)}') from error
 
 
+def _check_plausible(image: Image.Image, path: PathLike) -> None:
+  """Raises OSError where a file cannot hold the pixels that its head promises, gigabytes maybe."""
+  pixels = image.width * image.height
+  if pixels > _MANY and pixels > _PER_BYTE * _length(path):
+    raise OSError(f'{image.width} x {image.height} pixels in {_length(path)} bytes')
+
+
+def _length(path: PathLike) -> int:
+  return len(path.data) if isinstance(path, Encoded) else Path(path).stat().st_size
+
+
 def _reason(path: PathLike, error: Exception) -> str:
   if isinstance(error, OSError) and error.errno is not None:
     return f'cannot be read ({error.strerror}); check the path'
-  if (len(path.data) if isinstance(path, Encoded) else Path(path).stat().st_size) == 0:
+  if _length(path) == 0:
     return 'the file is empty; fetch or save the image again'
   if isinstance(error, Image.UnidentifiedImageError):
     return 'not an image of a known format; save it as JPEG or PNG'

@@ -24,6 +24,7 @@ from hsnet_jax.whole_files import machine_error
 # How the library writes the name of an argument, and that of another command than may be running.
 _ARGUMENT = re.compile(r"(experiments\.\w+'s )?`([A-Za-z_]\w*)`")
 
+_LONGEST = 2000  # Characters of a line that is still read.
 _HELP = ('--help', '-help', '-h', '--h', '--helpshort', '-helpshort')
 
 
@@ -118,5 +119,8 @@ def _parse_flags(argv: list[str]) -> list[str]:
 
 
 def _fail(message: object) -> NoReturn:
-  print('error:', with_flags(' '.join(str(message).split())), file=sys.stderr)
+  line = with_flags(' '.join(str(message).split()))
+  if len(line) > _LONGEST:  # It quotes a file that holds nonsense.
+    line = f'{line[: _LONGEST // 2]} ... {line[-_LONGEST // 2 :]}'
+  print('error:', line, file=sys.stderr)
   sys.exit(2)

@@ -93,7 +93,7 @@ def check_sweep_folder(
         f'{folder}: holds files and no sweep; name another folder with `output_dir`'
       ) from None
     return False
-  except ValueError as error:
+  except (ValueError, RecursionError) as error:
     raise InputError(f'{folder}/sweep.json: damaged ({error}); `overwrite` begins anew') from error
   if overwrite:
     return False
@@ -153,7 +153,7 @@ def read_trials(folder: pathlib.Path, *, metric: str) -> dict[int, Trial]:
   for path in sorted(folder.glob('trials/*/trial.json')):
     try:
       trial = from_json(Trial, json.loads(path.read_text(encoding='utf-8')), source='record')
-    except (ValueError, AttributeError) as error:
+    except (ValueError, RecursionError, AttributeError) as error:
       raise InputError(f'{path}: damaged ({error}); remove its folder to run it anew') from error
     trial.values = read_validations(path.parent, metric=metric)
     trials[trial.number] = trial

@@ -91,7 +91,7 @@ def read_space(path: str | os.PathLike[str]) -> Space:
     tables = tomllib.loads(path.read_text(encoding='utf-8'))
   except OSError as error:
     raise InputError(f'{path}: cannot be read ({error.strerror}); `space` names a file') from error
-  except ValueError as error:  # TOML and UTF-8 errors alike.
+  except (ValueError, RecursionError) as error:  # TOML and UTF-8 errors alike.
     raise InputError(f'{path}: no TOML file ({error})') from error
   unknown = [name for name in tables if name not in ('train', 'space')]
   if unknown:

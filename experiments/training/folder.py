@@ -7,6 +7,8 @@ import os
 import pathlib
 import re
 import shutil
+from collections.abc import Iterator
+from typing import Any
 
 from hsnet_jax.checkpoints import read_config
 from hsnet_jax.errors import InputError
@@ -110,19 +112,36 @@ def read_validations(
   Returns:
     {step: score}. Where a step was taken twice, after a crash, the later figure counts.
   """
-  try:
-    lines = (folder / 'metrics.jsonl').read_text(encoding='utf-8').splitlines()
-  except FileNotFoundError:
-    return {}
   scores = {}
-  for line in lines:
+  for _, figures in read_figures(folder / 'metrics.jsonl'):
+    score = figures.get(metric)
+    if isinstance(score, int | float) and figures['step'] <= last_step:
+      scores[figures['step']] = score
+  return scores
+
+
+def read_figures(path: pathlib.Path) -> Iterator[tuple[str, dict[str, Any]]]:
+  """Reads the lines of a metrics.jsonl, those left out that are no figures of a step.
+
+  Such a line is half written as yet, was cut short by a crash, or is damaged.
+
+  Args:
+    path: the file; nothing is read where there is none.
+
+  Yields:
+    Each line, with its end, and what it holds: 'step', a whole number, and figures by name.
+  """
+  try:
+    text = path.read_text(encoding='utf-8', errors='replace')
+  except FileNotFoundError:
+    return
+  for line in text.splitlines(keepends=True):
     try:
       figures = json.loads(line)
-    except ValueError:  # Half written as yet, or cut short by a crash.
+    except (ValueError, RecursionError):
       continue
-    if figures.get(metric) is not None and figures['step'] <= last_step:
-      scores[figures['step']] = figures[metric]
-  return scores
+    if isinstance(figures, dict) and type(figures.get('step')) is int:
+      yield line, figures
 
 
 def _holds_run(folder: pathlib.Path) -> bool:

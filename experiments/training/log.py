@@ -16,6 +16,7 @@ from tensorboardX.event_file_writer import EventsWriter
 from tensorboardX.proto import event_pb2
 
 from experiments.reporting.pictures import save_image
+from experiments.training.folder import read_figures
 from hsnet_jax.whole_files import naming, write_text
 
 _EVENTS: Any = event_pb2  # Made as it is imported: checkers know nothing that is in it.
@@ -131,11 +132,7 @@ class SilentLog:
 
 
 def _lines_up_to(path: pathlib.Path, last_step: int, unfinished: bool) -> Iterator[str]:
-  for line in path.read_text(encoding='utf-8').splitlines(keepends=True):
-    try:
-      figures = json.loads(line)
-    except ValueError:  # Cut short by a crash.
-      continue
+  for line, figures in read_figures(path):
     of_epoch = unfinished and not any(name.startswith('train/running') for name in figures)
     if figures['step'] < last_step or (figures['step'] == last_step and not of_epoch):
       yield line

@@ -2,6 +2,7 @@
 
 import dataclasses
 import os
+from collections.abc import Mapping
 from typing import Any
 
 import jax
@@ -12,6 +13,17 @@ from hsnet_jax.checkpoints import places, store
 from hsnet_jax.errors import InputError
 
 FORMAT_VERSION = 1
+
+# What a record says of itself, by its types; the rest is the caller's own.
+_RECORDED = {'backbone': str, 'step': int | None}
+_MAY_RECORD = {
+  'benchmark': str | None,
+  'fold': int | None,
+  'image_size': int | None,
+  'mask_support': bool,
+  'precision': str | None,
+  'figures': dict | None,
+}
 
 
 @dataclasses.dataclass(frozen=True)
@@ -71,15 +83,28 @@ def read_config(path: str | os.PathLike) -> dict[str, Any]:
     InputError: no checkpoint there, cut short, or of a newer format.
   """
   config = store.read_json(places.find(path), named=path)
-  if 'format_version' not in config:
-    raise store.DamagedCheckpoint(f'{path}: the checkpoint is damaged or was cut short')
+  _check_record(config, {'format_version': int}, path)
   version = config['format_version']
   if version > FORMAT_VERSION:
     raise InputError(
       f'{path}: checkpoint format {version} is newer than this program, which reads up to '
       f'{FORMAT_VERSION}; update it'
     )
+  may = {name: kind for name, kind in _MAY_RECORD.items() if name in config}
+  _check_record(config, {**_RECORDED, **may}, path)
   return config
+
+
+def _check_record(
+  config: Mapping[str, Any], kinds: Mapping[str, Any], path: str | os.PathLike
+) -> None:
+  """Raises DamagedCheckpoint unless a record has these fields, each of its type."""
+  for name, kind in kinds.items():
+    value = config.get(name)
+    if name not in config or not isinstance(value, kind) or (value is True and kind is not bool):
+      raise store.DamagedCheckpoint(
+        f'{path}: the checkpoint is damaged or was cut short (its record has no {name} that can be)'
+      )
 
 
 def _fitted(template: Any, stored: dict[str, Any], path: str | os.PathLike) -> Any:

@@ -8,6 +8,8 @@ import io
 import os
 import pathlib
 import re
+import struct
+import zipfile
 from collections.abc import Callable, Iterator, Mapping
 from typing import Any, BinaryIO
 
@@ -18,6 +20,9 @@ from hsnet_jax.whole_files import is_disk_full, replacing
 
 # Before 2.6, torch.load(weights_only=True) could be made to run code (CVE-2025-32434).
 _SAFE_TORCH = (2, 6)
+# An archive of weights may unpack to this many bytes, or to so many times its own size: weights are
+# noise to a compressor, and what unpacks to more is no weights.
+_UNPACKED, _TIMES = 2**28, 100
 
 
 def read_tensors(
@@ -164,6 +169,7 @@ def _read_safetensors(path: pathlib.Path, skip: Callable[[str], bool]) -> dict[s
 
 
 def _read_npz(path: pathlib.Path, skip: Callable[[str], bool]) -> dict[str, np.ndarray]:
+  _check_unpacked(path)
   try:
     # Opened here, so that it is closed where NumPy finds no archive in it.
     with open(path, 'rb') as stream, np.load(stream, allow_pickle=False) as file:
@@ -174,6 +180,7 @@ def _read_npz(path: pathlib.Path, skip: Callable[[str], bool]) -> dict[str, np.n
 
 def _read_torch(path: pathlib.Path, skip: Callable[[str], bool]) -> dict[str, np.ndarray]:
   torch = _safe_torch(path)
+  _check_unpacked(path)
   try:
     tensors = torch.load(path, map_location='cpu', weights_only=True)
   except Exception as error:  # a damaged file fails wherever the parser happens to be
@@ -190,6 +197,20 @@ def _read_torch(path: pathlib.Path, skip: Callable[[str], bool]) -> dict[str, np
   if strange:
     raise InputError(f'{path}: a state dict holds tensors alone, not {", ".join(strange[:10])}')
   return {name: torch_array(value) for name, value in tensors.items() if not skip(name)}
+
+
+def _check_unpacked(path: pathlib.Path) -> None:
+  """Raises InputError where an archive would fill the memory; what is no archive is left alone."""
+  try:
+    with zipfile.ZipFile(path) as archive:
+      unpacked = sum(info.file_size for info in archive.infolist())
+  except (zipfile.BadZipFile, ValueError, NotImplementedError, struct.error, OSError):
+    return
+  packed = path.stat().st_size
+  if unpacked > max(_UNPACKED, _TIMES * packed):
+    raise InputError(
+      f'{path}: {packed:,} bytes that say to unpack to {unpacked:,}; no weights do, fetch it again'
+    )
 
 
 def torch_array(tensor: Any) -> np.ndarray:

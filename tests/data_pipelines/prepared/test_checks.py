@@ -51,3 +51,20 @@ def test_versions_tell_files_and_drawings_from_others(tmp_path):
   shapes = [Shapes(size=32, train_images=1, test_images=1, seed=seed) for seed in (0, 0, 1)]
   drawn = [files_digest(file_versions(s, s.image_names())) for s in shapes]
   assert drawn[0] == drawn[1] != drawn[2]
+
+
+@pytest.mark.parametrize(
+  'damage',
+  [
+    *(b'\xff', b'7', b'[' * 100_000, b'{"name": ["a"]}', b'{"name": "a", "values": 3}'),
+    *(b'{"name": "a", "values": ["1"]}', b'{"name": "a", "files": [["a", 1]]}', b'{"nome": 1}'),
+  ],
+  ids=range(8),
+)
+def test_a_damaged_line_of_the_journal_is_passed_over(tmp_path, damage):
+  benchmark = make_benchmark('folder', data_dir=trees.save_classes(tmp_path))
+  listed, journal = listed_classes(all_lists(benchmark).values()), tmp_path / 'journal.jsonl'
+  whole = check_images(benchmark, listed, journal=journal)
+  name = json.dumps(next(iter(listed))).encode()
+  journal.write_bytes(journal.read_bytes() + damage.replace(b'"a"', name) + b'\n')
+  assert check_images(benchmark, listed, journal=journal) == whole

@@ -1,4 +1,6 @@
 import io
+import struct
+import zlib
 
 import numpy as np
 import pytest
@@ -277,3 +279,18 @@ def test_labels_of_16_bits(tmp_path):
   small = encode_png(label % 8, name='small')
   np.testing.assert_array_equal(read_label(small, largest=65535), label % 8, strict=True)
   assert read_label(small).dtype == np.uint8
+
+
+def test_a_head_that_promises_more_than_the_file_holds_takes_no_memory(tmp_path):
+  """85 million pixels in 100 bytes; as many of a plain mask are read, if they are there."""
+  path = tmp_path / 'head.png'
+  Image.new('L', (8, 8)).save(path)
+  data = bytearray(path.read_bytes())
+  data[16:24] = struct.pack('>II', 9200, 9300)
+  data[29:33] = struct.pack('>I', zlib.crc32(data[12:29]))
+  path.write_bytes(data)
+  for read in (read_image, read_label, read_mask):
+    with refused(path, '9200 x 9300'):
+      read(path)
+  Image.new('1', (9200, 5500), 1).save(path)
+  assert read_label(path).shape == (5500, 9200)

@@ -22,6 +22,7 @@ NAME = flags.DEFINE_string('name', 'you', 'Whom to greet.')
 COUNT = flags.DEFINE_integer('count', 1, 'How often.', lower_bound=1)
 def main():
   if NAME.value == 'input': raise InputError('x.png: a mask\\nof another size')
+  if NAME.value == 'long': raise InputError('x.json: ' + 'a' * 100_000 + ' is no number')
   if NAME.value == 'argument':
     raise InputError("give `name`=you or `date`, a.other's `day`, experiments.other's `year`")
   if NAME.value == 'full': open('/dev/full', 'wb', buffering=0).write(b'x')
@@ -80,6 +81,12 @@ def test_what_the_user_can_mend_is_one_line_and_exit_code_2(hello, args, words):
   assert done.returncode == 2 and done.stdout == ''
   assert done.stderr.startswith('error: ') and done.stderr.count('\n') == 1
   assert words in done.stderr
+
+
+def test_a_line_that_quotes_a_whole_file_is_cut(hello):
+  line = hello('--name=long').stderr
+  assert line.startswith('error: x.json: a') and line.endswith('a is no number\n')
+  assert len(line) < 2100
 
 
 def test_a_bug_keeps_its_traceback(hello):

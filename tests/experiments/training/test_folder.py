@@ -3,6 +3,7 @@ import json
 import pytest
 
 from experiments.training.folder import check_run_folder, clear_run, read_validations
+from experiments.training.log import RunLog
 from hsnet_jax.errors import InputError
 
 
@@ -124,3 +125,21 @@ def test_validations_are_read_up_to_the_step_resumed_from(tmp_path):
   text = ''.join(json.dumps(line) + '\n' for line in lines) + '{"step": 9, "val/mi'
   (tmp_path / 'metrics.jsonl').write_text(text)
   assert read_validations(tmp_path, last_step=9) == {4: 1.0, 8: 5.0}
+
+
+@pytest.mark.parametrize(
+  'damage',
+  [
+    *(b'\xff\xfe', b'[1, 2]', b'7', b'{"val/miou": 9.0}', b'{"step": "5", "val/miou": 9.0}'),
+    *(b'{"step": true, "val/miou": 9.0}', b'{"step": 5, "val/miou": "x"}', b'[' * 100_000),
+  ],
+  ids=range(8),
+)
+def test_a_damaged_line_of_the_log_is_passed_over(tmp_path, damage):
+  """When validations are read, and when a run goes on writing there."""
+  whole = b'{"step": 4, "val/miou": 1.0}\n'
+  path = tmp_path / 'metrics.jsonl'
+  path.write_bytes(damage + b'\n' + whole)
+  assert read_validations(tmp_path) == {4: 1.0}
+  RunLog(tmp_path, last_step=6).close()
+  assert read_validations(tmp_path) == {4: 1.0} and whole in path.read_bytes()

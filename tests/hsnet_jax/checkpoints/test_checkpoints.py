@@ -141,6 +141,35 @@ def test_wrong_backbone_and_newer_format(tmp_path):
       read(tmp_path / 'newer')
 
 
+@pytest.mark.parametrize(
+  'damage',
+  [
+    {'format_version': '1'},
+    {'backbone': ['tiny']},
+    {'step': 'x'},
+    {'image_size': 2.5},
+    {'fold': True},
+    {'mask_support': []},
+    {'precision': {}},
+    {'figures': [1]},
+  ],
+  ids=lambda damage: next(iter(damage)),
+)
+def test_a_record_of_other_types_is_damage(tmp_path, damage):
+  """A list would be no name of anything, and a text no size, much later and without a file."""
+  path = tmp_path / 'c'
+  save_checkpoint(path, made_variables(), config=CONFIG)
+  record = path / 'config' / 'metadata'
+  content = json.loads(record.read_text())
+  record.write_text(json.dumps({**content, **damage}))
+  with pytest.raises(DamagedCheckpoint, match=f'c: .*{next(iter(damage))}'):
+    read_config(path)
+  del content['backbone']
+  record.write_text(json.dumps(content))
+  with pytest.raises(DamagedCheckpoint, match='backbone'):
+    load_checkpoint(path)
+
+
 def test_a_config_must_name_its_backbone(tmp_path):
   with pytest.raises(ValueError, match='backbone'):
     save_checkpoint(tmp_path / 'c', made_variables(), config={'fold': 0})

@@ -4,6 +4,8 @@ import io
 import pathlib
 import pickle
 import sys
+import tracemalloc
+import zipfile
 
 import jax
 import numpy as np
@@ -203,6 +205,25 @@ def test_what_a_file_needs_is_named_where_it_is_missing(tmp_path, monkeypatch):
   monkeypatch.setitem(sys.modules, 'safetensors', None)
   with pytest.raises(InputError, match=r'x\.safetensors: .*hsnet-jax\[weights\]'):
     files.read_tensors(path)
+
+
+def test_an_archive_that_would_fill_the_memory_is_refused(tmp_path):
+  """300 MB of zeros in 300 KB; as much that is no zeros, or little, is read."""
+  path = tmp_path / 'bomb.npz'
+  with zipfile.ZipFile(path, 'w', zipfile.ZIP_DEFLATED) as archive:
+    with archive.open('a.npy', 'w') as file:
+      np.lib.format.write_array_header_1_0(
+        file, {'descr': '<f4', 'fortran_order': False, 'shape': (75_000_000,)}
+      )
+      for _ in range(30):
+        file.write(bytes(10_000_000))
+  tracemalloc.start()
+  with pytest.raises(InputError, match=r'bomb\.npz.*300,000,128'):
+    files.read_tensors(path)
+  assert tracemalloc.get_traced_memory()[1] < 1e6
+  tracemalloc.stop()
+  np.savez_compressed(path, a=np.zeros(1_000_000, np.float32))
+  assert files.read_tensors(path)['a'].shape == (1_000_000,)
 
 
 @pytest.mark.parametrize('ending', ['safetensors', 'npz', 'pth'])
