@@ -122,7 +122,7 @@ def open_prepared(
     folder = record.set_folder(name, prepared_dir)
     held = record.read_record(folder, name)
     try:
-      lists = row.load().from_description(held.get('description'))
+      lists = row.load().from_description(held.get('description') or {})
     except InputError as error:
       raise InputError(f'{folder}: {error}') from error
   else:

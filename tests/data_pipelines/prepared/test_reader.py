@@ -310,27 +310,6 @@ def test_records_that_a_copy_lost(copied):
     opened(splits, folder)
 
 
-@pytest.mark.parametrize(
-  'damage',
-  [
-    *({'names': [1]}, {'shard_bytes': ['1']}, {'image_size': [3]}, {'image_size': ['3', '3']}),
-    *({'drawn_masks': 5}, {'skipped': {'a': None}}, {'lists': {'0 val': 3}}, {'data_dir': 0}),
-  ],
-  ids=range(8),
-)
-def test_a_record_of_other_types_is_damaged(copied, damage):
-  splits, folder, own = copied
-  record = own / 'metadata.json'
-  content = json.loads(record.read_text())
-  record.write_text(json.dumps({**content, **damage}))
-  with refused(own, 'metadata.json'):
-    opened(splits, folder)
-  del content['image_size']
-  record.write_text(json.dumps(content))
-  with refused(own, 'metadata.json'):
-    opened(splits, folder)
-
-
 def test_records_that_are_damaged(copied):
   splits, folder, own = copied
   shard = sorted(own.glob('*.array_record-*'))[0]
