@@ -27,13 +27,8 @@ if TYPE_CHECKING:
   from data_pipelines.published.lists import read_coco_list, read_fss_list, read_pascal_list
   from data_pipelines.published.pascal import Pascal5i
   from data_pipelines.reading.arrays import resize_image, resize_mask
-  from data_pipelines.reading.images import (
-    mask_values,
-    read_image,
-    read_label,
-    read_mask,
-    read_pair,
-  )
+  from data_pipelines.reading.images import read_image, read_label, read_pair
+  from data_pipelines.reading.masks import mask_values, read_mask
   from data_pipelines.splits import Split, trainable
 
 __all__ = [
@@ -80,7 +75,8 @@ _MODULES = {
   'published.lists': ('read_coco_list', 'read_fss_list', 'read_pascal_list'),
   'published.pascal': ('Pascal5i',),
   'reading.arrays': ('resize_image', 'resize_mask'),
-  'reading.images': ('mask_values', 'read_image', 'read_label', 'read_mask', 'read_pair'),
+  'reading.images': ('read_image', 'read_label', 'read_pair'),
+  'reading.masks': ('mask_values', 'read_mask'),
   'splits': ('Split', 'trainable'),
 }
 __getattr__, __dir__ = lazy_names(

@@ -1,10 +1,11 @@
-"""Reads photographs, labels and masks of every kind that people have.
+"""Reads photographs and labels of every kind that people have, and pairs of them and masks.
 
 Photographs become uint8 RGB: gray ones are repeated over the channels, transparency is dropped,
 CMYK is converted. Deeper color keeps its high byte. Deeper gray keeps the highest 8 of the bits
 that it uses, counted as 8, 10, 12, 14 or 16: a camera of 12 bits stores no value above 4095 in a
-file of 16. One warning names each file that does not use all 16, and its largest value. The arrays
-are read-only.
+file of 16. A few hot pixels far above all others do not count. Of fractions, 1 is white. Where a
+picture has values below 0, its least is black. One warning names each file that does not use all of
+16 bits or 0 to 1, and what it was taken for. The arrays are read-only.
 
 EXIF orientation. A user's photograph is turned upright, as every viewer shows it. A benchmark's
 photograph stays on the stored pixel grid, which is the one that the published numbers were made on.
@@ -12,7 +13,6 @@ In both cases the mask decides where its size fits one grid alone: `read_pair` k
 aligned.
 """
 
-import dataclasses
 import io
 import warnings
 from collections.abc import Callable
@@ -22,32 +22,24 @@ import numpy as np
 from jaxtyping import Integer, UInt8
 from PIL import Image
 
-from data_pipelines.reading.arrays import BOUNDARY, Pair
-from data_pipelines.reading.files import AnyPath
+from data_pipelines.reading.arrays import Pair
+from data_pipelines.reading.masks import mask_values, read_mask, read_outlined_mask
+from data_pipelines.reading.opened import Encoded, PathLike, Source, open_image
+from data_pipelines.reading.shown import whole_values
 from hsnet_jax.errors import InputError
 
-
-@dataclasses.dataclass(frozen=True)
-class Encoded:
-  """Holds an encoded image in memory, which every function here takes in place of a path.
-
-  Attributes:
-    data: the file's bytes.
-    name: what messages call it.
-  """
-
-  data: bytes
-  name: str
-
-  def __str__(self) -> str:
-    """Returns the name."""
-    return self.name
-
-
-# What is read: a file, or its bytes in memory.
-PathLike = AnyPath | Encoded
-# Where an encoded image or mask of a benchmark is.
-Source = Path | Encoded
+__all__ = [
+  'Encoded',
+  'PathLike',
+  'Source',
+  'encode_png',
+  'mask_values',
+  'read_image',
+  'read_label',
+  'read_mask',
+  'read_outlined_mask',
+  'read_pair',
+]
 
 _ORIENTATION = 0x0112
 _UPRIGHT = {
@@ -59,9 +51,8 @@ _UPRIGHT = {
   7: Image.Transpose.TRANSVERSE,
   8: Image.Transpose.ROTATE_90,
 }
-_LARGEST_CLASS = 20
-# So many pixels are looked at twice; a byte holds no more than so many of a plain mask.
-_MANY, _PER_BYTE = 50_000_000, 10_000
+_HOT = 1e-4  # The share of pixels that may be hot.
+_BRIGHTEST = 16  # Of pictures in fractions, in which 1 is white or a little below the brightest.
 _DEPTHS = (8, 10, 12, 14, 16)  # Bits of the sensors that files of 16 bits come from.
 
 
@@ -78,7 +69,7 @@ def read_image(path: PathLike, *, upright: bool = True) -> UInt8[np.ndarray, 'h 
   Raises:
     InputError: the file is missing, empty, truncated or no image.
   """
-  image = _open(path)
+  image = open_image(path)
   turn = _turn(image)
   if upright and turn is not None:
     image = image.transpose(turn)
@@ -98,72 +89,11 @@ def read_label(path: PathLike, *, largest: int = 255) -> Integer[np.ndarray, 'h 
   Raises:
     InputError: the file cannot be read, is in color, or has values above `largest` or fractions.
   """
-  values = _values(_open(path), path)
+  values = _values(open_image(path), path)
   if values.size and values.max() > largest:
     remedy = 'save it with 8 bits' if largest == 255 else 'mend the label'
     raise InputError(f'{path}: the mask has values outside 0 to {largest}; {remedy}')
   return values.astype(np.uint8 if largest < 256 else np.uint16, copy=False)
-
-
-def mask_values(path: PathLike) -> list[int]:
-  """Lists the different values of a mask's pixels, ascending, for messages about it.
-
-  Args:
-    path: the mask.
-
-  Returns:
-    Palette indices or gray values.
-
-  Raises:
-    InputError: as `read_mask`.
-  """
-  return np.unique(_values(_open(path), path)).tolist()
-
-
-def read_mask(path: PathLike, *, value: int | None = None) -> UInt8[np.ndarray, 'h w']:
-  """Reads a mask that a user drew, in whichever of the usual forms.
-
-  Every pixel that is not 0 is foreground, whatever its value, with two exceptions:
-
-  - The outlines of PASCAL's labels. Beside palette indices, and beside gray values of which none
-    is above 20, 255 is the boundary and so background.
-  - Soft edges. Where white (255, or 65535 of 16 bits) is the commonest gray value but 0, the others
-    are taken for its edges, and foreground starts at half of it. A JPEG, whose values are never
-    exact, starts at half of its largest.
-
-  Args:
-    path: the mask.
-    value: where given, this value alone is foreground, as in a label of several classes.
-
-  Returns:
-    1 for foreground, 0 for background. May be empty: whether that is an error is the caller's.
-
-  Raises:
-    InputError: the file cannot be read, is in color, or has negative values or fractions.
-  """
-  if value is not None:
-    return (_values(_open(path), path) == value).astype(np.uint8)
-  return read_outlined_mask(path)[0]
-
-
-def read_outlined_mask(
-  path: PathLike,
-) -> tuple[UInt8[np.ndarray, 'h w'], UInt8[np.ndarray, 'h w']]:
-  """Reads a mask that a user drew, and what its outline leaves open.
-
-  Args:
-    path: the mask.
-
-  Returns:
-    What `read_mask` returns, and 1 where a pixel is 255 without being foreground: an outline.
-
-  Raises:
-    InputError: as `read_mask`.
-  """
-  image = _open(path)
-  values = _values(image, path)
-  shown = _foreground(image, values)
-  return shown, ((values == BOUNDARY) & (shown == 0)).astype(np.uint8)
 
 
 def read_pair(
@@ -192,7 +122,7 @@ def read_pair(
   Raises:
     InputError: a file cannot be read, the mask is missing, or its size is not the image's.
   """
-  image = _open(image_path)
+  image = open_image(image_path)
   if not isinstance(mask_path, Encoded) and not Path(mask_path).exists():
     raise InputError(f'{mask_path}: no such file; the image {image_path} needs its mask there')
   mask = read(mask_path)
@@ -227,41 +157,6 @@ def encode_png(array: Integer[np.ndarray, 'h w *channels'], *, name: str) -> Enc
   return Encoded(out.getvalue(), name)
 
 
-def _open(path: PathLike) -> Image.Image:
-  """Decodes a file whole, or raises one InputError that says what is wrong with it."""
-  try:
-    with Image.open(io.BytesIO(path.data) if isinstance(path, Encoded) else path) as image:
-      _check_plausible(image, path)
-      image.load()
-      return image
-  except Exception as error:  # Pillow's readers raise nearly anything on a damaged file.
-    raise InputError(f'{path}: {_reason(path, error)}') from error
-
-
-def _check_plausible(image: Image.Image, path: PathLike) -> None:
-  """Raises OSError where a file cannot hold the pixels that its head promises, gigabytes maybe."""
-  pixels = image.width * image.height
-  if pixels > _MANY and pixels > _PER_BYTE * _length(path):
-    raise OSError(f'{image.width} x {image.height} pixels in {_length(path)} bytes')
-
-
-def _length(path: PathLike) -> int:
-  return len(path.data) if isinstance(path, Encoded) else Path(path).stat().st_size
-
-
-def _reason(path: PathLike, error: Exception) -> str:
-  if isinstance(error, OSError) and error.errno is not None:
-    return f'cannot be read ({error.strerror}); check the path'
-  if _length(path) == 0:
-    return 'the file is empty; fetch or save the image again'
-  if isinstance(error, Image.UnidentifiedImageError):
-    return 'not an image of a known format; save it as JPEG or PNG'
-  if isinstance(error, Image.DecompressionBombError):
-    return 'the image has too many pixels; make it smaller'
-  line = ' '.join(str(error).split())
-  return f'the image is truncated or damaged ({line}); fetch or save it again'
-
-
 def _turn(image: Image.Image) -> Image.Transpose | None:
   """Finds what turns the image upright; None where it is, or where its EXIF block is damaged."""
   try:
@@ -270,24 +165,10 @@ def _turn(image: Image.Image) -> Image.Transpose | None:
     return None
 
 
-def _foreground(image: Image.Image, values: np.ndarray) -> np.ndarray:
-  """Tells foreground from background; `read_mask` says how."""
-  present, counts = np.unique(values[values > 0], return_counts=True)
-  others = present[present != BOUNDARY]
-  if image.format == 'JPEG':
-    soft = present.size > 0
-  elif image.mode in ('P', 'PA') or others.max(initial=0) <= _LARGEST_CLASS:
-    outlined = others.size > 0
-    return ((values > 0) & ~(outlined & (values == BOUNDARY))).astype(np.uint8)
-  else:
-    soft = present[-1] in (255, 65535) and counts[-1] == counts.max()
-  return (values >= (present[-1] / 2 if soft else 1)).astype(np.uint8)
-
-
 def _rgb(image: Image.Image, path: PathLike) -> np.ndarray:
   if image.mode == 'RGB':
     return np.asarray(image)
-  if image.mode == 'F' or image.mode.startswith('I'):
+  if image.mode.startswith(('F', 'I')):
     # Pillow's own conversion to 8 bits would clip at 255.
     return np.repeat(_eight_bits(np.asarray(image), path)[..., None], 3, axis=2)
   try:
@@ -297,21 +178,56 @@ def _rgb(image: Image.Image, path: PathLike) -> np.ndarray:
 
 
 def _eight_bits(values: np.ndarray, path: PathLike) -> np.ndarray:
-  """Makes deep gray uint8: the highest 8 of the bits in use; of fractions, 1 is white."""
+  """Makes deep gray uint8; the module says how."""
   fractions = values.dtype.kind == 'f'
   if fractions:
     values = np.nan_to_num(values)
-    values = np.rint(np.clip(values * 255 if values.max() <= 1 else values, 0, 2**31))
-  values = np.maximum(values.astype(np.int64), 0)
-  largest = int(values.max())
-  depth = next((d for d in _DEPTHS if largest < 2**d), largest.bit_length())
-  if depth != 16 and not (fractions and depth == 8):
-    warnings.warn(f'{path}: gray values up to {largest}, taken as {depth} bits', stacklevel=1)
-  return (values >> (depth - 8)).astype(np.uint8)
+  least, top, largest = _range(values)
+  if least < 0:
+    warnings.warn(
+      f'{path}: gray values {least:g} to {top:g}, taken as black to white', stacklevel=1
+    )
+    return _scaled(values, least, top)
+  if fractions and top <= _BRIGHTEST:
+    if top > 1:
+      warnings.warn(f'{path}: gray values up to {top:g}, taken as white', stacklevel=1)
+    return _scaled(values, 0, max(top, 1))
+  # What is deeper keeps its type: a wider one would cost eight bytes a pixel.
+  values = np.clip(np.rint(values), 0, 2**31).astype(np.int64) if fractions else values.clip(0)
+  top = int(top)
+  depth = next((d for d in _DEPTHS if top < 2**d), top.bit_length())
+  if (depth != 16 and not (fractions and depth == 8)) or top < largest:
+    hot = f' (and hot pixels up to {largest:g})' if top < largest else ''
+    warnings.warn(f'{path}: gray values up to {top}{hot}, taken as {depth} bits', stacklevel=1)
+  return np.minimum(values >> (depth - 8), 255).astype(np.uint8)
+
+
+def _scaled(values: np.ndarray, black: float, white: float) -> np.ndarray:
+  span = max(white - black, 1e-9)
+  return np.rint(np.clip((values - black) * (255 / span), 0, 255)).astype(np.uint8)
+
+
+def _range(values: np.ndarray) -> tuple[float, float, float]:
+  """Returns the least value, the largest without hot pixels, and the largest of all.
+
+  Pixels are hot, or dead, if they are very few and far beyond all others.
+  """
+  few = 3 + int(values.size * _HOT)
+  if values.size < 16 * few:
+    return values.min(), values.max(), values.max()
+  ordered = np.partition(values, (few, values.size - 1 - few), axis=None)
+  low, high = float(ordered[few]), float(ordered[values.size - 1 - few])
+  least, largest = float(values.min()), float(values.max())
+  span = max(high - low, 1e-9)
+  return (
+    least if low - least <= span / 2 else low,
+    largest if largest - high <= span / 2 else high,
+    largest,
+  )
 
 
 def _values(image: Image.Image, path: PathLike) -> np.ndarray:
-  """Returns the palette indices or gray values of a mask, whole and not negative."""
+  """Returns the palette indices or gray values of a label, whole and not negative."""
   values = np.asarray(image)
   if values.ndim == 3:
     colors = values[..., :1] if image.mode in ('LA', 'PA') else values[..., :3]
@@ -322,8 +238,4 @@ def _values(image: Image.Image, path: PathLike) -> np.ndarray:
     values = colors[..., 0]
   if values.dtype == bool:
     return values.astype(np.uint8)
-  if values.dtype.kind == 'f' and not np.all(np.isfinite(values) & (values == np.rint(values))):
-    raise InputError(f'{path}: the mask has fractions; save it with 8 bits')
-  if values.size and values.min() < 0:
-    raise InputError(f'{path}: the mask has values outside 0 to 255; save it with 8 bits')
-  return values
+  return whole_values(values, path)
