@@ -1,14 +1,14 @@
 """Reads a folder for each class, in which every picture lies beside its mask."""
 
 import warnings
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from pathlib import Path
 
 import numpy as np
 from jaxtyping import Integer
 
 from data_pipelines.own_pictures.layouts import OPEN, check_found, files_below, visible
-from data_pipelines.reading import images
+from data_pipelines.reading import images, masks
 from data_pipelines.reading.files import IMAGE_ENDINGS
 from hsnet_jax.errors import InputError
 
@@ -62,29 +62,34 @@ class ClassFolders:
     return self._data / image_name, self._data / self._masks[image_name]
 
 
-def decode_mask(path: images.PathLike, class_id: int) -> Integer[np.ndarray, 'h w']:
+def decode_mask(
+  path: images.PathLike, class_id: int, *, tell: Callable[[str], object] = warnings.warn
+) -> Integer[np.ndarray, 'h w']:
   """Reads a user's mask as a label.
 
   Args:
-    path: a mask in any form that `images.read_mask` takes.
+    path: a mask in any form that `masks.read_mask` takes.
     class_id: the class that it is of.
+    tell: called with what is doubtful about the mask, if anything is.
 
   Returns:
     uint16: class_id + 1 on the object, `OPEN` where a 255 beside the object's own value is a
     boundary, else 0.
 
   Raises:
-    InputError: as `images.read_mask`; also a mask without foreground.
+    InputError: as `masks.read_mask`; also a mask without foreground.
   """
-  shown, outline = images.read_outlined_mask(path)
-  if not shown.any():
-    values = ', '.join(map(str, images.mask_values(path)))
+  drawn = masks.read_drawn_mask(path)
+  if not drawn.mask.any():
+    values = ', '.join(map(str, masks.mask_values(path)))
     raise InputError(
       f'{path}: the mask has no foreground (values in the file: {values}); draw the object in it,'
       ' or take the picture out'
     )
-  label = shown * np.uint16(class_id + 1)
-  label[outline > 0] = OPEN
+  if drawn.doubt:
+    tell(f'{path}: {drawn.doubt}')
+  label = drawn.mask * np.uint16(class_id + 1)
+  label[drawn.outline > 0] = OPEN
   return label
 
 

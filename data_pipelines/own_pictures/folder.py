@@ -7,6 +7,7 @@ what an annotation tool exports. docs/own_pictures.md explains the layouts to th
 import functools
 import io
 import os
+import warnings
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any, Self
@@ -123,7 +124,7 @@ class Folder(Benchmark):
     read = _read_drawn
     if self._kind == ClassFolders.kind:
       (class_id,) = self._classes_of[image_name]
-      read = functools.partial(decode_mask, class_id=class_id)
+      read = functools.partial(decode_mask, class_id=class_id, tell=self._tell)
     pair = images.read_pair(image, mask, upright=True, read=read)
     for class_id in self._classes_of.get(image_name, ()):
       # Else a figure would be made of an object that is not there.
@@ -134,6 +135,12 @@ class Folder(Benchmark):
         )
     return pair
 
+  def _tell(self, doubt: str) -> None:
+    """Warns once of a mask, however often and in however many threads it is read."""
+    first = object()
+    if self._told.setdefault(doubt, first) is first:
+      warnings.warn(doubt, stacklevel=2)
+
   def _describe(
     self,
     kind: str,
@@ -142,6 +149,7 @@ class Folder(Benchmark):
     boundary: int | None,
   ) -> None:
     self._kind = kind
+    self._told: dict[str, object] = {}
     self.class_names = tuple(class_names)
     self.num_classes = len(self.class_names)
     self.num_folds = min(FOLDS, self.num_classes)

@@ -1,19 +1,37 @@
 """Looks into folders of images and masks: what is in them, with few look-ups, told from others."""
 
 import hashlib
+import importlib.util
 import json
 import os
 from collections.abc import Iterable
 from pathlib import Path
 
+from PIL import Image
+
 from hsnet_jax.errors import InputError
 
 AnyPath = str | os.PathLike[str]
 
-# What the name of a photograph, or of a mask, ends in.
-IMAGE_ENDINGS = frozenset(
-  ('.jpg', '.jpeg', '.png', '.bmp', '.gif', '.tif', '.tiff', '.webp', '.ppm', '.pgm')
+# Formats that photographs and masks come in, of all that Pillow opens; others are icons, documents
+# and the like.
+_FORMATS = (
+  *('AVIF', 'BMP', 'DIB', 'GIF', 'HEIF', 'JPEG', 'JPEG2000', 'JXL', 'MPO', 'PNG', 'PPM', 'QOI'),
+  *('TGA', 'TIFF', 'WEBP'),
 )
+
+
+def _image_endings() -> frozenset[str]:
+  """Asks Pillow what names of images end in; HEIC where its plug-in, pillow-heif, is installed."""
+  if importlib.util.find_spec('pillow_heif') is not None:
+    importlib.import_module('pillow_heif').register_heif_opener()
+  Image.init()
+  extensions = Image.registered_extensions().items()
+  return frozenset(e for e, name in extensions if name in _FORMATS and name in Image.OPEN)
+
+
+# What the name of a photograph, or of a mask, ends in, lower case.
+IMAGE_ENDINGS = _image_endings()
 
 
 def digest_of(value: object) -> str:

@@ -3,20 +3,20 @@
 import dataclasses
 
 import numpy as np
-from jaxtyping import Integer, UInt8
-from PIL import Image
+from jaxtyping import UInt8
 
 from data_pipelines.reading.arrays import BOUNDARY
 from data_pipelines.reading.opened import PathLike, open_image
-from data_pipelines.reading.shown import Shown, is_dotted, photograph, show
+from data_pipelines.reading.pixels import FEW, changes_often, core, count_values, grown
+from data_pipelines.reading.shown import CHOOSE, Shown, photograph, show
 from hsnet_jax.errors import InputError
 
 _LARGEST_CLASS = 20  # Of PASCAL, whose outlines are 255.
 _WHITES = (255, 65535)
+_NEARLY_BLACK = 4
 _RIM = 5  # Pixels from PASCAL's objects to the far side of their outline.
 _NOISE = 8  # A lossy file as dark as this shows nothing that its noise could not.
 _LEAST_WHITE = 64  # Of a picture whose black is not 0.
-_FEW_GRAYS = 8
 _EDGE = 12  # Pixels that a soft edge may be wide.
 _LISTED = 8  # Values in a message.
 
@@ -48,7 +48,7 @@ def mask_values(path: PathLike) -> list[int]:
   Raises:
     InputError: as `read_mask`.
   """
-  return _count(show(open_image(path), path).values)[0].tolist()
+  return count_values(show(open_image(path), path).values)[0].tolist()
 
 
 def read_mask(path: PathLike, *, value: int | None = None) -> UInt8[np.ndarray, 'h w']:
@@ -143,7 +143,7 @@ def mask_doubts(mask: UInt8[np.ndarray, 'h w']) -> str | None:
         f'the mask covers the whole border of the picture and {count / mask.size:.0%} of it; it may'
         ' be inverted (the object is white, the background black)'
       )
-  if count < mask.size / 1000 or (count < mask.size / 100 and not _core(mask > 0).any()):
+  if count < mask.size / 1000 or (count < mask.size / 100 and not core(mask > 0).any()):
     return f'the mask is a handful of pixels: {count} of {mask.size}; they may be stray'
   return None
 
@@ -159,10 +159,10 @@ def _chosen(shown: Shown, value: int) -> UInt8[np.ndarray, 'h w']:
 def _foreground(shown: Shown, path: PathLike) -> tuple[UInt8[np.ndarray, 'h w'], str]:
   """Tells foreground from background, and what is doubtful; `read_mask` says how."""
   values = shown.values
-  present, counts = _count(values)
+  present, counts = count_values(values)
   if shown.is_label:
     return _labels(shown, present, counts, path)
-  if is_dotted(values, present.size):
+  if present.size <= FEW and changes_often(values):
     raise photograph(path, 'dots all over')
   if shown.is_lossy:
     return _graded(values, present, counts, path, is_lossy=True)
@@ -181,6 +181,8 @@ def _foreground(shown: Shown, path: PathLike) -> tuple[UInt8[np.ndarray, 'h w'],
 def _labels(
   shown: Shown, present: np.ndarray, counts: np.ndarray, path: PathLike
 ) -> tuple[UInt8[np.ndarray, 'h w'], str]:
+  if shown.unclear:
+    raise InputError(f'{path}: {shown.unclear}')
   classes = ~np.isin(present, (*shown.background, BOUNDARY))
   if classes.any() and BOUNDARY in present and BOUNDARY not in shown.background:
     found = _beside_small_values(shown, present, counts, path)
@@ -200,19 +202,30 @@ def _beside_small_values(
   classes = ~np.isin(present, (*shown.background, BOUNDARY))
   few, many = np.count_nonzero(objects), np.count_nonzero(white)
   empty = values.size - few - many
-  if not shown.is_label and classes.sum() == 1 and empty <= values.size // 1000:
-    return None if few > 1 or many > 1 else (objects.view(np.uint8), '')
-  around = _grown(objects, 1) & ~objects
+  is_thin = 2 * np.count_nonzero(grown(objects, _RIM) & white) > many
+  is_full = empty <= values.size // (1000 if is_thin else 20)
+  if not shown.is_label and classes.sum() == 1 and is_full:
+    if present[classes][0] <= _NEARLY_BLACK:
+      return None
+    raise _unclear(path, present, counts)
+  around = grown(objects, 1) & ~objects
   encloses = np.count_nonzero(around & white) >= 0.5 * np.count_nonzero(around)
-  doubt = _several(present[classes], counts[classes])
-  is_thin = 2 * np.count_nonzero(_grown(objects, _RIM) & white) > many
+  doubts = [_several(present[classes], counts[classes])]
   if 20 * few < many and not (encloses and is_thin):
     return None
-  if encloses or shown.is_label:
-    return objects.view(np.uint8), doubt
-  raise InputError(
-    f'{path}: not plain what is the object: {_listing(present[present > 0], counts[present > 0])};'
-    ' save it as white on black, or choose the object by its `mask_value`'
+  if not is_thin and not shown.is_label:
+    doubts += [
+      f'255 ({many} pixels) is taken for a boundary, though it is no thin outline; {CHOOSE}'
+    ]
+  if encloses or shown.is_label or (is_thin and many <= few):
+    return objects.view(np.uint8), '; '.join(filter(None, doubts))
+  raise _unclear(path, present, counts)
+
+
+def _unclear(path: PathLike, present: np.ndarray, counts: np.ndarray) -> InputError:
+  return InputError(
+    f'{path}: not plain what is the object: {_listing(present, counts)}; save it as white on black,'
+    f' or {CHOOSE}'
   )
 
 
@@ -265,10 +278,10 @@ def _graded(
   mask = values >= (low + top) / 2
   if between > max(0.02 * np.count_nonzero(mask), values.size / 2000):
     doubt = (
-      f'{int(between)} pixels are neither black nor white nor an edge; from {(low + top) / 2:g} on'
-      ' they are taken for the object'
+      f'{between} pixels are gray, neither black nor white nor a narrow edge; from'
+      f' {(low + top) / 2:g} on they are taken for the object; if gray is a class of its own, save'
+      f' one class alone, as PNG, or {CHOOSE}'
     )
-    doubt += '; save one class alone, as PNG' if is_lossy else '; `mask_value` chooses one value'
   return mask.view(np.uint8), doubt
 
 
@@ -284,9 +297,9 @@ def _refuse_photograph(values: np.ndarray, present: np.ndarray, path: PathLike) 
   middle = ~(dark | bright)
   if np.count_nonzero(middle) <= values.size / 2000:
     return 0
-  alone = middle & ~(_grown(dark, _EDGE) & _grown(bright, _EDGE))
+  alone = middle & ~(grown(dark, _EDGE) & grown(bright, _EDGE))
   count = int(np.count_nonzero(alone))
-  if present.size > _FEW_GRAYS and count > values.size / 100 and min(values.shape) > _EDGE:
+  if present.size > FEW and count > values.size / 100 and min(values.shape) > _EDGE:
     row = values.astype(np.int32)
     bend = np.abs(row[:, 2:] - 2 * row[:, 1:-1] + row[:, :-2])
     rough = bend[alone[:, 1:-1]] >= 2 * (high - low) / 255
@@ -301,42 +314,10 @@ def _several(present: np.ndarray, counts: np.ndarray) -> str:
   if present.size < 2 or counts.max() >= 0.95 * counts.sum():
     return ''
   return (
-    f'{_listing(present, counts)}: all of them are taken for the object; `mask_value` chooses one'
+    f'{_listing(present, counts)} are all taken for the object; save one class alone, or {CHOOSE}'
   )
 
 
 def _listing(present: np.ndarray, counts: np.ndarray) -> str:
   listed = [f'{v} ({n} pixels)' for v, n in zip(present[:_LISTED], counts, strict=False)]
   return 'values ' + ', '.join(listed) + (' ...' if present.size > _LISTED else '')
-
-
-def _count(values: Integer[np.ndarray, 'h w']) -> tuple[np.ndarray, np.ndarray]:
-  """Returns the different values, ascending, and how many pixels have each."""
-  if values.dtype == np.uint8:
-    counts = np.asarray(Image.fromarray(values).histogram())
-  elif values.size and values.max() < 2**16:
-    counts = np.zeros(2**16, np.int64)
-    for rows in np.array_split(values, 16):  # What bincount makes of a row is eight times it.
-      counts += np.bincount(rows.ravel(), minlength=2**16)
-  else:
-    return np.unique(values, return_counts=True)
-  present = np.flatnonzero(counts)
-  return present, counts[present]
-
-
-def _grown(mask: np.ndarray, by: int) -> np.ndarray:
-  """Returns where a pixel of the mask is no further away than so many pixels along each axis."""
-  grown, done = mask.copy(), 0
-  while done < by:
-    step = min(done + 1, by - done)
-    for view in (grown, grown.T):
-      before = view.copy()
-      view[step:] |= before[:-step]
-      view[:-step] |= before[step:]
-    done += step
-  return grown
-
-
-def _core(mask: np.ndarray) -> np.ndarray:
-  """Returns where a pixel and its eight neighbors are in the mask."""
-  return ~_grown(~mask, 1)

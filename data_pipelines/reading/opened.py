@@ -65,9 +65,7 @@ def _decode(path: PathLike) -> Image.Image:
       raise
     image = _load(Encoded(_without_notes(data), str(path)))
   tags = getattr(image, 'tag_v2', {})
-  if image.mode.startswith('I;16') and tags.get(# So many pixels are looked at twice; a byte holds no more than so many of a plain mask.
-_MANY, _PER_BYTE = 50_000_000, 10_000
-_TIFF_INTERPRETATION) == _WHITE_IS_ZERO:
+  if image.mode.startswith('I;16') and tags.get(_TIFF_INTERPRETATION) == _WHITE_IS_ZERO:
     return Image.fromarray(np.uint16(65535) - np.asarray(image).astype(np.uint16))
   return image
 

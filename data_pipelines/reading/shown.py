@@ -12,16 +12,15 @@ from jaxtyping import Integer, UInt8
 from PIL import Image, ImageChops
 
 from data_pipelines.reading.opened import PathLike
+from data_pipelines.reading.pixels import FEW, changes_often
 from hsnet_jax.errors import InputError
 
 # Formats that change values slightly, as they may be saved.
 _LOSSY = frozenset(('JPEG', 'MPO', 'WEBP', 'JPEG2000', 'AVIF', 'HEIF', 'JXL'))
 _EIGHT_BITS = ('L', '1')
 _DEEP = ('I', 'F')
+CHOOSE = "choose the object's value by experiments.predict's `mask_value`"
 _FIX = 'give the mask of it, white on black'
-_FEW = 8  # Colors or grays: below, a picture may be dotted; above, it may be a photograph.
-_RUN = 0.75  # Of a label, more pixels than these repeat their neighbor.
-_LEAST_SIDE = 16  # Of what is judged by its neighbors.
 
 
 @dataclasses.dataclass(frozen=True)
@@ -33,6 +32,7 @@ class Shown:
     background: the values that are background where `is_label`.
     is_label: whether values are names of classes rather than brightness.
     is_lossy: whether the format may have changed values slightly.
+    unclear: why the labels do not tell the background; empty where they do.
     indices: of gray values that came from a palette, its indices.
   """
 
@@ -40,6 +40,7 @@ class Shown:
   background: tuple[int, ...] = (0,)
   is_label: bool = False
   is_lossy: bool = False
+  unclear: str = ''
   indices: UInt8[np.ndarray, 'h w'] | None = None
 
 
@@ -83,21 +84,9 @@ def whole_values(values: np.ndarray, path: PathLike) -> Integer[np.ndarray, 'h w
   return values.astype(values.dtype.newbyteorder('='), copy=False)
 
 
-def repeats(values: np.ndarray) -> float:
-  """Returns the share of pixels that are as their left neighbor; 1 where a picture is tiny."""
-  if min(values.shape) < _LEAST_SIDE:
-    return 1
-  return 1 - np.count_nonzero(values[:, 1:] != values[:, :-1]) / values[:, 1:].size
-
-
 def photograph(path: PathLike, what: str) -> InputError:
   """Returns the error that a picture in a mask's place is."""
   return InputError(f'{path}: looks like a photograph, not like a mask ({what}); {_FIX}')
-
-
-def is_dotted(values: np.ndarray, count: int) -> bool:
-  """Tells whether few values change as often as in a photograph of few grays."""
-  return count <= _FEW and repeats(values) < _RUN
 
 
 def _opaque_values(values: np.ndarray, image: Image.Image) -> np.ndarray:
@@ -151,7 +140,7 @@ def _brightness(image: Image.Image, path: PathLike, lossy: bool) -> UInt8[np.nda
     return np.asarray(bright)
   colors = image.getcolors(256)
   if colors is None:
-    raise photograph(path, 'hundreds of colors')
+    raise photograph(path, 'hundreds of colors' + ', or some, saved with loss' * lossy)
   raise InputError(
     f'{path}: the mask is in color ({len(colors)} colors); save it as a palette or gray image, or'
     ' as one color on black'
@@ -204,15 +193,16 @@ def _show_palette(image: Image.Image, path: PathLike) -> Shown:
   indices, shades = np.asarray(image), colors[used]
   if np.all(shades == shades[:, :1]):
     return Shown(colors[:, 0].astype(np.uint8)[indices], indices=indices)
-  if used.size > _FEW and repeats(indices) < _RUN:
+  if used.size > FEW and changes_often(indices):
     raise photograph(path, f'{used.size} colors')
   black = tuple(used[~shades.any(axis=1)].tolist())
   bright = colors.max(axis=1).astype(np.uint8)
   if used.size > 4 and black and _is_one_color(shades[None], bright[used][None], False):
     return Shown(bright[indices], indices=indices)  # One color on black, with soft edges.
+  unclear = ''
   if black and used[0] == 0 and 0 not in black and used.size > 2:
-    raise InputError(
-      f'{path}: its palette has black at {black[0]} and a color at 0, so it is not plain which is'
-      ' the background; save it as white on black, or choose the object by its `mask_value`'
+    unclear = (
+      f'its palette has black at {black[0]} and a color at 0, either may be the background; save it'
+      f' as white on black, or {CHOOSE}'
     )
-  return Shown(indices, background=black or (0,), is_label=True)
+  return Shown(indices, background=black or (0,), is_label=True, unclear=unclear)

@@ -1,10 +1,14 @@
 """Reads what a user gives to predict from: a support set."""
 
+import functools
+import warnings
 from collections.abc import Sequence
 
 import numpy as np
 
-from data_pipelines import mask_values, read_mask, read_pair, resize_image, resize_mask
+from data_pipelines import mask_values, read_pair, resize_image, resize_mask
+from data_pipelines.reading.images import PathLike
+from data_pipelines.reading.masks import read_drawn_mask
 from experiments.evaluation.prediction.queries import path_of
 from hsnet_jax.errors import InputError
 
@@ -38,9 +42,9 @@ def read_supports(
     )
   resized = []
   for image_path, mask_path in zip(map(path_of, images), map(path_of, masks), strict=True):
-    image, mask = read_pair(
-      image_path, mask_path, upright=True, read=lambda path: read_mask(path, value=value)
-    )
+    doubts: list[str] = []
+    read = functools.partial(_read_mask, value=value, doubts=doubts)
+    image, mask = read_pair(image_path, mask_path, upright=True, read=read)
     small = resize_mask(mask, size)
     if not small.any():
       why = f'loses its foreground at {size[0]} x {size[1]}' if mask.any() else _missing(value)
@@ -49,8 +53,18 @@ def read_supports(
       raise InputError(
         f'{mask_path}: the support mask {why} (values in the file: {held}); draw the object in it'
       )
+    for doubt in doubts:
+      warnings.warn(doubt, stacklevel=2)
     resized.append((resize_image(image, size), small))
   return np.stack([image for image, _ in resized]), np.stack([mask for _, mask in resized])
+
+
+def _read_mask(path: PathLike, value: int | None, doubts: list[str]) -> np.ndarray:
+  """Reads a mask, and lists what is doubtful about it."""
+  drawn = read_drawn_mask(path, value=value)
+  if drawn.doubt:
+    doubts.append(f'{path}: {drawn.doubt}')
+  return drawn.mask
 
 
 def _missing(value: int | None) -> str:

@@ -202,12 +202,11 @@ def test_missing_folders_and_files_are_named(fss):
 
 def test_damaged_files_are_named(fss):
   data = fss[0]
-  Image.new('L', (3, 3)).save(data / 'cpu' / '1.png')
   (data / 'cpu' / '2.png').write_bytes(b'')
   out = io.BytesIO()
   Image.new('RGB', (18, 12)).save(out, 'JPEG')
   (data / 'cpu' / '3.jpg').write_bytes(out.getvalue()[:-200])
-  for n, facts in ((1, ['1.png', '3 x 3']), (2, ['2.png', 'empty']), (3, ['3.jpg', 'truncated'])):
+  for n, facts in ((2, ['2.png', 'empty']), (3, ['3.jpg', 'truncated'])):
     with refused(*facts):
       Fss1000(*fss).load(f'cpu/{n}.jpg')
 
