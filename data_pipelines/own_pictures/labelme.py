@@ -60,7 +60,7 @@ class LabelMe:
     """Reads the JSON files; draws nothing and opens no picture."""
     self._data = data
     self._files: dict[str, str] = {}
-    self.boundary = None
+    self.boundary: int | None = None
     shown: dict[str, set[str]] = {}
     left: list[str] = []
     for path in paths:
