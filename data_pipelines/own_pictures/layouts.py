@@ -38,8 +38,12 @@ class Layout(Protocol):
 
   kind: str
   class_names: tuple[str, ...]
-  boundary: int | None
   items: tuple[tuple[str, int], ...]
+
+  @property
+  def boundary(self) -> int | None:
+    """`OPEN`, or None."""
+    ...
 
   def encoded(self, image_name: str) -> tuple[Source, Source]:
     """See `Benchmark.encoded`; called from several threads at once."""

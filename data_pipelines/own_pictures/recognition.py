@@ -20,7 +20,7 @@ from data_pipelines.own_pictures.layouts import (
   read_json,
   visible,
 )
-from data_pipelines.own_pictures.tools.labelme_xml import MARKS, LabelMeXml
+from data_pipelines.own_pictures.tools.labelme_xml import LabelMeXml, is_labelme_xml
 from data_pipelines.own_pictures.tools.supervisely import Supervisely, annotation_files
 from data_pipelines.own_pictures.tools.via import Via, is_via
 from data_pipelines.own_pictures.tools.voc import VocMasks, is_voc
@@ -144,7 +144,7 @@ LAYOUTS = (
     lambda seen: seen.has_key('shapes'),
     lambda seen: LabelMe(seen.jsons[0].parent, seen.jsons),
   ),
-  Row('LabelMe XML', lambda seen: seen.begins('.xml', *MARKS), lambda seen: LabelMeXml(seen.data)),
+  Row('LabelMe XML', lambda seen: is_labelme_xml(seen.data), lambda seen: LabelMeXml(seen.data)),
   # Darwin and Datumaro have keys of the same names.
   Row(
     'COCO',

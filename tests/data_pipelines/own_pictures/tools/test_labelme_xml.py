@@ -99,8 +99,8 @@ def test_an_export_is_read_as_it_is_drawn(export):
 
 def test_the_layout_of_the_tool_on_the_web(tmp_path):
   save_photo(tmp_path / 'Images' / 'street' / 'a.jpg')
-  path = tmp_path / 'Annotations' / 'street.xml'
-  path.parent.mkdir()
+  path = tmp_path / 'Annotations' / 'street' / 'a.xml'
+  path.parent.mkdir(parents=True)
   content = text(('leaf', polygon(LEAF)), folder='street').replace('\n', '')
   sized = '<imagesize><nrows>24</nrows><ncols>32</ncols></imagesize>'
   path.write_text(content.replace(sized, '').replace('Datumaro', 'LabelMe Webtool'))
@@ -128,6 +128,12 @@ BOMB = '<!DOCTYPE x [<!ENTITY a "aaaa"><!ENTITY b "&a;&a;&a;">]>\n'
 def test_a_file_that_cannot_be_read_is_named(export, content, facts):
   (export / 'more' / 'd.xml').write_text(content)
   with refused('d.xml', *facts):
+    Folder(export)
+
+
+def test_a_doctype_in_another_encoding_is_refused_too(export):
+  (export / 'more' / 'd.xml').write_text(BOMB + text(ALL[0]), encoding='utf-16')
+  with refused('d.xml', 'DOCTYPE'):
     Folder(export)
 
 
