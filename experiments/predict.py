@@ -10,14 +10,27 @@ Examples, from the checkout's folder:
     python -m experiments.predict --checkpoint=best --support_images=a.jpg,b.jpg,c.jpg \\
       --support_masks=a.png,b.png,c.png --mask_value=12 --query=x.jpg,y.jpg --output_dir=masks
 
+  An outline of LabelMe or COCO, of one of the classes in it; all folders of a folder:
+    python -m experiments.predict --checkpoint=best --support_images=a.jpg \\
+      --support_masks=a.json --support_class=dog --query=photos --recursive
+
 In a support's mask every value but 0 is the object, with two exceptions. PASCAL's boundary, 255
 beside a palette's indices or beside gray values of 20 and less, is background. And where 255 is the
 commonest gray value but 0, the others are soft edges, and the object is what has 128 or more; a
 JPEG, too, is cut at half of its largest value. --mask_value chooses one value instead.
 
-Writes NAME_mask.png (255 on the object, 0 elsewhere) and NAME_overlay.png for every query. Images
-are turned upright as their EXIF data says. Nothing is written unless all inputs can be read:
-results get their names together, at the end.
+Writes NAME_predicted.png (255 on the object, 0 elsewhere) and NAME_overlay.png for every query, and
+of a file of several pages for each. Images are turned upright as their EXIF data says; one of 179
+megapixels or more is refused. In a folder, hidden files, masks beside their pictures (a.png of
+a.jpg, b_mask.png) and results are no queries; what is left out is counted.
+
+A file is replaced only if it is an unchanged result of the same command. Results of another
+checkpoint, support set or size, and those whose name a file of yours has, get a number:
+NAME_predicted-2.png. Each carries in its PNG text what it is of.
+
+Nothing is written before checkpoint, supports and flags are known to be sound. Then results are
+written one by one; a query that cannot be read is named, and the others are done. The exit code is
+2 if any could not be read, and the last line says how many; 0 if all are done.
 """
 
 from experiments.command import app

@@ -38,6 +38,8 @@ def run(main: Callable[[], int | None]) -> None:
   warnings.formatwarning = lambda message, *_, **__: f'warning: {with_flags(str(message))}\n'
   warnings.filterwarnings('ignore', category=DeprecationWarning)
   warnings.filterwarnings('ignore', category=UserWarning, module='orbax|jax|grain|flax')
+  # A telephone's photograph of 108 megapixels is no attack; Pillow refuses those of 179 and more.
+  warnings.filterwarnings('ignore', 'Image size', module='PIL')
   _hush_threads()
   try:
     app.run(lambda _: main(), flags_parser=_parse_flags)

@@ -69,7 +69,12 @@ class PredictConfig:
 
   checkpoint: str | None = setting(None, _CHECKPOINT)
   support_images: tuple[str, ...] = setting((), 'Support images, by commas.')
-  support_masks: tuple[str, ...] = setting((), 'Their masks, in the same order.')
+  support_masks: tuple[str, ...] = setting(
+    (), "Their masks, in the same order; or outlines, LabelMe's or COCO's JSON."
+  )
+  support_class: str | None = setting(
+    None, 'The class of the outlines, where a support image shows several.'
+  )
   mask_value: int | None = setting(
     None,
     'Which value of the masks is the object. Default: every value but 0; where 255 is the'

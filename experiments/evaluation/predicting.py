@@ -57,7 +57,11 @@ def predict(config: PredictConfig) -> list[pathlib.Path]:
   check_image_size(model.module, model.variables, size)
   _warn_of_size(size, model.config.get('image_size'))
   images, masks = read_supports(
-    config.support_images, config.support_masks, size=(size, size), value=config.mask_value
+    config.support_images,
+    config.support_masks,
+    size=(size, size),
+    value=config.mask_value,
+    class_name=config.support_class,
   )
   of = describe(model, images, masks)
   with _folder(path_of(config.output_dir)) as folder:

@@ -2,14 +2,10 @@
 
 import contextlib
 import errno
-import os
 import platform
-import shutil
-import tempfile
 import warnings
 from collections.abc import Iterator
 from pathlib import Path
-from typing import IO
 
 from hsnet_jax.errors import InputError
 
@@ -59,47 +55,6 @@ def is_free(folder: Path, *, name: str = '.lock') -> bool:
       return True
   except InputError:
     return False
-
-
-@contextlib.contextmanager
-def own_folder(parent: Path, *, prefix: str) -> Iterator[Path]:
-  """Makes a folder of this process alone, which goes when it is done; removes those of killed ones.
-
-  Where the file system cannot say whether the process that made one still lives, it stays.
-
-  Args:
-    parent: where to make it.
-    prefix: of its name, by which those of earlier processes are found; hidden, such as '.part-'.
-
-  Yields:
-    An empty folder in it, beside the lock.
-  """
-  for left in parent.glob(f'{prefix}*'):
-    with contextlib.suppress(OSError), open(left / '.lock', 'r+', encoding='utf-8') as lock:
-      if _take(lock):
-        shutil.rmtree(left, ignore_errors=True)
-  folder = Path(tempfile.mkdtemp(prefix=prefix, dir=parent))
-  try:
-    inside = folder / 'files'
-    inside.mkdir()
-    with open(folder / '.new', 'w', encoding='utf-8') as lock:
-      # It has the name that others look for once it is taken.
-      if _take(lock):
-        os.rename(folder / '.new', folder / '.lock')
-      yield inside
-  finally:
-    shutil.rmtree(folder, ignore_errors=True)
-
-
-def _take(lock: IO[str]) -> bool:
-  """Takes a lock; returns whether it was to be had."""
-  if fcntl is None:
-    return False
-  try:
-    fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
-  except OSError:
-    return False
-  return True
 
 
 def of_this_machine() -> str:

@@ -5,7 +5,6 @@ import functools
 import os
 import subprocess
 import sys
-from pathlib import Path
 
 import pytest
 
@@ -41,40 +40,6 @@ def test_a_lock_lasts_as_long_as_the_process_that_has_it(root, tmp_path):
     assert not locks.is_free(tmp_path)
     child.kill()
   assert locks.is_free(tmp_path)
-
-
-OWNING = """
-import pathlib, sys
-from experiments.storage.locks import own_folder
-with own_folder(pathlib.Path(sys.argv[1]), prefix='.part-') as folder:
-  (folder / 'a.png').touch()
-  print(folder, flush=True)
-  input()
-"""
-
-
-def test_the_folder_of_a_killed_process_goes_with_the_next(root, tmp_path):
-  (tmp_path / '.part-of-another-program').mkdir()
-  command = [sys.executable, '-c', OWNING, str(tmp_path)]
-  pipes = {'stdin': subprocess.PIPE, 'stdout': subprocess.PIPE, 'text': True}
-  with subprocess.Popen(command, cwd=root, **pipes) as child:
-    theirs = Path(child.stdout.readline().strip())
-    with locks.own_folder(tmp_path, prefix='.part-') as ours:
-      assert ours.is_dir() and not list(ours.iterdir())
-      assert (theirs / 'a.png').exists(), 'its process lives'
-    child.kill()
-  assert theirs.exists() and not ours.exists()
-  with locks.own_folder(tmp_path, prefix='.part-'):
-    assert not theirs.parent.exists()
-  assert [path.name for path in tmp_path.iterdir()] == ['.part-of-another-program']
-
-
-def test_without_locks_no_folder_is_taken_for_one_that_was_left(tmp_path, monkeypatch):
-  monkeypatch.setattr(locks, 'fcntl', None)
-  with locks.own_folder(tmp_path, prefix='.part-') as first:
-    with locks.own_folder(tmp_path, prefix='.part-') as second:
-      assert first.is_dir() and second.is_dir()
-  assert not list(tmp_path.iterdir())
 
 
 def test_a_file_system_without_locks_is_warned_of(tmp_path, monkeypatch):
