@@ -123,11 +123,17 @@ def only_picture(where: str, names: Sequence[str]) -> str | None:
 
 
 def files_below(folder: Path) -> list[Path]:
-  """Lists the files in a folder and in all folders of it, sorted, hidden ones aside."""
-  found = []
-  for path, folders, names in os.walk(folder):
-    folders[:] = sorted(n for n in folders if not n.startswith(_HIDDEN))
-    found += [Path(path, n) for n in sorted(names) if not n.startswith(_HIDDEN)]
+  """Lists the files in a folder and in all folders of it, sorted, hidden ones aside.
+
+  Links to folders are followed, each folder once.
+  """
+  found, known = [], set()
+  for path, folders, names in os.walk(folder, followlinks=True):
+    real = os.path.realpath(path)
+    folders[:] = [] if real in known else sorted(n for n in folders if not n.startswith(_HIDDEN))
+    if real not in known:
+      found += [Path(path, n) for n in sorted(names) if not n.startswith(_HIDDEN)]
+    known.add(real)
   return found
 
 

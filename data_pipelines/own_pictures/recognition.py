@@ -134,7 +134,7 @@ LAYOUTS = (
   Row('YOLO segmentation', lambda seen: is_yolo(seen.data), lambda seen: Yolo(seen.data)),
   Row(
     'Supervisely',
-    lambda seen: seen.data.joinpath('meta.json').is_file() and bool(annotation_files(seen.data)),
+    lambda seen: bool(annotation_files(seen.data)),
     lambda seen: Supervisely(seen.data),
   ),
   Row("VOC's masks", lambda seen: is_voc(seen.data), lambda seen: VocMasks(seen.data)),

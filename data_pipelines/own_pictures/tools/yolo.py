@@ -12,6 +12,7 @@ from typing import Any
 
 import yaml
 
+from data_pipelines.own_pictures.class_folders import holds_masks
 from data_pipelines.own_pictures.drawing import draw_label
 from data_pipelines.own_pictures.layouts import (
   check_found,
@@ -22,6 +23,7 @@ from data_pipelines.own_pictures.layouts import (
   shown_size,
   used_classes,
 )
+from data_pipelines.reading.files import IMAGE_ENDINGS
 from data_pipelines.reading.images import Encoded
 from data_pipelines.reading.outlines import outlined
 from hsnet_jax.errors import InputError
@@ -106,11 +108,11 @@ class Yolo:
 def is_yolo(data: Path) -> bool:
   """Tells whether a folder holds YOLO labels: by its YAML file, or by numbers in text files."""
   names = names_file(data)
-  texts = label_files(data)
-  if names is None and not any('labels' in path.relative_to(data).parts for path in texts):
-    return False
-  if names is not None and names.suffix != '.txt':
+  if names is not None and names.suffix != '.txt' and 'names' in _read_yaml(names):
     return True
+  texts = label_files(data)
+  if names is None:
+    texts = [p for p in texts if p.parent == data or 'labels' in p.relative_to(data).parts]
   return any(_begins_with_number(path) for path in texts[:10])
 
 
@@ -123,8 +125,11 @@ def label_files(data: Path) -> list[Path]:
   within = [p for p in texts if 'labels' in p.relative_to(data).parts[:-1]]
   if within:
     return within
-  stems = {p.with_suffix('') for p in files if p.suffix.lower() != '.txt'}
-  return [p for p in texts if p.with_suffix('') in stems]
+  stems = {p.with_suffix('') for p in files if p.suffix.lower() in IMAGE_ENDINGS}
+  beside = [p for p in texts if p.with_suffix('') in stems]
+  # Where masks lie there too, they are what is meant.
+  masked = {folder for folder in {p.parent for p in beside} if holds_masks(folder)}
+  return [p for p in beside if p.parent not in masked]
 
 
 def names_file(data: Path) -> Path | None:
@@ -158,8 +163,8 @@ def _class_names(data: Path) -> tuple[Path, dict[int, str]]:
   path = names_file(data)
   if path is None:
     raise InputError(
-      f'{data}: outlines in labels/, but no names of classes; add data.yaml with names, as in the'
-      ' export'
+      f"{data}: text files of YOLO's outlines, but no names of classes; add the export's data.yaml,"
+      ' or classes.txt with a name in each line'
     )
   if path.suffix == '.txt':
     lines = [line.strip() for line in read_text(path).splitlines()]

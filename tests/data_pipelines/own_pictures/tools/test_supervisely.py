@@ -131,6 +131,11 @@ def test_bitmaps_of_every_kind(tmp_path, png, encode):
   np.testing.assert_array_equal(Folder(tmp_path).load('ds 1/img/a.jpg')[1], stamped(2))
 
 
+def test_a_data_set_alone(tmp_path):
+  folder = Folder(save(tmp_path) / 'ds 1')
+  np.testing.assert_array_equal(folder.load('img/b.jpg')[1], box(2))
+
+
 def test_older_exports_and_nested_data_sets(tmp_path):
   save(tmp_path)
   old = figure('leaf', None, OUTER, bitmap=None)

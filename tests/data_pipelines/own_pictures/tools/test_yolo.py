@@ -137,6 +137,18 @@ def test_outlines_become_labels(tmp_path, save):
   assert (a, 0) in folder.split(0, 'val').items and (a, 1) in folder.split(1, 'val').items
 
 
+def test_links_to_folders_are_followed_once(tmp_path):
+  save_pictures(tmp_path / 'far', 'pictures', 'texts')
+  (tmp_path / 'own').mkdir()
+  write(tmp_path / 'own', 'data.yaml', 'names: [spot, leaf]')
+  (tmp_path / 'own' / 'images').symlink_to(tmp_path / 'far' / 'pictures')
+  (tmp_path / 'own' / 'labels').symlink_to(tmp_path / 'far' / 'texts')
+  (tmp_path / 'far' / 'texts' / 'around').symlink_to(tmp_path / 'own')
+  folder = Folder(tmp_path / 'own')
+  assert sorted(folder.image_names()) == [f'images/{stem}.jpg' for stem in 'abc']
+  np.testing.assert_array_equal(folder.load('images/a.jpg')[1], expected_label())
+
+
 def test_subsets_are_all_read(tmp_path):
   save_roboflow(tmp_path)
   save_photo(tmp_path / 'valid' / 'images' / 'a.png')
@@ -199,6 +211,7 @@ def test_lines_that_are_no_outline(tmp_path, text, facts):
     ('names: [[leaf], [spot]]', ['names']),
     ('names: [leaf, leaf]', ['one name']),
     ('nc: 2', ['names']),
+    ('', ['names']),
     ('names: [leaf', ['YAML']),
     ('names: !!python/object/apply:os.system [ls]', ['names']),
     ('[' * 5000, ['5000']),
@@ -261,6 +274,22 @@ def test_four_corners_everywhere_may_be_boxes(tmp_path):
   write(tmp_path, 'data.yaml', 'names: [leaf]')
   with warned(tmp_path, 'four corners', 'boxes'):
     Folder(tmp_path)
+
+
+def test_names_that_no_file_tells(tmp_path):
+  """As MakeSense writes YOLO, its pictures beside."""
+  save_pictures(tmp_path, '.', '.')
+  with refused(tmp_path, 'YOLO', 'classes.txt'):
+    Folder(tmp_path)
+
+
+def test_boxes_beside_masks_are_no_labels(tmp_path):
+  save_photo(tmp_path / 'leaf' / 'a.jpg')
+  Image.fromarray(drawn(LEAF)).save(tmp_path / 'leaf' / 'a.png')
+  write(tmp_path, 'leaf/a.txt', '0 0.5 0.5 0.2 0.2')
+  write(tmp_path, 'classes.txt', 'leaf')
+  write(tmp_path, 'data.yaml', 'owner: me')
+  assert Folder(tmp_path).description()['layout'] == 'classes'
 
 
 def test_notes_beside_pictures_are_no_labels(tmp_path):
