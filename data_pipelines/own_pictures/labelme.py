@@ -4,7 +4,6 @@ import base64
 import binascii
 import io
 import math
-import warnings
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -19,6 +18,7 @@ from data_pipelines.own_pictures.layouts import (
   check_size,
   inner_name,
   read_json,
+  tell_left_out,
   whole_number,
 )
 from data_pipelines.reading.images import Encoded
@@ -79,12 +79,7 @@ class LabelMe:
         self.boundary = OPEN
     if not shown:
       raise InputError(f'{data}: no shape of a class in any of its JSON files; draw outlines first')
-    if left:
-      warnings.warn(
-        f'{left[0]} is left out{f" (and {len(left) - 1} more)" if len(left) > 1 else ""}: lines and'
-        ' points have no inside',
-        stacklevel=4,
-      )
+    tell_left_out(left)
     self.class_names = tuple(sorted(set().union(*shown.values())))
     numbers = {label: i for i, label in enumerate(self.class_names)}
     self.items = tuple(

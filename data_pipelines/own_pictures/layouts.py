@@ -122,6 +122,13 @@ def only_picture(where: str, names: Sequence[str]) -> str | None:
   return names[0] if names else None
 
 
+def tell_left_out(left: Sequence[str]) -> None:
+  """Warns of shapes that have no inside: names the first, and says how many more there are."""
+  if left:
+    more = f' (and {len(left) - 1} more)' if len(left) > 1 else ''
+    warnings.warn(f'{left[0]} is left out{more}: lines and points have no inside', stacklevel=5)
+
+
 def files_below(folder: Path) -> list[Path]:
   """Lists the files in a folder and in all folders of it, sorted, hidden ones aside.
 

@@ -19,6 +19,7 @@ from data_pipelines.own_pictures.layouts import (
   check_size,
   files_below,
   read_json,
+  tell_left_out,
 )
 from data_pipelines.reading.files import IMAGE_ENDINGS
 from data_pipelines.reading.images import Encoded
@@ -26,13 +27,15 @@ from data_pipelines.reading.outlines import Object, Patch, check_points, patched
 from hsnet_jax.errors import InputError
 
 _SHAPES = ('polygon', 'rectangle', 'bitmap')
+_WITHOUT_INSIDE = ('point', 'line', 'graph')
 
 
 class Supervisely:
   """Reads `data_set/ann/a.jpg.json` of each `data_set/img/a.jpg`.
 
   Titles of classes, sorted, become the classes. Polygons with holes, rectangles and bitmaps are
-  drawn; a picture without objects is not listed, and tags are passed over.
+  drawn; points, lines and keypoints beside others are left out with a warning. A picture without
+  objects is not listed, and tags are passed over.
 
   Args:
     data: the folder of the project.
@@ -49,9 +52,10 @@ class Supervisely:
     self._data = data
     self._files: dict[str, Path] = {}
     shown: dict[str, set[str]] = {}
-    missing = []
+    missing: list[str] = []
+    left: list[str] = []
     for path in annotation_files(data):
-      titles = {one['classTitle'] for one in _objects(path, read_json(path))}
+      titles = {one['classTitle'] for _, one in _objects(path, read_json(path), left)}
       if not titles:
         continue
       picture = _picture(path)
@@ -65,6 +69,7 @@ class Supervisely:
     check_found(
       missing, fix='no image of this name in the img/ beside its ann/; export with images'
     )
+    tell_left_out(left)
     if not shown:
       raise InputError(f'{data}: no object in any JSON file of its ann/; draw outlines first')
     self.class_names = tuple(sorted(set().union(*shown.values())))
@@ -79,11 +84,11 @@ class Supervisely:
     """See `Benchmark.encoded`: the photograph, and its label drawn."""
     image, path = self._data / image_name, self._files[image_name]
     content = read_json(path)
-    objects = _objects(path, content)
+    objects = _objects(path, content, [])
     size = content['size']['height'], content['size']['width']
     check_size(str(path), size, image)
     drawn = []
-    for i, one in enumerate(objects, 1):
+    for i, one in objects:
       title = one['classTitle']
       if title not in self.class_names:
         raise InputError(f'{path}: changed while it was in use; start again')
@@ -110,23 +115,30 @@ def _picture(path: Path) -> Path | None:
   return next((folder / name for name in names if (folder / name).is_file()), None)
 
 
-def _objects(path: Path, content: Mapping[str, Any]) -> list[dict[str, Any]]:
-  """Checks the objects of a file, and returns them."""
+def _objects(
+  path: Path, content: Mapping[str, Any], left: list[str]
+) -> list[tuple[int, dict[str, Any]]]:
+  """Checks the objects of a file; returns those with an inside, numbered, puts others on `left`."""
   size, objects = content.get('size'), content.get('objects')
   if not isinstance(size, dict) or not all(type(size.get(k)) is int for k in ('height', 'width')):
     raise InputError(f'{path}: has no size with height and width; export it again')
   if not isinstance(objects, list):
     raise InputError(f"{path}: has no list of 'objects'; export it again")
+  found, without = [], []
   for i, one in enumerate(objects, 1):
     if not isinstance(one, dict) or not isinstance(one.get('classTitle'), str):
       raise InputError(f'{path}: object {i} has no classTitle; export it again')
-    kind = _kind(one)
-    if kind not in _SHAPES:
-      raise InputError(
-        f'{path}: object {i} ({one["classTitle"]}) is a {str(kind)[:40]!r}, which has no inside;'
-        f' draw a {", ".join(_SHAPES)}, or delete it'
-      )
-  return objects
+    where, kind = f'{path}: object {i} ({one["classTitle"]})', _kind(one)
+    if kind in _WITHOUT_INSIDE:
+      without.append(f'{where}, a {kind},')
+    elif kind in _SHAPES:
+      found.append((i, one))
+    else:
+      raise InputError(f'{where} is a {str(kind)[:40]!r}; draw a {", ".join(_SHAPES)}')
+  if without and not found:
+    raise InputError(f'{without[0]} has no inside; draw a {", ".join(_SHAPES)} in its place')
+  left += without
+  return found
 
 
 def _kind(one: Mapping[str, Any]) -> Any:

@@ -19,6 +19,7 @@ from data_pipelines.own_pictures.layouts import (
   inner_name,
   read_any_json,
   shown_size,
+  tell_left_out,
 )
 from data_pipelines.reading.images import Encoded
 from data_pipelines.reading.outlines import Object, check_points, outlined, patched
@@ -31,6 +32,7 @@ _SHAPES = {
   'circle': ('cx', 'cy', 'r'),
   'ellipse': ('cx', 'cy', 'rx', 'ry'),
 }
+_WITHOUT_INSIDE = ('point', 'polyline')
 # Of several attributes, the one that names the class.
 _CLASS = ('class', 'label', 'name')
 # The class where no region has any attribute.
@@ -41,7 +43,8 @@ class Via:
   """Reads pictures that one or more JSON files of VIA describe.
 
   The class of a region is its one attribute, or that called class, label or name; where no region
-  has any, all are of one class, 'object'. Classes are sorted by name. A picture lies beside its
+  has any, all are of one class, 'object'. Points and polylines beside others are left out with a
+  warning. Classes are sorted by name. A picture lies beside its
   JSON file or in an `images` there; one without regions is not listed.
 
   Args:
@@ -59,11 +62,12 @@ class Via:
     """Reads the JSON files; opens no picture."""
     self._data = data
     paths = list(paths)
-    found: dict[str, tuple[Path, list[dict[str, Any]]]] = {}
-    missing = []
+    found: dict[str, tuple[Path, list[tuple[int, dict[str, Any]]]]] = {}
+    missing: list[str] = []
+    left: list[str] = []
     for path in paths:
       for entry in _entries(path):
-        regions = _regions(path, entry)
+        regions = _regions(path, entry, left)
         if not regions:
           continue
         name = _picture(data, path, entry['filename'])
@@ -74,17 +78,21 @@ class Via:
         else:
           found[name] = path, regions
     check_found(missing, fix='no such file beside it or in images/ there; add it')
+    tell_left_out(left)
     if not found:
       raise InputError(f'{paths[0]}: no region in any picture; draw outlines first')
-    attribute = _class_attribute(paths[0], [r for _, regions in found.values() for r in regions])
+    attribute = _class_attribute(paths[0], [r for _, regions in found.values() for _, r in regions])
     self._drawn: dict[str, tuple[str, bytes]] = {}
     shown: dict[str, set[str]] = {}
     for name, (path, regions) in sorted(found.items()):
       where = f'{path}: {name}'
-      classes = [_class_of(where, i, region, attribute) for i, region in enumerate(regions)]
-      shapes = [[c, r['shape_attributes']] for c, r in zip(classes, regions, strict=True)]
+      shapes = [
+        (i, _class_of(f'{where}: region {i}', region, attribute), region['shape_attributes'])
+        for i, region in regions
+      ]
+      shown[name] = {label for _, label, _ in shapes}
       # Text takes a tenth of the memory of what is parsed from it.
-      self._drawn[name], shown[name] = (where, json.dumps(shapes).encode()), set(classes)
+      self._drawn[name] = where, json.dumps(shapes).encode()
     self.class_names = tuple(sorted(set().union(*shown.values())))
     numbers = {label: i for i, label in enumerate(self.class_names)}
     self.items = tuple(
@@ -99,7 +107,7 @@ class Via:
     image = self._data / image_name
     size = shown_size(image)
     objects = []
-    for i, (label, shape) in enumerate(json.loads(text), 1):
+    for i, label, shape in json.loads(text):
       try:
         objects.append(_object(self.class_names.index(label) + 1, shape, size))
       except InputError:
@@ -131,33 +139,45 @@ def _entries(path: Path) -> list[dict[str, Any]]:
   return found
 
 
-def _regions(path: Path, entry: Mapping[str, Any]) -> list[dict[str, Any]]:
-  """Checks the regions of a picture, and returns them."""
+def _regions(
+  path: Path, entry: Mapping[str, Any], left: list[str]
+) -> list[tuple[int, dict[str, Any]]]:
+  """Checks a picture's regions; returns those with an inside, numbered, puts others on `left`."""
   regions = entry.get('regions')
   regions = list(regions.values()) if isinstance(regions, dict) else regions
   if not isinstance(regions, list):
     raise InputError(f'{path}: {entry["filename"]} has no list of regions; save it with VIA again')
+  found, without = [], []
   for i, region in enumerate(regions, 1):
     where = f'{path}: {entry["filename"]}: region {i}'
     shape = region.get('shape_attributes') if isinstance(region, dict) else None
     if not isinstance(shape, dict) or not isinstance(region.get('region_attributes', {}), dict):
       raise InputError(f'{where} has no shape_attributes; save it with VIA again')
     kind = shape.get('name')
-    if not isinstance(kind, str) or kind not in _SHAPES:
-      raise InputError(
-        f'{where} is a {str(kind)[:40]!r}, which has no inside; draw a {", ".join(_SHAPES)}, or'
-        ' delete it'
-      )
-    values: list[Any] = [shape.get(key) for key in _SHAPES[kind]]
-    if kind == 'polygon':
-      if not all(isinstance(v, list) for v in values) or len(values[0]) != len(values[1]):
-        raise InputError(f'{where} is a polygon without as many x as y; save it with VIA again')
-      if len(values[0]) < 3:
-        raise InputError(f'{where} is a polygon of fewer than 3 points; draw it again or delete it')
-      values = [number for numbers in values for number in numbers]
-    if not all(_is_number(value) for value in (*values, shape.get('theta', 0))):
-      raise InputError(f'{where} has a {kind} whose place is no number; draw it again')
-  return regions
+    if kind in _WITHOUT_INSIDE:
+      without.append(f'{where}, a {kind},')
+    elif isinstance(kind, str) and kind in _SHAPES:
+      _check_place(where, kind, shape)
+      found.append((i, region))
+    else:
+      raise InputError(f'{where} is a {str(kind)[:40]!r}; draw a {", ".join(_SHAPES)}')
+  if without and not found:
+    raise InputError(f'{without[0]} has no inside; draw a {", ".join(_SHAPES)} in its place')
+  left += without
+  return found
+
+
+def _check_place(where: str, kind: str, shape: Mapping[str, Any]) -> None:
+  """Raises InputError unless a shape has all the numbers that say where it is."""
+  values: list[Any] = [shape.get(key) for key in _SHAPES[kind]]
+  if kind == 'polygon':
+    if not all(isinstance(v, list) for v in values) or len(values[0]) != len(values[1]):
+      raise InputError(f'{where} is a polygon without as many x as y; save it with VIA again')
+    if len(values[0]) < 3:
+      raise InputError(f'{where} is a polygon of fewer than 3 points; draw it again or delete it')
+    values = [number for numbers in values for number in numbers]
+  if not all(_is_number(value) for value in (*values, shape.get('theta', 0))):
+    raise InputError(f'{where} has a {kind} whose place is no number; draw it again')
 
 
 def _is_number(value: Any) -> bool:
@@ -201,13 +221,13 @@ def _class_attribute(path: Path, regions: Iterable[Mapping[str, Any]]) -> str | 
   return named[0]
 
 
-def _class_of(where: str, i: int, region: Mapping[str, Any], attribute: str | None) -> str:
+def _class_of(where: str, region: Mapping[str, Any], attribute: str | None) -> str:
   if attribute is None:
     return _OBJECT
   values = _values_of(region).get(attribute, [])
   if len(values) != 1:
     what = f'{len(values)} values' if values else 'no value'
-    raise InputError(f'{where}: region {i + 1} has {what} of {attribute}, its class; give it one')
+    raise InputError(f'{where} has {what} of {attribute}, its class; give it one')
   return values[0]
 
 

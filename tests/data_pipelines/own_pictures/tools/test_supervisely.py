@@ -14,7 +14,7 @@ from PIL import Image, ImageDraw
 
 from data_pipelines.own_pictures.folder import Folder
 from hsnet_jax.errors import InputError
-from tests.facts import refused
+from tests.facts import refused, warned
 from tests.own_pictures import SIZE, box, save_photo
 
 OUTER = [[3, 3], [22, 2], [29, 12], [20, 21], [4, 18]]
@@ -129,6 +129,16 @@ def test_bitmaps_of_every_kind(tmp_path, png, encode):
   save(tmp_path)
   write(tmp_path, 'a', annotation(bitmap('spot', encode(png))))
   np.testing.assert_array_equal(Folder(tmp_path).load('ds 1/img/a.jpg')[1], stamped(2))
+
+
+def test_points_and_lines_beside_others_are_left_out(tmp_path):
+  save(tmp_path)
+  objects = [figure('tip', 'point', OUTER[:1]), figure('x', 'line', OUTER), figure('y', 'graph')]
+  write(tmp_path, 'a', annotation(*objects, figure('leaf', 'polygon', OUTER)))
+  with warned('a.jpg.json', 'object 1 (tip)', 'point', '2 more'):
+    folder = Folder(tmp_path)
+  assert folder.class_names == ('leaf', 'spot')
+  np.testing.assert_array_equal(folder.load('ds 1/img/a.jpg')[1], polygon())
 
 
 def test_a_data_set_alone(tmp_path):

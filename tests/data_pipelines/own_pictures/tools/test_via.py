@@ -111,6 +111,15 @@ def test_subsets_with_a_file_each(tmp_path):
   np.testing.assert_array_equal(folder.load('val/a.jpg')[1], polygon(LEAF))
 
 
+def test_points_and_lines_beside_others_are_left_out(tmp_path):
+  regions = [region({'name': 'point', 'cx': 3, 'cy': 4}), region(LEAF, kind='a')]
+  save(tmp_path, {'x': entry('a.jpg', [*regions, region(LEAF | {'name': 'polyline'}, kind='b')])})
+  with warned('via_region_data.json', 'a.jpg', 'region 1', 'point', '1 more'):
+    folder = Folder(tmp_path)
+  assert folder.class_names == ('a',)
+  np.testing.assert_array_equal(folder.load('a.jpg')[1], polygon(LEAF))
+
+
 def test_places_of_another_computer(tmp_path):
   content = {'x1': entry('C:\\pictures\\a.jpg', [region(LEAF, label='leaf')])}
   np.testing.assert_array_equal(Folder(save(tmp_path, content)).load('a.jpg')[1], polygon(LEAF))
