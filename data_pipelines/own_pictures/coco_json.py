@@ -59,6 +59,7 @@ class CocoJson:
     # Text takes a tenth of the memory of what is parsed from it.
     self._images: dict[str, tuple[Path, bytes]] = {}
     order: dict[str, tuple[bool, Any]] = {}
+    shown: dict[str, set[str]] = {}
     unused: set[str] = set()
     read: list[Path] = []
     for path in _instances(paths):
@@ -77,6 +78,7 @@ class CocoJson:
           other = self._images[name][0]
           raise InputError(f'{other} and {path}: both have image {name}; keep one of them')
         self._images[name] = path, json.dumps(entry).encode()
+        shown[name] = {category for category, _ in entry[2]}
     if not order:
       raise InputError(f'{paths[0]}: no annotation with an outline; draw some and export it again')
     # Exports often have a category more, the data set itself or a class not drawn yet.
@@ -85,11 +87,10 @@ class CocoJson:
     _tell(data, paths, read, len(self._images))
     self.class_names = tuple(sorted(order, key=lambda name: (order[name], name)))
     self._numbers = {name: class_id for class_id, name in enumerate(self.class_names)}
-    self._images = dict(sorted(self._images.items()))
     self.items = tuple(
       (name, class_id)
-      for name, (_, entry) in self._images.items()
-      for class_id in sorted({self._numbers[category] for category, _ in json.loads(entry)[2]})
+      for name in sorted(shown)
+      for class_id in sorted(self._numbers[category] for category in shown[name])
     )
 
   def encoded(self, image_name: str) -> tuple[Path, Encoded]:
@@ -194,10 +195,12 @@ def _tell(data: Path, paths: Sequence[Path], read: Sequence[Path], images: int) 
   if left := [str(path.relative_to(data)) for path in paths if path not in read]:
     warnings.warn(f'{data}: left out {left}, which hold no outlines of their own', stacklevel=5)
   if len(read) > 1:
-    files = ', '.join(str(path.relative_to(data)) for path in read)
+    files = ', '.join(
+      [str(path.relative_to(data)) for path in read[:3]] + ['...'] * (len(read) > 3)
+    )
     warnings.warn(
-      f'{data}: {len(read)} files ({files}) become one benchmark of {images} images, whose folds'
-      ' are made of its classes',
+      f'{data}: {len(read)} files ({files}) become one benchmark of {images} images, whose folds are'
+      ' made of its classes',
       stacklevel=5,
     )
 

@@ -4,6 +4,7 @@ import base64
 import binascii
 import io
 import math
+import os
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -43,12 +44,12 @@ class LabelMe:
   An image is listed once for each class that it shows, one without shapes not at all. Shapes are
   drawn as LabelMe draws them; of those that overlap, the one of fewer pixels is on top. Pixels of
   `__ignore__` are left open, `_background_` is none of the classes. Lines and points beside other
-  shapes are left out with a warning. The picture is the file that `imagePath` names, in the same
-  folder; where it is not there, the copy in the JSON file.
+  shapes are left out with a warning. The picture is the file that `imagePath` names, in the folder
+  of the JSON file or elsewhere in `data`; where it is not there, the copy in the JSON file.
 
   Args:
-    data: the folder.
-    paths: its JSON files.
+    data: the folder that nothing outside of is read.
+    paths: its JSON files, which may lie in folders of it.
 
   Raises:
     InputError: a file is damaged, has a shape that cannot be drawn, or no picture.
@@ -58,8 +59,10 @@ class LabelMe:
 
   def __init__(self, data: Path, paths: Sequence[Path]):
     """Reads the JSON files; draws nothing and opens no picture."""
-    self._data = data
-    self._files: dict[str, str] = {}
+    # Of each image its JSON file, and its own, which is the same where the copy there is it.
+    self._files: dict[str, tuple[Path, Path]] = {}
+    # Names count from the folder of the JSON files, where there is one alone.
+    home = data if len({path.parent for path in paths}) > 1 else paths[0].parent
     self.boundary: int | None = None
     shown: dict[str, set[str]] = {}
     left: list[str] = []
@@ -69,12 +72,12 @@ class LabelMe:
       labels = {shape.label for shape in shapes if no_class(shape.label) is None}
       if not labels:
         continue
-      name = _picture(path, content)
+      picture = _picture(data, path, content)
+      name = picture.relative_to(home if picture.is_relative_to(home) else data).as_posix()
       if name in self._files:
-        raise InputError(
-          f'{self._files[name]} and {path.name} in {data}: both are of image {name}; keep one'
-        )
-      self._files[name], shown[name] = path.name, labels
+        other = self._files[name][0]
+        raise InputError(f'{other} and {path}: both are of image {name}; keep one')
+      self._files[name], shown[name] = (path, picture), labels
       if any(no_class(shape.label) == OPEN for shape in shapes):
         self.boundary = OPEN
     if not shown:
@@ -90,10 +93,10 @@ class LabelMe:
 
   def encoded(self, image_name: str) -> tuple[Path | Encoded, Encoded]:
     """See `Benchmark.encoded`: the photograph, and its label drawn."""
-    path = self._data / self._files[image_name]
+    path, picture = self._files[image_name]
     content = read_json(path)
-    image: Path | Encoded = self._data / image_name
-    if image == path:
+    image: Path | Encoded = picture
+    if picture == path:
       image = Encoded(_bytes(path, content['imageData']), f'{path}: imageData')
     size = _size(path, content)
     check_size(str(path), size, image)
@@ -177,19 +180,29 @@ def _points(where: str, kind: str, given: Any, size: tuple[int, int]) -> Float[n
   return points
 
 
-def _picture(path: Path, content: Mapping[str, Any]) -> str:
-  """Names the image: its path in the folder, or the JSON file's where the copy there is it."""
+def _picture(data: Path, path: Path, content: Mapping[str, Any]) -> Path:
+  """Finds the image of a JSON file: the file itself where the copy in it is all there is."""
   named = content.get('imagePath')
-  name = inner_name(named)
-  if name is not None and (path.parent / name).is_file():
-    return name
+  inner = inner_name(named)
+  picture = path.parent / inner if inner is not None else _beside(data, path.parent, named)
+  if picture is not None and picture.is_file():
+    return picture
   if isinstance(content.get('imageData'), str):
-    return path.name
-  why = 'leads out of the folder' if name is None else 'is not there'
+    return path
+  why = 'is not there' if picture is not None else f'leads out of the folder {data}'
   raise InputError(
     f'{path}: its image {named!r} {why} and is not in the file either; put it into {path.parent}'
     ' and write its name alone in imagePath'
   )
+
+
+def _beside(data: Path, folder: Path, named: Any) -> Path | None:
+  """Follows a path such as `../images/a.jpg`, as LabelMe's `--output` makes it, within a folder."""
+  if not isinstance(named, str) or '\0' in named:
+    return None
+  picture = Path(os.path.abspath(folder / named.replace('\\', '/')))
+  base = Path(os.path.abspath(data))
+  return data / picture.relative_to(base) if picture.is_relative_to(base) else None
 
 
 def _drawn(shape: _Shape, value: int, size: tuple[int, int]) -> Object:

@@ -142,7 +142,7 @@ LAYOUTS = (
   Row(
     'LabelMe',
     lambda seen: seen.has_key('shapes'),
-    lambda seen: LabelMe(seen.jsons[0].parent, seen.jsons),
+    lambda seen: LabelMe(seen.data, seen.jsons),
   ),
   Row('LabelMe XML', lambda seen: is_labelme_xml(seen.data), lambda seen: LabelMeXml(seen.data)),
   # Darwin and Datumaro have keys of the same names.

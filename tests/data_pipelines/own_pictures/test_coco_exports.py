@@ -69,6 +69,8 @@ def save_roboflow(folder):
       'annotations': annotations(0, rle={'counts': runs(HOOK), 'size': list(SIZE)}),
     }
     save(folder / split / '_annotations.coco.json', content, folder / split / f'{stem}.jpg')
+  (folder / 'README.dataset.txt').write_text('# leaves\n\nhttps://universe.roboflow.com')
+  (folder / 'README.roboflow.txt').write_text('1 x 2')
   names = {'train/a_jpg.rf.1f.jpg', 'valid/b_jpg.rf.2e.jpg', 'test/c_jpg.rf.3d.jpg'}
   return names, ["['leaves']"]
 

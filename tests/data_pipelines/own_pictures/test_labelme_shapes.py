@@ -181,3 +181,24 @@ def test_background_of_as_many_pixels_hides_nothing(tmp_path):
 def test_a_size_with_a_point(tmp_path):
   save(tmp_path, shape('dog', 'polygon', BODY), imageHeight=24.0, imageWidth=32.0)
   np.testing.assert_array_equal(Folder(tmp_path).load('a.jpg')[1], polygon(BODY))
+
+
+def test_files_in_several_folders_and_apart_from_their_pictures(tmp_path, monkeypatch):
+  for name in ('train', 'test', 'images', 'labels'):
+    (tmp_path / name).mkdir()
+  save(tmp_path / 'train', shape('dog', 'polygon', BODY))
+  save(tmp_path / 'test', shape('cat', 'polygon', HOLE))
+  save_photo(tmp_path / 'images' / 'b.jpg')
+  # What `labelme images --output labels` writes, on Windows.
+  save(tmp_path / 'labels', shape('dog', 'polygon', HOLE), imagePath='..\\images\\b.jpg')
+  folder = Folder(tmp_path)
+  assert sorted(folder.image_names()) == ['images/b.jpg', 'test/a.jpg', 'train/a.jpg']
+  np.testing.assert_array_equal(folder.load('train/a.jpg')[1], 2 * polygon(BODY))
+  np.testing.assert_array_equal(folder.load('images/b.jpg')[1], 2 * polygon(HOLE))
+  for away in ('../../b.jpg', '/b.jpg', '../labels/../../b.jpg', 'C:\\b.jpg', '\0'):
+    save_photo(tmp_path.parent / 'b.jpg')
+    save(tmp_path / 'labels', shape('dog', 'polygon', HOLE), imagePath=away)
+    for data in (tmp_path, '.'):
+      monkeypatch.chdir(tmp_path)
+      with refused('a.json', repr(away)):
+        Folder(data)
