@@ -1,6 +1,7 @@
 """Reads a user's own pictures with COCO-style JSON, as CVAT, Roboflow and others export it."""
 
 import json
+import os
 import re
 import warnings
 from collections.abc import Mapping, Sequence
@@ -144,7 +145,8 @@ class CocoJson:
     return [base + folder for folder in inside]
 
   def _holds(self, name: str) -> bool:
-    return (self._data / name).is_file()
+    # Does not raise for what can be no name of a file, as a path's own method does.
+    return os.path.isfile(self._data / name)
 
 
 class _File:
@@ -199,8 +201,8 @@ def _tell(data: Path, paths: Sequence[Path], read: Sequence[Path], images: int) 
       [str(path.relative_to(data)) for path in read[:3]] + ['...'] * (len(read) > 3)
     )
     warnings.warn(
-      f'{data}: {len(read)} files ({files}) become one benchmark of {images} images, whose folds are'
-      ' made of its classes',
+      f'{data}: {len(read)} files ({files}) become one benchmark of {images} images, whose folds'
+      ' are made of its classes',
       stacklevel=5,
     )
 

@@ -185,7 +185,7 @@ def _picture(data: Path, path: Path, content: Mapping[str, Any]) -> Path:
   named = content.get('imagePath')
   inner = inner_name(named)
   picture = path.parent / inner if inner is not None else _beside(data, path.parent, named)
-  if picture is not None and picture.is_file():
+  if picture is not None and os.path.isfile(picture):
     return picture
   if isinstance(content.get('imageData'), str):
     return path

@@ -4,6 +4,7 @@ Each picture has a file with its objects: polygons, of which CVAT means what COC
 of the whole picture in `Masks` beside the file.
 """
 
+import os
 from pathlib import Path
 from typing import NamedTuple, NoReturn
 from xml.etree import ElementTree
@@ -91,7 +92,7 @@ class LabelMeXml:
     parts = path.relative_to(self._data).parent.parts
     homes = [parts, tuple('Images' if part == 'Annotations' else part for part in parts)]
     for found in (Path(*home, name) for name in names for home in homes):
-      if (self._data / found).is_file():
+      if os.path.isfile(self._data / found):
         return found.as_posix()
     return None
 

@@ -78,6 +78,7 @@ def put(content, *keys, value):
     (('images', 0, 'file_name'), '..\\x.jpg', ['out of the folder']),
     (('images', 0, 'file_name'), '/data/local-files/?d=..', ['out of the folder']),
     (('images', 0, 'file_name'), None, ['None']),
+    (('images', 0, 'file_name'), 'x' * 300, ['xxx']),
     (('annotations',), [], ['no annotation']),
     (('annotations', 0, 'image_id'), 99, ['annotation 1', 'image_id 99']),
     (('annotations', 0, 'category_id'), 99, ['annotation 1', 'category_id 99']),
