@@ -11,7 +11,7 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any, NamedTuple
 
-from experiments.recovery import samples
+from experiments.recovery import exports, samples
 from hsnet_jax.errors import InputError
 
 
@@ -228,6 +228,10 @@ READERS: dict[str, Reader] = {
   'class folders': Reader(samples.class_folders, _own_pictures),
   'coco': Reader(samples.coco, _own_pictures, ('*.json', '*.json', '*.json', '*.jpg')),
   'labelme': Reader(samples.labelme, _own_pictures, ('*.json', '*.json', '*.json', '*.jpg')),
+  'yolo': Reader(exports.yolo, _own_pictures, ('*.txt', '*.txt', '*.yaml', '*.jpg')),
+  'via': Reader(exports.via, _own_pictures, ('*.json', '*.json', '*.json', '*.jpg')),
+  'supervisely': Reader(exports.supervisely, _own_pictures, ('*.json', '*.json', '*.jpg')),
+  'masks of voc': Reader(exports.masks_of_voc, _own_pictures, ('*.txt', '*.png', '*.jpg')),
   'pascal list': Reader(samples.lists, _pascal_list, ('pascal/*',)),
   'coco list': Reader(samples.lists, _coco_lists, ('coco/*',)),
   'fss list': Reader(samples.lists, _fss_list, ('fss/*',)),
