@@ -5,6 +5,7 @@ Points are pixels, which belong to their outline; a hole takes away its own.
 
 import base64
 import io
+import os
 import zlib
 from collections.abc import Mapping
 from pathlib import Path
@@ -109,10 +110,9 @@ def annotation_files(data: Path) -> list[Path]:
 def _picture(path: Path) -> Path | None:
   """Finds the picture of `a.jpg.json`, or of `a.json` as older exports have it."""
   folder = path.parent.parent / 'img'
-  if (folder / path.stem).is_file():
-    return folder / path.stem
-  names = [path.stem + ending for ending in sorted(IMAGE_ENDINGS)]
-  return next((folder / name for name in names if (folder / name).is_file()), None)
+  endings = ('', *sorted(IMAGE_ENDINGS))
+  paths = [folder / f'{path.stem}{ending}' for ending in endings]
+  return next((path for path in paths if os.path.isfile(path)), None)
 
 
 def _objects(

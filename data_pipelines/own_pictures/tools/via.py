@@ -6,6 +6,7 @@ or an ellipse is told at the middle of each pixel.
 
 import json
 import math
+import os
 import warnings
 from collections.abc import Iterable, Mapping
 from pathlib import Path
@@ -188,7 +189,8 @@ def _picture(data: Path, path: Path, named: str) -> str | None:
   """Names the image: its path in the folder. VIA may have it with a place of another computer."""
   for name in (inner_name(named), inner_name(named.replace('\\', '/').rsplit('/', 1)[-1])):
     for place in (path.parent, path.parent / 'images'):
-      if name is not None and (place / name).is_file():
+      # Does not raise for what can be no name of a file, as a path's own method does.
+      if name is not None and os.path.isfile(place / name):
         return (place / name).relative_to(data).as_posix()
   return None
 

@@ -195,6 +195,9 @@ def test_what_is_missing_or_twice(tmp_path):
   save(tmp_path, entries() | {'x': entry('x.jpg', [region(LEAF, plant='leaf')])})
   with refused('via_region_data.json', 'x.jpg'):
     Folder(tmp_path)
+  save(tmp_path, entries() | {'x': entry('x' * 300, [region(LEAF, plant='leaf')])})
+  with refused('via_region_data.json', 'xxx'):
+    Folder(tmp_path)
   save(tmp_path, entries() | {'x': entry('a.jpg', [region(LEAF, plant='leaf')])})
   with refused('via_region_data.json', 'a.jpg', 'second'):
     Folder(tmp_path)
