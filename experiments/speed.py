@@ -29,6 +29,7 @@ from collections.abc import Iterator, Sequence
 from absl import flags
 
 from experiments.command import app
+from experiments.command.flags import define_list
 from experiments.settings.episodes import PRECISIONS
 from hsnet_jax.backbones import BACKBONES
 from hsnet_jax.errors import InputError
@@ -46,7 +47,7 @@ _BATCH_SIZE = flags.DEFINE_integer(
   'batch_size', 20, 'Episodes a batch (throughput: --batch_sizes).', lower_bound=1
 )
 _ROUNDS = flags.DEFINE_integer('rounds', 5, 'How often each is measured.', lower_bound=1)
-_BATCH_SIZES = flags.DEFINE_list(
+_BATCH_SIZES = define_list(
   'batch_sizes', ['1', '20', '40', '80', '160'], 'throughput: episodes a batch, each of these.'
 )
 _PRECISIONS = flags.DEFINE_multi_enum(
@@ -72,7 +73,7 @@ _FOLD = flags.DEFINE_integer('fold', 2, 'loader: the fold whose test episodes ar
 _EPISODES = flags.DEFINE_integer(
   'episodes', 400, 'loader: how many episodes a round loads.', lower_bound=1
 )
-_WORKERS = flags.DEFINE_list(
+_WORKERS = define_list(
   'workers', None, 'loader: numbers of workers. Default: 0,1,2,4 and one a core.'
 )
 _IMAGES = flags.DEFINE_integer(

@@ -40,8 +40,8 @@ def main() -> int:
   failed = outcome.failed
   if failed:
     print(
-      f'{len(failed)} of {len(outcome.trials)} trials failed: {", ".join(failed)}; see log.txt in'
-      ' their folders; the same command tries them again',
+      f'{len(failed)} of {len(outcome.trials)} trials failed: {", ".join(failed)}; see output.txt'
+      ' in their folders; the same command tries them again',
       file=sys.stderr,
     )
   if outcome.stopped is not None:

@@ -15,7 +15,8 @@ Examples, from the checkout's folder:
       --max_steps=1300 --data_dir=VOC2012 --splits_dir=splits
 
 A run's folder (--run_dir) holds checkpoints/best (by validation mIoU), checkpoints/last, with
---keep those before it, metrics.jsonl, tensorboard/ and pictures/. The same command resumes a run
+--keep those before it, metrics.jsonl, log.txt (what was printed, and when), tensorboard/ and
+pictures/. The same command resumes a run
 that was stopped, and ends as if it had not been; SIGTERM saves the step that is under way and exits
 with 143.
 
@@ -37,14 +38,16 @@ define_flags(hosts.HostConfig)
 def main() -> int:
   """Trains as the flags say; returns the exit code."""
   config = config_from_flags(TrainConfig)
-  from experiments.training import stopped_by_sigterm, train  # Brings JAX, which --help needs not.
+  # These bring JAX, which --help needs not.
+  from experiments.training import stopped_by_sigterm, train
+  from experiments.training.log import say
 
   outcome = train(config, stopping=stopped_by_sigterm)
   if outcome.stopped is not None:
     print(f'{outcome.stopped}; the same command resumes it', file=sys.stderr)
     return 128 + signal.SIGTERM
   if outcome.best is not None:
-    print(f'next: python -m experiments.evaluate --checkpoint={outcome.best}')
+    say(outcome.folder, f'next: python -m experiments.evaluate --checkpoint={outcome.best}')
   return 0
 
 

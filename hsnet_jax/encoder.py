@@ -119,8 +119,8 @@ class GroupNorm(nn.Module):
   def __call__(self, x: Float[Array, 'B Hq Wq Hs Ws C']) -> Float[Array, 'B Hq Wq Hs Ws C']:
     """Normalizes each group of channels over all positions of an episode, in float32 at least."""
     channels = x.shape[-1]
-    scale = self.param('scale', nn.initializers.ones, (channels,))
-    bias = self.param('bias', nn.initializers.zeros, (channels,))
+    scale = self.param('scale', nn.initializers.ones, (channels,), jnp.float32)
+    bias = self.param('bias', nn.initializers.zeros, (channels,), jnp.float32)
     wide = x.astype(jnp.promote_types(x.dtype, jnp.float32))
     grouped = wide.reshape(len(x), -1, self.groups, channels // self.groups)
     mean = grouped.mean((1, 3), keepdims=True)

@@ -15,10 +15,11 @@ import numpy as np
 from hsnet_jax.backbones.backbone import Backbone
 from hsnet_jax.backbones.table import BACKBONES, get_backbone
 from hsnet_jax.checkpoints.loading import load_checkpoint
+from hsnet_jax.checkpoints.places import find_checkpoint as find_checkpoint  # A flat name of here.
 from hsnet_jax.errors import InputError
 from hsnet_jax.model import HSNet
 from hsnet_jax.weights.convert import to_torch
-from hsnet_jax.weights.names import leaves
+from hsnet_jax.weights.names import check_finite, leaves
 
 # What networks compute in, by the names that flags and checkpoints have; None: as images are.
 PRECISIONS = {'float32': None, 'bfloat16': jnp.bfloat16}
@@ -44,13 +45,6 @@ class Model:
   def backbone(self) -> Backbone:
     """Returns the network's backbone."""
     return get_backbone(self.module.backbone)
-
-
-def find_checkpoint(path: str | os.PathLike) -> pathlib.Path:
-  """Finds the checkpoint that a path names: itself, or the best one of a run's folder."""
-  path = pathlib.Path(path).expanduser()
-  folder = path / 'checkpoints'
-  return folder / 'best' if folder.is_dir() else path
 
 
 def network(
@@ -128,7 +122,9 @@ def load_model(
 def check_variables(
   variables: Mapping[str, Any], *, backbone: str | Backbone, path: pathlib.Path
 ) -> None:
-  """Raises InputError unless a checkpoint's variables are those of its network; lists the names.
+  """Raises InputError unless a checkpoint's variables are those of its network, and are numbers.
+
+  It lists the names that do not fit, or that hold NaN or infinity.
 
   Args:
     variables: {'params', 'backbone'}.
@@ -140,6 +136,7 @@ def check_variables(
     jax.eval_shape(named, {'params': {}, 'backbone': {}, **variables})
   except InputError as error:
     raise InputError(f'{path}: {error}') from None
+  check_finite({'/'.join(keys): leaf for keys, leaf in leaves(variables)}, source=str(path))
 
 
 def check_image_size(module: HSNet, variables: Any, size: int) -> None:

@@ -1,12 +1,14 @@
 """Writes whole files or none, by a temporary name beside the target and one rename.
 
-And says in words what the machine refuses: a full disk, a folder that may not be written to.
+And says in words what the machine refuses: a full disk, a folder that may not be written to,
+memory, a device that JAX does not start.
 """
 
 import contextlib
 import errno
 import os
 import pathlib
+import traceback
 from collections.abc import Iterator
 
 from hsnet_jax.errors import InputError
@@ -23,10 +25,19 @@ REFUSALS = {
   errno.EISDIR: 'this is a folder, not a file',
   errno.EEXIST: 'a file of this name is in the way',
   errno.ENAMETOOLONG: 'the name is too long',
+  errno.EMFILE: 'too many files are open',
+  errno.ENFILE: 'too many files are open',
+  errno.ENOMEM: 'out of memory',
 }
 _FULL = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)
 # These keep a file from being read that may be whole.
-_UNREADABLE = (errno.EACCES, errno.EPERM, errno.EIO, errno.EMFILE, errno.ENFILE, errno.ESTALE)
+_UNREADABLE = (
+  *(errno.EACCES, errno.EPERM, errno.EIO, errno.EMFILE, errno.ENFILE, errno.ESTALE, errno.ENOMEM),
+  *_FULL,
+)
+# What XLA and Python say of memory, and JAX of a platform; where it looks for one.
+_NO_MEMORY = ('RESOURCE_EXHAUSTED', "can't start new thread")
+_NO_BACKEND, _BACKENDS = 'Unable to initialize backend', 'jax._src.xla_bridge'
 
 
 def machine_error(error: BaseException | None) -> str | None:
@@ -46,6 +57,9 @@ def machine_error(error: BaseException | None) -> str | None:
     for code in (*_FULL, errno.EACCES):
       if os.strerror(code) in str(one):
         return REFUSALS[code]
+    words = _lack_of_memory(one) or _missing_backend(one)
+    if words is not None:
+      return words
   return None
 
 
@@ -60,8 +74,37 @@ def is_disk_full(error: BaseException | None) -> bool:
 
 
 def is_unreadable(error: BaseException) -> bool:
-  """Says whether an error, in the system's words, is of reading and tells nothing of the file."""
-  return any(os.strerror(code) in str(error) for code in _UNREADABLE)
+  """Says whether an error of reading, however wrapped, is the machine's and not of the file."""
+  return any(
+    _lack_of_memory(one) is not None
+    or _missing_backend(one) is not None
+    or any(os.strerror(code) in str(one) for code in _UNREADABLE)
+    for one in _chain(error)
+  )
+
+
+def _lack_of_memory(error: BaseException) -> str | None:
+  """Says in a line that memory was lacking, the host's or a device's, if that is what failed."""
+  words = _line(error)
+  if isinstance(error, MemoryError) or any(sign in words for sign in _NO_MEMORY):
+    return 'out of memory' + (f': {words}' if words else '')
+  return None
+
+
+def _missing_backend(error: BaseException) -> str | None:
+  """Says in a line, JAX's own where it has one, which of its backends does not start."""
+  if isinstance(error, RuntimeError) and _NO_BACKEND in str(error):
+    return _line(error)
+  # Of a GPU that is asked for and not there JAX says nothing.
+  last = [frame for frame, _ in traceback.walk_tb(error.__traceback__)][-1:]
+  if isinstance(error, AssertionError) and last and last[0].f_globals['__name__'] == _BACKENDS:
+    asked = os.environ.get('JAX_PLATFORMS', '')
+    return f'JAX_PLATFORMS={asked}: JAX finds no such device here (unset it to use what there is)'
+  return None
+
+
+def _line(error: BaseException) -> str:
+  return ' '.join(str(error).split())
 
 
 def _chain(error: BaseException | None) -> Iterator[BaseException]:

@@ -1,6 +1,7 @@
 """Makes flags of a configuration: one of each field, under the same name, and the way back."""
 
 import dataclasses
+from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any, TypeVar
 
 from absl import flags
@@ -34,7 +35,7 @@ def define_flags(cls: 'type[DataclassInstance]') -> None:
         field.name, list(default), about.help, lower_bound=low, upper_bound=high
       )
     elif several:
-      flags.DEFINE_list(field.name, list(default), about.help)
+      define_list(field.name, list(default), about.help)
     elif one is bool:
       flags.DEFINE_bool(field.name, default, about.help)
     elif one is int:
@@ -45,6 +46,32 @@ def define_flags(cls: 'type[DataclassInstance]') -> None:
       flags.DEFINE_enum(field.name, default, list(about.choices), about.help)
     else:
       flags.DEFINE_string(field.name, default, about.help)
+
+
+def define_list(name: str, default: Sequence[str] | None, help: str) -> flags.FlagHolder[Any]:
+  """Defines a flag of several values, by commas or given several times: all of them count.
+
+  Args:
+    name: the flag's.
+    default: what it is where it is not given at all.
+    help: what it does.
+
+  Returns:
+    What holds it, as absl's own definitions return it.
+  """
+  parser, serializer = flags.ListParser(), flags.CsvListSerializer(',')
+  values = None if default is None else list(default)
+  return flags.DEFINE_flag(_ListFlag(parser, serializer, name, values, help))
+
+
+class _ListFlag(flags.Flag):
+  """Adds values up: of absl's own lists by commas the last one alone would count."""
+
+  def parse(self, argument: Any) -> None:
+    """Takes one occurrence of the flag; the first replaces the default."""
+    before = list(self.value) if self.present else []
+    super().parse(argument)
+    self.value = [*before, *self.value]
 
 
 def config_from_flags(cls: type[Config]) -> Config:

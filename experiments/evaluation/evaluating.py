@@ -2,15 +2,20 @@
 
 import contextlib
 import dataclasses
+import datetime
 import functools
+import os
 import pathlib
 import warnings
 from collections.abc import Mapping
 from typing import Any
 
 import jax
+import numpy as np
+import PIL
 from jax.sharding import Mesh
 
+import hsnet_jax
 from data_pipelines.benchmark import Benchmark
 from data_pipelines.loading.loader import eval_batches, train_batches
 from data_pipelines.loading.placement import to_devices
@@ -24,13 +29,23 @@ from experiments.evaluation.counting import (
   counting_step,
 )
 from experiments.evaluation.methods import METHODS
-from experiments.reporting.pictures import draw_grid, save_image
+from experiments.reporting.pictures import draw_grid
 from experiments.reporting.progress import progress_bar
 from experiments.reporting.rows import text_table
 from experiments.reporting.tables import table_rows, write_results
+from experiments.settings.recipe import recipe_of
 from experiments.settings.sources import batch_size, image_size, open_backbone, open_benchmark
+from experiments.storage.evaluations import free_folder, home_of, name_of
+from experiments.storage.results import mark, write_png
 from hsnet_jax.errors import InputError
-from hsnet_jax.models import Model, check_image_size, describe_devices, load_model, network
+from hsnet_jax.models import (
+  Model,
+  check_image_size,
+  describe_devices,
+  digest,
+  load_model,
+  network,
+)
 from hsnet_jax.training.sharding import batch_sharding, data_mesh, replicated
 from hsnet_jax.whole_files import writable_folder
 
@@ -72,14 +87,16 @@ def evaluate(config: EvaluateConfig) -> Report:
   benchmark, fold = open_benchmark(config, model.config)
   about = _about(config, model, benchmark, fold)
   batches = _test_batches(config, benchmark, about)
-  about |= {'episodes': batches.num_episodes, 'drawn_masks': list(benchmark.drawn_masks)}
+  about['episodes'] = batches.num_episodes
   above = [n for n in config.also_first if n >= batches.num_episodes]
   if above:
     raise InputError(f'`also_first`={above[0]}: there are {batches.num_episodes} episodes in all')
   examples = _training_batches(config, benchmark, about) if method.fit else None
   if method.trained:
     check_image_size(model.module, model.variables, about['image_size'])
-  folder = writable_folder(_output_dir(config, model, about), argument='output_dir')
+  of = _identity(about, model)
+  wanted = _output_dir(config, model, about, benchmark)
+  writable_folder(free_folder(wanted, of=of), argument='output_dir')
   _announce(about, model.config)
   mesh = data_mesh()
   found = _fit(config, model, benchmark, examples, mesh) if examples else {}
@@ -87,7 +104,10 @@ def evaluate(config: EvaluateConfig) -> Report:
   logits = BoundLogits(method.load(method.logits), model.module, tuple(found.items()))
   result = _count(config, model, logits, batches, benchmark, about, mesh)
   about |= {'empty_supports': result.empty_supports, 'seconds': round(result.seconds, 1)}
-  return Report(result, about, tuple(_report(result, about, folder)))
+  about['date'] = datetime.datetime.now().astimezone().isoformat(' ', 'seconds')
+  # Asked again: in the meantime a person, or another process, may have put something there.
+  folder = free_folder(wanted, of=of)
+  return Report(result, about, tuple(_report(result, about, folder, of=of)))
 
 
 def _open_model(config: EvaluateConfig) -> Model:
@@ -115,10 +135,35 @@ def _about(config: EvaluateConfig, model: Model, benchmark: Benchmark, fold: int
     'image_size': image_size(config, benchmark.name, model.config),
     'original_size': config.original_size,
     'precision': config.precision or model.config.get('precision', 'float32'),
+    'batch_size': batch_size(config, benchmark.name),
+    'also_first': sorted(set(config.also_first)),
+    'threshold_episodes': config.threshold_episodes if METHODS[config.model].fit else None,
+    'pictures': config.pictures,
+    'drawn_masks': list(benchmark.drawn_masks),
+    **{name: _absolute(getattr(config, name)) for name in ('data_dir', 'splits_dir')},
+    'prepared_dir': _absolute(config.prepared_dir),
+    'versions': {
+      **{one.__name__: one.__version__ for one in (hsnet_jax, jax, np)},
+      'pillow': PIL.__version__,
+    },
   }
+  # Lists and weights that have changed under the same names are others.
+  about['list'] = benchmark.split(fold, about['split']).digest[:12]
+  about['weights'] = digest(model.variables)[:12]
   if _chosen_in_sight_of_the_test(model, about):
     about['note'] = 'the checkpoint was chosen on these very test episodes'
   return about
+
+
+def _absolute(path: str | None) -> str | None:
+  return None if path is None else os.path.abspath(os.path.expanduser(path))
+
+
+def _identity(about: Mapping[str, Any], model: Model) -> dict[str, Any]:
+  """Returns what results are of; a checkpoint by its name and weights, wherever it is moved to."""
+  name = model.path.name if model.path else None
+  of = {key: value for key, value in about.items() if key != 'note'}
+  return {'command': 'evaluate', **of, 'checkpoint': name}
 
 
 def _chosen_in_sight_of_the_test(model: Model, about: Mapping[str, Any]) -> bool:
@@ -215,16 +260,28 @@ def _count(
     )
 
 
-def _output_dir(config: EvaluateConfig, model: Model, about: Mapping[str, Any]) -> pathlib.Path:
+def _output_dir(
+  config: EvaluateConfig, model: Model, about: Mapping[str, Any], benchmark: Benchmark
+) -> pathlib.Path:
+  """Returns where results go, unless they would take the place of others."""
   if config.output_dir:
     return pathlib.Path(config.output_dir).expanduser()
-  name = '{model}-{benchmark}-fold{fold}-{shots}shot'.format(**about)
-  name += '-original_size' if about['original_size'] else ''
+  split = about['split']
+  usual = {
+    'checkpoint_name': 'best',
+    'episodes': benchmark.published_count or len(benchmark.split(about['fold'], split).items),
+    'image_size': model.config.get('image_size') or recipe_of(benchmark.name).image_size,
+    'precision': model.config.get('precision', 'float32'),
+    'protocol': 'published',
+    'split': 'test' if 'test' in benchmark.splits else 'val',
+  }
+  # The folder beside a checkpoint that is of no run bears its name already.
+  of_run = model.path is not None and home_of(model.path).name == 'evaluation'
+  checkpoint_name = model.path.name if model.path and of_run else 'best'
+  name = name_of({**about, 'checkpoint_name': checkpoint_name}, usual=usual)
   if model.path is None:
     return pathlib.Path('runs', about['model'], f'{name}-{model.backbone.name}')
-  run = model.path.parent
-  run = run.parent if run.name == 'checkpoints' else run
-  return run / 'evaluation' / name
+  return home_of(model.path) / name
 
 
 def _announce(about: Mapping[str, Any], trained: Mapping[str, Any]) -> None:
@@ -246,7 +303,7 @@ def _announce(about: Mapping[str, Any], trained: Mapping[str, Any]) -> None:
 
 
 def _report(
-  result: Evaluation, about: Mapping[str, Any], folder: pathlib.Path
+  result: Evaluation, about: Mapping[str, Any], folder: pathlib.Path, *, of: Mapping[str, Any]
 ) -> list[pathlib.Path]:
   """Prints and writes what came out; returns the files."""
   print(text_table(table_rows(result.columns), left=1))
@@ -255,10 +312,12 @@ def _report(
   if 'note' in about:
     print(f'note: {about["note"]}')
   written = write_results(folder, columns=result.columns, about=about)
+  for path in written:
+    mark(path, of=of)
   if result.panels:
     title = '{model} on {benchmark} fold {fold}, {shots}-shot'.format(**about)
     title += f': mIoU {result.figures["miou"]:.1f}'
     written.append(folder / 'episodes.png')
-    save_image(written[-1], draw_grid(result.panels, title=title))
+    write_png(written[-1], draw_grid(result.panels, title=title), of=of)
   print(f'{result.seconds:.0f} s; written:', *written, sep='\n  ')
   return written

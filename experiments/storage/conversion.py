@@ -9,7 +9,7 @@ import numpy as np
 
 from hsnet_jax import checkpoints
 from hsnet_jax.errors import InputError
-from hsnet_jax.models import count_parameters
+from hsnet_jax.models import check_variables, count_parameters
 from hsnet_jax.weights import convert, files, names
 
 # The backbone whose ImageNet weights Keras publishes.
@@ -44,6 +44,7 @@ def import_published(
   if source.is_dir():
     raise InputError(f'{source}: a folder is converted with `export`=FILE.safetensors')
   tensors = files.read_tensors(source)
+  names.check_parts(tensors, source=str(source))
   found = backbone or names.detect_backbone(
     {name: np.shape(value) for name, value in tensors.items()}
   )
@@ -53,6 +54,10 @@ def import_published(
       ' differs'
     )
   variables = convert.from_torch(tensors, backbone=found, source=str(source))
+  used = {
+    name: x for name, x in tensors.items() if not names.is_unused(names.without_wrapper(name))
+  }
+  names.check_finite(used, source=str(source))
   recorded = {'backbone': found, **(config or {}), 'converted_from': source.name}
   recorded = {name: value for name, value in recorded.items() if value is not None}
   checkpoints.save_checkpoint(target, variables, config=recorded)
@@ -79,6 +84,7 @@ def export_checkpoint(source: Path, target: Path, *, backbone: str | None = None
     raise InputError(f'{target}: `export` writes a .safetensors file, give it that ending')
   checkpoint = checkpoints.load_checkpoint(source, backbone=backbone)
   found = checkpoint.config['backbone']
+  check_variables(checkpoint.variables, backbone=found, path=source)
   tensors = convert.to_torch(checkpoint.variables, backbone=found)
   held = {name: np.asarray(value) for name, value in tensors.items()}
   files.write_tensors(target, held, metadata={'format': 'pt', 'backbone': found})
@@ -106,6 +112,7 @@ def import_keras(source: Path, target: Path) -> str:
   shapes = {name: np.shape(value) for name, value in tensors.items()}
   hint = f'; expected the weights of {_KERAS_BACKBONE}'
   names.check_names(shapes, table, source=str(source), hint=hint)
+  names.check_finite({name: tensors[name] for name in table}, source=str(source))
   files.write_tensors(target, {name: tensors[name] for name in table})
   return f'{target}: {len(table)} tensors of {_KERAS_BACKBONE}'
 

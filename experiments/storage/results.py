@@ -94,6 +94,12 @@ def find_mark(path: str | os.PathLike) -> Mark | None:
   return None if found is None else Mark(found['of'], _is_unchanged(Path(path), found))
 
 
+def is_unchanged(path: str | os.PathLike) -> bool:
+  """Returns whether a file is one that the program wrote, as it wrote it."""
+  found = find_mark(path)
+  return found is not None and found.unchanged
+
+
 def may_write(path: str | os.PathLike, *, of: Of) -> bool:
   """Says whether a result may be written to a path: nothing is there but the same one, unchanged.
 

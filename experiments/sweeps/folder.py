@@ -3,27 +3,28 @@
     sweep.json           what the sweep is: a command that says otherwise is refused
     trials/001/          the run folder of a trial (see `experiments.train`), and beside the run
       trial.json         its values and how it ended
-      log.txt            what its processes printed
+      output.txt         what its processes printed, errors too
     results.csv, results.md, curves.png, parameters.png
 
 These files are all that a sweep resumes from. They are each replaced as a whole, so a sweep may be
 killed at any moment; Ray's own snapshots are written every ten seconds and in place.
 """
 
+import contextlib
 import dataclasses
 import json
 import pathlib
-import shutil
 from collections.abc import Mapping
 from typing import Any
 
 from experiments.storage.configs import from_json
-from experiments.training.folder import read_validations
+from experiments.storage.results import is_unchanged
+from experiments.training.folder import clear_run, read_validations
 from hsnet_jax.errors import InputError
 from hsnet_jax.whole_files import write_text
 
 RESULTS = ('results.csv', 'results.md', 'curves.png', 'parameters.png')
-LOG = 'log.txt'
+LOG = 'output.txt'
 # Ray's own files, of no use after the sweep; and the file that asks all trials to stop.
 RAY_FOLDER, STOP_FILE = '.ray', '.stop'
 
@@ -116,11 +117,20 @@ def _differences(there: Any, here: Any, name: str = '') -> list[str]:
 
 
 def begin_sweep(folder: pathlib.Path, description: Mapping[str, Any]) -> None:
-  """Removes what an earlier sweep wrote, and records what this one is."""
+  """Removes what an earlier sweep wrote, and records what this one is.
+
+  What a person has added or changed stays.
+  """
   for record in folder.glob('trials/*/trial.json'):
-    shutil.rmtree(record.parent)
+    trial = record.parent
+    clear_run(trial)
+    for path in (record, trial / LOG, *trial.glob('.lock*')):
+      path.unlink(missing_ok=True)
+    with contextlib.suppress(OSError):  # Other things lie in it.
+      trial.rmdir()
   for name in RESULTS:
-    (folder / name).unlink(missing_ok=True)
+    if is_unchanged(folder / name):
+      (folder / name).unlink()
   write_text(folder / 'sweep.json', json.dumps(description, indent=2) + '\n')
 
 

@@ -6,16 +6,21 @@ import pathlib
 from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING
 
+from PIL import Image
+
 from experiments.reporting.rows import markdown_table, text_table
+from experiments.storage.results import find_place, mark, numbered, write_png
 from experiments.sweeps.folder import Trial, trial_folder
 from experiments.sweeps.space import Domain, flag_text, short_text
-from hsnet_jax.whole_files import replacing, write_text
+from hsnet_jax.whole_files import write_text
 
 if TYPE_CHECKING:
   from matplotlib.figure import Figure
 
 _BEST, _OTHER = 'tab:red', 'tab:blue'
 _COLUMNS = 3  # Of the plots of flags.
+# A folder holds one sweep: all that it writes there is of the same.
+_OF = {'command': 'sweep'}
 
 
 def ranked(trials: Mapping[int, Trial]) -> list[Trial]:
@@ -78,8 +83,13 @@ def write_results(
     The table as text.
   """
   rows = table_rows(trials, metric=metric, flags=list(domains))
-  write_text(folder / 'results.csv', csv_table(trials, metric=metric, flags=list(domains)))
-  write_text(folder / 'results.md', markdown_table(rows) + '\n')
+  for name, text in (
+    ('results.csv', csv_table(trials, metric=metric, flags=list(domains))),
+    ('results.md', markdown_table(rows) + '\n'),
+  ):
+    path = _place(folder / name)
+    write_text(path, text)
+    mark(path, of=_OF)
   if any(trial.values for trial in trials.values()):
     _save_figure(folder / 'curves.png', _curves(trials, metric))
     _save_figure(folder / 'parameters.png', _parameters(trials, metric, domains))
@@ -92,9 +102,16 @@ def best_run(folder: pathlib.Path, trials: Mapping[int, Trial]) -> pathlib.Path 
   return trial_folder(folder, first.number) if first and first.best else None
 
 
+def _place(path: pathlib.Path) -> pathlib.Path:
+  """Returns where a file goes: beside one of its name that a person has changed."""
+  return numbered(path, find_place(lambda n: [numbered(path, n)], of=_OF))
+
+
 def _save_figure(path: pathlib.Path, figure: 'Figure') -> None:
-  with replacing(path) as part:
-    figure.savefig(part, dpi=120)
+  drawn = io.BytesIO()
+  figure.savefig(drawn, dpi=120)
+  with Image.open(drawn) as image:
+    write_png(_place(path), image, of=_OF)
 
 
 def _figure(width: float, height: float) -> 'Figure':

@@ -41,6 +41,8 @@ def train_tiny(config: TinyConfig) -> pathlib.Path:
     raise InputError(
       f'`output`={output}: the weights are written as .safetensors; name such a file'
     )
+  if output.exists():
+    raise InputError(f'{output}: exists already; name another file with `output`')
   writable_folder(output.parent, argument='output')
   print(f'drawing {config.plain_images + config.images} pictures ...', flush=True)
   plain, full = (

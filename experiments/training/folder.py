@@ -10,6 +10,7 @@ import shutil
 from collections.abc import Iterator
 from typing import Any
 
+from experiments.storage.results import MARKS, is_unchanged
 from hsnet_jax.checkpoints import read_config
 from hsnet_jax.errors import InputError
 
@@ -24,9 +25,13 @@ _SAVED = (
 _OLDER = re.compile('step_[0-9]{8,}')
 _WRITTEN = (
   'metrics.jsonl',
+  'log.txt',
   'tensorboard/events.out.tfevents.*',
   'tensorboard/plugins',
-  'pictures/validation.png',
+)
+# What people open and note things in: it is marked, and what was changed since stays.
+_MARKED = (
+  'pictures/validation*.png',
   'evaluation/*/results.*',
   'evaluation/*/episodes.png',
 )
@@ -80,14 +85,21 @@ def step_of_last(folder: pathlib.Path) -> int | None:
 
 
 def clear_run(folder: pathlib.Path) -> None:
-  """Removes what an earlier run wrote, even one that ended before its first checkpoint."""
+  """Removes what an earlier run wrote, even one that ended before its first checkpoint.
+
+  Results and pictures that a person has changed since stay.
+  """
   if not _holds_run(folder):
     return
-  for path in [*_saved(folder), *_paths(folder, _WRITTEN)]:
+  unchanged = [path for path in _paths(folder, _MARKED) if is_unchanged(path)]
+  for path in [*_saved(folder), *_paths(folder, _WRITTEN), *unchanged]:
     if path.is_dir() and not path.is_symlink():
       shutil.rmtree(path)
     else:
       path.unlink()
+  for marks in _paths(folder, (f'evaluation/*/{MARKS}',)):
+    if [*marks.parent.iterdir()] == [marks]:  # Nothing is left that they are of.
+      marks.unlink()
   emptied = ('checkpoints', 'tensorboard', 'pictures', 'evaluation/*', 'evaluation')
   for path in _paths(folder, emptied):
     with contextlib.suppress(OSError):  # Other things lie in it.

@@ -1,6 +1,7 @@
-"""Writes what a run leaves behind of its figures: metrics.jsonl, curves and pictures."""
+"""Writes what a run leaves behind: figures, curves and pictures, and what it said, in log.txt."""
 
 import contextlib
+import datetime
 import json
 import math
 import os
@@ -15,11 +16,36 @@ from tensorboardX import summary
 from tensorboardX.event_file_writer import EventsWriter
 from tensorboardX.proto import event_pb2
 
-from experiments.reporting.pictures import save_image
+from experiments.storage.results import find_place, numbered, write_png
 from experiments.training.folder import read_figures
+from experiments.training.processes import is_writer
 from hsnet_jax.whole_files import naming, write_text
 
 _EVENTS: Any = event_pb2  # Made as it is imported: checkers know nothing that is in it.
+
+
+# What the file of a run's folder is called that has all it said, each line with its time.
+SAID = 'log.txt'
+
+
+def say(run_dir: str | os.PathLike[str], line: str) -> None:
+  """Prints a line, and adds it to the run's log.
+
+  Args:
+    run_dir: the run's folder.
+    line: what to say.
+  """
+  print(line, flush=True)
+  note(run_dir, line)
+
+
+def note(run_dir: str | os.PathLike[str], line: str) -> None:
+  """Adds a line to the run's log alone, with the time; of several processes one does."""
+  if is_writer():
+    path = pathlib.Path(run_dir) / SAID
+    now = datetime.datetime.now().astimezone().isoformat(' ', 'seconds')
+    with naming(path), open(path, 'a', encoding='utf-8') as file:
+      file.write(f'{now}  {line}\n')
 
 
 class Log(Protocol):
@@ -31,12 +57,16 @@ class Log(Protocol):
   def picture(self, name: str, step: int, image: Image.Image) -> object:
     """Keeps a picture."""
 
+  def say(self, line: str) -> None:
+    """Prints a line, and keeps it."""
+
 
 class RunLog:
   """Writes the figures of a run as they come.
 
   `metrics.jsonl` has one JSON object per line, with `step`, `time/seconds` since the start and the
-  figures; `tensorboard/` has the same as curves; `pictures/` what was drawn. All is written at
+  figures; `tensorboard/` has the same as curves; `pictures/` what was drawn; `log.txt` all lines
+  that were printed, each with its time, also after the run was resumed. All is written at
   once: tensorboardX's own writer is a thread, which a full disk ends unheard, and whose queue then
   blocks the run.
   """
@@ -90,6 +120,8 @@ class RunLog:
   def picture(self, name: str, step: int, image: Image.Image) -> pathlib.Path:
     """Keeps a picture, the newest of its name as a file, all of them in TensorBoard.
 
+    A file that a person has changed stays, and the picture goes beside it.
+
     Args:
       name: of the file, without ending.
       step: how many steps the model has been trained for.
@@ -98,10 +130,15 @@ class RunLog:
     Returns:
       The file.
     """
-    path = self._folder / 'pictures' / f'{name}.png'
-    save_image(path, image)
+    wanted, of = self._folder / 'pictures' / f'{name}.png', {'command': 'train', 'picture': name}
+    path = numbered(wanted, find_place(lambda n: [numbered(wanted, n)], of=of))
+    write_png(path, image, of=of)
     self._add(step, summary.image(name, np.asarray(image), dataformats='HWC'))
     return path
+
+  def say(self, line: str) -> None:
+    """Prints a line, and adds it to log.txt with the time."""
+    say(self._folder, line)
 
   def close(self) -> None:
     """Closes the files; a failure to write them was raised when it happened."""
@@ -126,6 +163,10 @@ class SilentLog:
 
   def picture(self, name: str, step: int, image: Image.Image) -> None:
     """Writes nothing."""
+
+  def say(self, line: str) -> None:
+    """Prints a line: a process that leaves writing to another is silent as its command has it."""
+    print(line, flush=True)
 
   def close(self) -> None:
     """Closes nothing."""

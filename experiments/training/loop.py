@@ -309,11 +309,10 @@ def _validate(state: TrainState, figures: _EpochFigures) -> None:
   trained = figures.result()
   pace = progress.seconds_per_step
   timed = f'{pace:.2f} s/step, ' if math.isfinite(pace) else ''  # Not of a run's first steps.
-  print(
+  log.say(
     f'epoch {figures.epoch}  step {progress.step}  loss {trained["loss"]:.4f}'
     f'  train mIoU {trained["miou"]:.2f}  val mIoU {result["miou"]:.2f}'
     f'  val FB-IoU {result["fb_iou"]:.2f}'
     f'  {timed}validation {evaluation.seconds:.0f} s'
-    f'{"  best" if better else ""}',
-    flush=True,
+    f'{"  best" if better else ""}'
   )

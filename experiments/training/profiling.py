@@ -7,6 +7,8 @@ from typing import Any
 
 import jax
 
+from experiments.training.log import say
+
 # The first steps of a process compile and warm up.
 _FIRST, _COUNT = 3, 5
 
@@ -17,7 +19,7 @@ def one_trace(step: Callable[..., Any], folder: pathlib.Path) -> Iterator[Callab
 
   Args:
     step: a compiled training step.
-    folder: where the trace goes, to `plugins/profile/` as TensorBoard has it.
+    folder: a run's tensorboard/, where the trace goes, to `plugins/profile/` as TensorBoard has it.
 
   Yields:
     The step, to be called in its place. A run that ends before step 8 has a shorter trace.
@@ -29,7 +31,7 @@ def one_trace(step: Callable[..., Any], folder: pathlib.Path) -> Iterator[Callab
       jax.block_until_ready(result)
     finally:
       jax.profiler.stop_trace()
-    print(f'profile: steps {_FIRST + 1} to {calls} of this process in {folder}', flush=True)
+    say(folder.parent, f'profile: steps {_FIRST + 1} to {calls} of this process in {folder}')
 
   def traced(*args: Any) -> Any:
     nonlocal calls, result

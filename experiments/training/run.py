@@ -15,7 +15,7 @@ from experiments.settings.sources import batch_size, image_size, open_backbone, 
 from experiments.storage.locks import alone, of_this_machine
 from experiments.training.config import RunConfig, TrainConfig
 from experiments.training.folder import check_run_folder, clear_run, step_of_last
-from experiments.training.log import Log, RunLog, SilentLog
+from experiments.training.log import Log, RunLog, SilentLog, note, say
 from experiments.training.loop import Limits, Progress, Stopped, fit
 from experiments.training.processes import agree, is_writer, never_stopped
 from experiments.training.profiling import one_trace
@@ -95,24 +95,28 @@ def train(
     raise InputError('`parallel`=pmap is for the devices of one process; leave it out')
   if config.max_minutes is not None and jax.process_count() > 1:
     raise InputError('`max_minutes` is for one process: clocks differ; give `max_steps`')
-  plan, state, progress = _begin(config, data_mesh() if mesh is None else mesh)
+  # A guard against transfers is there for the steps: what comes before them is moved as it comes.
+  with jax.transfer_guard('allow'):
+    plan, state, progress = _begin(config, data_mesh() if mesh is None else mesh)
   limits, folder = plan.limits, plan.folder
   # Every process has read what is there before one of them writes to it.
   agree(plan.run, limits, progress.step, progress.epoch)
   outcome = Outcome(folder, progress)
   if progress.step >= limits.last_step and not progress.epoch:
-    print(f'nothing to do: the run is at step {progress.step} already')
+    say(folder, f'nothing to do: the run is at step {progress.step} already')
   else:
     with _log(plan, progress, overwrite=config.overwrite) as log:
-      _announce(plan, state)
+      _announce(plan, state, log)
       if plan.resume:
-        print(f'resuming from step {progress.step}', flush=True)
+        log.say(f'resuming from step {progress.step}')
       # Under the same name: nothing is to keep the copy that the devices have no use for.
       state = place(state, replicated(plan.mesh))
       stopped = _steps(state, plan, progress, log, config=config, stopping=stopping)
       outcome = dataclasses.replace(outcome, stopped=stopped)
+      if stopped is not None:
+        note(folder, str(stopped))
   if outcome.stopped is None:
-    _conclude(progress)
+    say(folder, _conclusion(progress))
   return outcome
 
 
@@ -229,8 +233,20 @@ def _log(plan: _Plan, progress: Progress, *, overwrite: bool) -> Iterator[Log]:
     if not plan.resume:
       clear_run(folder)
     log = RunLog(folder, last_step=last, unfinished=bool(progress.epoch))
-    with contextlib.closing(log):
+    with contextlib.closing(log), _noted_end(folder):
       yield log
+
+
+@contextlib.contextmanager
+def _noted_end(folder: pathlib.Path) -> Iterator[None]:
+  """Notes in the run's log what ended it before its time."""
+  try:
+    yield
+  except BaseException as error:
+    words = ' '.join(str(error).split())
+    with contextlib.suppress(OSError):  # The disk may be what failed.
+      note(folder, f'ended by {type(error).__name__}{": " if words else ""}{words}')
+    raise
 
 
 def _steps(
@@ -276,7 +292,7 @@ def _steps(
   return None
 
 
-def _announce(plan: _Plan, state: TrainState) -> None:
+def _announce(plan: _Plan, state: TrainState, log: Log) -> None:
   """Says what is going to happen."""
   run, limits = plan.run, plan.limits
   learnable, frozen = (count_parameters(tree) for tree in (state.params, state.backbone))
@@ -292,16 +308,15 @@ def _announce(plan: _Plan, state: TrainState) -> None:
     f' ({run.validation})',
     f'outputs: {plan.folder}',
   ):
-    print(line, flush=True)
+    log.say(line)
 
 
-def _conclude(progress: Progress) -> None:
-  """Says what came out."""
+def _conclusion(progress: Progress) -> str:
+  """Returns what came out, in a line."""
   if progress.best_step is None:
-    print('no best checkpoint: time was up before the first validation')
-    return
+    return 'no best checkpoint: time was up before the first validation'
   last = list(progress.miou.values())[-10:]
-  print(
+  return (
     f'best validation mIoU {progress.miou[progress.best_step]:.2f} at step {progress.best_step};'
     f' last {len(last)} validations: mean {np.mean(last):.2f}, standard deviation'
     f' {np.std(last):.2f}, {min(last):.2f} to {max(last):.2f}'

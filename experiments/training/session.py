@@ -91,8 +91,9 @@ def _compiled_step(
   seed: int, accumulate: int, augment: str, *, parallel: str, mesh: Mesh
 ) -> TrainStep:
   """Makes the step, which is compiled once it is called."""
-  # The initial values are drawn from the key itself.
-  key = jax.random.fold_in(jax.random.key(seed), 1)
+  with jax.transfer_guard('allow'):
+    # The initial values are drawn from the key itself.
+    key = jax.random.fold_in(jax.random.key(seed), 1)
   step = functools.partial(steps.train_step, accumulate=accumulate)
   return PARALLEL[parallel](augmented(key, step, options=AUGMENTATIONS[augment]), mesh)
 

@@ -1,5 +1,7 @@
 """Applies layers of frozen backbones: pure functions over `{'kernel': ..., 'scale': ...}`."""
 
+import math
+
 import jax
 import jax.numpy as jnp
 import numpy as np
@@ -117,8 +119,8 @@ def init_conv(key: Array, height: int, width: int, channels: int, out: int) -> W
   Returns:
     `{'kernel': [height, width, channels, out]}`.
   """
-  deviation = np.sqrt(2 / (height * width * channels))
-  return {'kernel': deviation * jax.random.normal(key, (height, width, channels, out))}
+  deviation, shape = math.sqrt(2 / (height * width * channels)), (height, width, channels, out)
+  return {'kernel': deviation * jax.random.normal(key, shape, jnp.float32)}
 
 
 def init_norm(channels: int) -> Weights:
@@ -130,5 +132,5 @@ def init_norm(channels: int) -> Weights:
   Returns:
     Its 'scale', 'bias', 'mean' and 'var', each `[channels]`.
   """
-  ones, zeros = jnp.ones(channels), jnp.zeros(channels)
+  ones, zeros = jnp.ones(channels, jnp.float32), jnp.zeros(channels, jnp.float32)
   return {'scale': ones, 'bias': zeros, 'mean': zeros, 'var': ones}

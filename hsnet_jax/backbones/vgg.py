@@ -36,7 +36,8 @@ def init(key: Array) -> Weights:
   channels = 3
   for number, out in (item for stage in _STAGES for item in stage.items()):
     key, subkey = jax.random.split(key)
-    features[str(number)] = init_conv(subkey, 3, 3, channels, out) | {'bias': jnp.zeros(out)}
+    bias = jnp.zeros(out, jnp.float32)
+    features[str(number)] = init_conv(subkey, 3, 3, channels, out) | {'bias': bias}
     channels = out
   return {'features': features}
 

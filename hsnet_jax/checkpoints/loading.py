@@ -49,7 +49,7 @@ def load_checkpoint(
   """Reads a checkpoint back, on whatever devices there are.
 
   Args:
-    path: the checkpoint's folder.
+    path: the checkpoint's folder, or its run's, which stands for the best one.
     backbone: the backbone it must have; None takes any.
     opt_state: a state of the same optimizer, or its shapes (`jax.eval_shape(tx.init, params)`),
       to get the stored one in that structure; None leaves it unread.
@@ -75,6 +75,9 @@ def load_checkpoint(
 
 def read_config(path: str | os.PathLike) -> dict[str, Any]:
   """Reads what a checkpoint records about itself, without its arrays.
+
+  Args:
+    path: as for `load_checkpoint`.
 
   Returns:
     The `config` it was saved with, and 'format_version', 'step' and 'versions'.

@@ -26,13 +26,20 @@ def previous(path: pathlib.Path) -> pathlib.Path:
   return path.with_name(f'.{path.name}.old')
 
 
+def find_checkpoint(path: str | os.PathLike) -> pathlib.Path:
+  """Finds the checkpoint that a path names: itself, or the best one of a run's folder."""
+  path = pathlib.Path(path).expanduser()
+  folder = path / 'checkpoints'
+  return folder / 'best' if folder.is_dir() else path
+
+
 def find(path: str | os.PathLike) -> pathlib.Path:
-  """Finds the folder that holds the checkpoint of a path.
+  """Finds the folder that holds the checkpoint of a path, which may be a run's.
 
   Raises:
     InputError: there is none.
   """
-  path = absolute(path)
+  path = absolute(find_checkpoint(path))
   # A crash between the two renames of `swap` leaves the new one beside its place.
   folder = path if path.exists() or not staged(path).is_dir() else staged(path)
   if not folder.exists():

@@ -7,7 +7,6 @@ from collections.abc import Iterator, Mapping
 from typing import Any
 
 import jax
-import jax.numpy as jnp
 import numpy as np
 import orbax.checkpoint as ocp
 
@@ -71,7 +70,8 @@ def read_trees(folder: pathlib.Path, names: tuple[str, ...]) -> dict[str, Any]:
       for name, item in stored.items()
     }
     trees = checkpointer.restore(folder, args=ocp.args.Composite(**args))
-  return {name: jax.tree.map(jnp.asarray, trees[name]) for name in stored}
+  # To the devices in so many words: a guard against transfers lets these pass.
+  return {name: jax.device_put(trees[name]) for name in stored}
 
 
 def _checkpointer() -> ocp.Checkpointer:
@@ -99,8 +99,6 @@ def _checkpointer() -> ocp.Checkpointer:
 def _damage_is_input_error(path: str | os.PathLike) -> Iterator[None]:
   try:
     yield
-  except MemoryError:
-    raise
   except Exception as error:  # a file cut short fails wherever its reader happens to be
     if is_unreadable(error):
       raise

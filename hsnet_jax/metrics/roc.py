@@ -1,6 +1,7 @@
 """Computes the AUC: histograms of the foreground probability by truth, and their ROC curve."""
 
 import dataclasses
+import math
 
 import jax.numpy as jnp
 import numpy as np
@@ -73,7 +74,7 @@ def probability_histogram(
   margin = jnp.where(jnp.isnan(margin), -jnp.inf, margin)
   margin = jnp.clip(margin, -_MARGIN_LIMIT, _MARGIN_LIMIT)
   position = jnp.sign(margin) * jnp.log1p(jnp.abs(margin) / _MARGIN_UNIT)
-  position = position / np.log1p(_MARGIN_LIMIT / _MARGIN_UNIT)
+  position = position / math.log1p(_MARGIN_LIMIT / _MARGIN_UNIT)
   bin_index = jnp.floor((position + 1.0) * (bins / 2)).astype(jnp.int32)
   return label_histogram(jnp.clip(bin_index, 0, bins - 1), target, ignore, bins=bins)
 

@@ -126,7 +126,7 @@ def augment(
 
   def episode(index, query, supports):
     own = jax.random.fold_in(key, index)
-    numbers = 1 + jnp.arange(supports[0].shape[0])
+    numbers = 1 + jnp.arange(supports[0].shape[0], dtype=jnp.int32)
     keys = jax.vmap(jax.random.fold_in, (None, 0))(own, numbers)
     return picture(jax.random.fold_in(own, 0), *query), jax.vmap(picture)(keys, *supports)
 
@@ -135,7 +135,9 @@ def augment(
   # Of a support no pixel is left out, so what would mark them is dropped again.
   supports = *supports, jnp.zeros_like(supports[1])
   index, query, supports = jax.tree.map(jnp.asarray, (batch['index'], query, supports))
-  query, supports = jax.vmap(episode)(index, query, supports)
+  # dm_pix settles types by NumPy's rules, whatever JAX is set to.
+  with jax.numpy_dtype_promotion('standard'):
+    query, supports = jax.vmap(episode)(index, query, supports)
   names = 'query_image', 'query_mask', 'query_ignore', 'support_images', 'support_masks'
   return {**batch, **dict(zip(names, (*query, *supports[:2]), strict=True))}
 
@@ -171,7 +173,7 @@ def _picture(
 ) -> tuple[UInt8[Array, 'H W 3'], UInt8[Array, 'H W'], UInt8[Array, 'H W']]:
   """Augments one picture."""
   # A number for each option, whether on or not: one option does not change another's draw.
-  draws = jax.random.uniform(key, (9,))
+  draws = jax.random.uniform(key, (9,), jnp.float32)
   pixels = image.astype(jnp.float32)
   # In this order the compiler computes a pixel's four neighbors once, not in every formula of a
   # color; and the colors that fill up what lies outside are not counted in the contrast.
@@ -219,7 +221,7 @@ def _source(size, *, scale, angle, shifts, mirror) -> tuple[Array, Array]:
   mirror images, since centers are whole or half numbers.
   """
   centers = [(n - 1) / 2 for n in size]
-  y, x = (jnp.arange(n) - center for n, center in zip(size, centers, strict=True))
+  y, x = (jnp.arange(n, dtype=jnp.float32) - c for n, c in zip(size, centers, strict=True))
   y, x = y[:, None] / scale, x[None, :] / scale
   rows = jnp.cos(angle) * y + jnp.sin(angle) * x + (centers[0] + shifts[0])
   columns = mirror * (jnp.cos(angle) * x - jnp.sin(angle) * y) + (centers[1] + shifts[1])

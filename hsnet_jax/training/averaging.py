@@ -43,7 +43,8 @@ def average_params(*, decay: float) -> optax.GradientTransformation:
   def update(updates, state, params=None):
     if params is None:
       raise ValueError('average_params averages parameters: give them to `update`')
-    past = jnp.minimum(decay, (1.0 + state.count) / (10.0 + state.count))
+    count = state.count.astype(jnp.float32)
+    past = jnp.minimum(decay, (1.0 + count) / (10.0 + count))
     new = optax.apply_updates(params, updates)
     average = optax.incremental_update(new, state.average, 1 - past)
     return updates, AverageState(state.count + 1, average)

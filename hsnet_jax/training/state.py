@@ -75,14 +75,14 @@ def init_params(key: Array, model: HSNet) -> dict[str, Any]:
     if path[-1].endswith('kernel')
   }
   count = sum(leaf.size for leaf in shapes.values())
-  draws = jax.random.uniform(key, (count,), minval=-1, maxval=1)
+  draws = jax.random.uniform(key, (count,), jnp.float32, minval=-1, maxval=1)
   if not isinstance(draws, Tracer):
     draws = np.asarray(draws)  # cut up without a compilation for every shape
   params, start = {}, 0
   for path, leaf in shapes.items():
     if path[:-1] in bounds:
       drawn = draws[start : start + leaf.size].reshape(leaf.shape)
-      params[path] = jnp.asarray(bounds[path[:-1]] * drawn)
+      params[path] = bounds[path[:-1]] * drawn
       start += leaf.size
     else:  # group norm
       # With a dtype: a weakly typed number would have the step compiled anew after each update.

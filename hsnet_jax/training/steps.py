@@ -60,7 +60,9 @@ def train_step(
     variables = {'params': params, 'backbone': state.backbone}
     logits = episode_logits(state.model, variables, part)
     losses = jax.vmap(lambda z: cross_entropy(z, part['query_mask']))(logits)
-    loss = (losses.mean(0) * part['valid']).sum() / jnp.maximum(rows, 1e-9)
+    losses = losses.mean(0)
+    counted = losses * part['valid'].astype(losses.dtype)
+    loss = counted.sum() / jnp.maximum(rows, 1e-9).astype(losses.dtype)
     mask = combine_shots(logits).mask
     return loss, confusion_counts(mask, part['query_mask'], part['query_ignore'])
 
@@ -68,7 +70,9 @@ def train_step(
   (loss, counts), gradients = _in_parts(differentiate, state.params, batch, accumulate)
   if axis_name is not None:
     loss, gradients = lax.pmean((loss, gradients), axis_name)
-  updates, opt_state = state.tx.update(gradients, state.opt_state, state.params)
+  # Optimizers multiply steps and rates, and settle types by NumPy's rules, whatever JAX is set to.
+  with jax.numpy_dtype_promotion('standard'):
+    updates, opt_state = state.tx.update(gradients, state.opt_state, state.params)
   params = optax.apply_updates(state.params, updates)
   metrics = {
     'loss': loss,
@@ -93,7 +97,8 @@ def _in_parts(differentiate: Callable, params: Any, batch: Batch, count: int):
     (loss, counts), gradients = differentiate(params, part)
     return jax.tree.map(jnp.add, sums, (loss, gradients)), counts
 
-  start = jnp.zeros(()), jax.tree.map(jnp.zeros_like, params)
+  # The loss is of the parameters' type: not of the default one, which may be float64.
+  start = jnp.zeros((), jax.tree.leaves(params)[0].dtype), jax.tree.map(jnp.zeros_like, params)
   (loss, gradients), counts = lax.scan(add, start, parts)
   return (loss, jnp.moveaxis(counts, 0, 1).reshape(total, *counts.shape[2:])), gradients
 

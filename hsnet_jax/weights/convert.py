@@ -25,7 +25,9 @@ from hsnet_jax.weights.files import find_file, read_tensors, torch_array, write_
 from hsnet_jax.weights.names import (
   Tensor,
   backbone_tensors,
+  check_finite,
   check_names,
+  check_parts,
   detect_backbone,
   hsnet_tensors,
   is_unused,
@@ -33,6 +35,7 @@ from hsnet_jax.weights.names import (
   leaves,
   without_wrapper,
 )
+from hsnet_jax.whole_files import is_unreadable
 
 
 def from_torch(
@@ -59,6 +62,7 @@ def from_torch(
     if short in arrays:
       raise InputError(f'{source} holds {short} twice, with and without "module."')
     arrays[short] = value
+  check_parts(arrays, source=source)
   try:
     return _to_tree(arrays, hsnet_tensors(backbone), source=source, backbone=backbone)
   except InputError as error:
@@ -115,7 +119,9 @@ def load_backbone(name: str | Backbone, *, path: str | os.PathLike | None = None
   keras = any('/' in key for key in arrays)
   table = keras_tensors(spec) if keras else backbone_tensors(spec)
   hint = f'; expected the weights of {spec.name}'
-  return _to_tree(arrays, table, source=str(file), hint=hint, backbone=spec)
+  tree = _to_tree(arrays, table, source=str(file), hint=hint, backbone=spec)
+  check_finite(arrays, source=str(file))
+  return tree
 
 
 def save_backbone(
@@ -155,7 +161,9 @@ def _default_file(spec: Backbone) -> pathlib.Path:
 
   try:
     return pathlib.Path(huggingface_hub.hf_hub_download(hub, 'model.safetensors'))
-  except Exception as error:  # network, proxy, cache and disk each fail in ways of their own
+  except Exception as error:  # network, proxy and cache each fail in ways of their own
+    if is_unreadable(error):
+      raise
     reason = (str(error).splitlines() or [type(error).__name__])[0]
     raise InputError(
       f'{name}: could not download its weights ({reason}); put model.safetensors of '
@@ -187,8 +195,15 @@ def _to_tree(
     for key in tensor.path[:-1]:
       node = node.setdefault(key, {})
     # A copy: the result must not change with a torch module that trains on.
-    node[tensor.path[-1]] = jnp.array(value.transpose(tensor.axes), jnp.float32)
+    node[tensor.path[-1]] = _copied(value.transpose(tensor.axes))
   return tree
+
+
+def _copied(value: np.ndarray | jax.Array) -> jax.Array:
+  """Returns a copy in float32, put on the device in so many words where it comes from the host."""
+  if isinstance(value, jax.Array):
+    return jnp.array(value, jnp.float32)
+  return jax.device_put(np.array(value, np.float32))
 
 
 def _from_tree(

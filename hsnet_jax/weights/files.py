@@ -16,13 +16,15 @@ from typing import Any, BinaryIO
 import numpy as np
 
 from hsnet_jax.errors import InputError
-from hsnet_jax.whole_files import is_disk_full, replacing
+from hsnet_jax.whole_files import is_disk_full, is_unreadable, replacing
 
 # Before 2.6, torch.load(weights_only=True) could be made to run code (CVE-2025-32434).
 _SAFE_TORCH = (2, 6)
 # An archive of weights may unpack to this many bytes, or to so many times its own size: weights are
 # noise to a compressor, and what unpacks to more is no weights.
 _UNPACKED, _TIMES = 2**28, 100
+# What training scripts call the network's state dict, in a dict of theirs.
+_STATE_DICTS = ('state_dict', 'model_state_dict', 'model')
 
 
 def read_tensors(
@@ -51,7 +53,8 @@ def read_tensors(
     raise InputError(f'{path}: weights are read from {", ".join(readers)} files only')
   if not path.is_file():
     raise InputError(f'{path}: there is no such file')
-  return readers[path.suffix](path, skip)
+  with open(path, 'rb'):  # What may not be read says so by itself, as no reader does.
+    return readers[path.suffix](path, skip)
 
 
 def write_tensors(
@@ -111,6 +114,7 @@ def read_keras_h5(path: str | os.PathLike) -> dict[str, np.ndarray]:
     with h5py.File(path, 'r') as file:
       file.visititems(take)
   except (OSError, RuntimeError, ValueError, KeyError) as error:
+    _check_damage(error)
     raise InputError(f'{path}: no intact .h5 file of Keras weights') from error
   return tensors
 
@@ -165,6 +169,7 @@ def _read_safetensors(path: pathlib.Path, skip: Callable[[str], bool]) -> dict[s
     with safetensors.safe_open(path, framework='numpy') as file:
       return {name: file.get_tensor(name) for name in file.keys() if not skip(name)}
   except (safetensors.SafetensorError, OSError, TypeError, ValueError) as error:
+    _check_damage(error)
     raise InputError(f'{path}: no intact .safetensors file ({_line(error)})') from error
 
 
@@ -175,6 +180,7 @@ def _read_npz(path: pathlib.Path, skip: Callable[[str], bool]) -> dict[str, np.n
     with open(path, 'rb') as stream, np.load(stream, allow_pickle=False) as file:
       return {name: file[name] for name in file.files if not skip(name)}
   except Exception as error:  # zipfile, zlib and the header's parser raise a dozen kinds
+    _check_damage(error)
     raise InputError(f'{path}: no intact .npz file of arrays ({_line(error)})') from error
 
 
@@ -184,11 +190,13 @@ def _read_torch(path: pathlib.Path, skip: Callable[[str], bool]) -> dict[str, np
   try:
     tensors = torch.load(path, map_location='cpu', weights_only=True)
   except Exception as error:  # a damaged file fails wherever the parser happens to be
+    _check_damage(error)
     raise InputError(
       f'{path}: damaged, or holds Python objects beside tensors, which are never unpickled'
     ) from error
-  if not isinstance(tensors, dict):
+  if not isinstance(tensors, Mapping):
     raise InputError(f'{path}: holds no state dict but a {type(tensors).__name__}')
+  tensors = _unwrapped(tensors)
   strange = [
     str(name)
     for name, value in tensors.items()
@@ -213,6 +221,12 @@ def _check_unpacked(path: pathlib.Path) -> None:
     )
 
 
+def _unwrapped(found: Mapping[Any, Any]) -> Mapping[Any, Any]:
+  """Returns the state dict in what a training script saved, beside its optimizer and the rest."""
+  inside = (found.get(name) for name in _STATE_DICTS)
+  return next((value for value in inside if isinstance(value, Mapping)), found)
+
+
 def torch_array(tensor: Any) -> np.ndarray:
   """Returns a torch tensor's values as a NumPy array; bfloat16, which NumPy lacks, as float32."""
   tensor = tensor.detach().cpu()
@@ -229,6 +243,12 @@ def _safe_torch(path: pathlib.Path):
   if tuple(int(part) for part in torch.__version__.split('.')[:2]) < _SAFE_TORCH:
     raise InputError(f'{path}: torch {torch.__version__} may run code in it, use 2.6 or newer')
   return torch
+
+
+def _check_damage(error: Exception) -> None:
+  """Raises an error again that tells of the machine, not of the file that was being read."""
+  if is_unreadable(error):
+    raise error
 
 
 def _line(error: Exception) -> str:

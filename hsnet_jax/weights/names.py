@@ -7,10 +7,11 @@ trees' HWIO). Both directions of every conversion, and every check of a file, go
 
 import functools
 import re
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from typing import Any, NamedTuple
 
 import jax
+import numpy as np
 
 from hsnet_jax import decoder
 from hsnet_jax.backbones.backbone import Backbone
@@ -186,6 +187,39 @@ def check_names(
   ]
   if problems:
     raise InputError(f'{source} does not fit: ' + '; '.join(problems) + hint)
+
+
+def check_parts(names: Iterable[str], *, source: str) -> None:
+  """Raises InputError where one of an HSNet's two parts is missing altogether.
+
+  Args:
+    names: of the tensors, with or without `module.`.
+    source: what they were found in, for the message.
+  """
+  held = {without_wrapper(name).partition('.')[0] for name in names}
+  parts = {'backbone': 'the backbone', 'hpn_learner': 'the learned layers'}
+  missing = [part for part in parts if part not in held]
+  if len(missing) == 1:
+    raise InputError(
+      f'{source}: {parts[missing[0]]} is missing: no tensor is called {missing[0]}.*; save the'
+      ' state dict of the whole network'
+    )
+
+
+def check_finite(tensors: Mapping[str, Any], *, source: str) -> None:
+  """Raises InputError where tensors hold NaN or infinity, with their names.
+
+  Args:
+    tensors: {name: array}, of the host or a device.
+    source: what they were found in, for the message.
+  """
+  wrong = [name for name, x in jax.device_get(dict(tensors)).items() if not np.isfinite(x).all()]
+  if wrong:
+    more = f' and {len(wrong) - 10} more' if len(wrong) > 10 else ''
+    raise InputError(
+      f'{source}: NaN or infinity in {", ".join(wrong[:10])}{more}: such weights give no masks;'
+      ' take an earlier checkpoint'
+    )
 
 
 def _backbone_shapes(spec: Backbone) -> list[tuple[tuple[str, ...], tuple[int, ...]]]:

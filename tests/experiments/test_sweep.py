@@ -70,7 +70,7 @@ def test_a_killed_sweep_runs_what_was_left(space_file, script, environment, tmp_
   assert sweep.returncode == -signal.SIGKILL, (said, errors.read_text())
   assert 'trial 001  ended\n' in said
   first = folder / 'trials' / '001'
-  before = {p: p.stat().st_mtime_ns for p in (first / 'log.txt', first / 'metrics.jsonl')}
+  before = {p: p.stat().st_mtime_ns for p in (first / 'output.txt', first / 'metrics.jsonl')}
 
   done = script('sweep', *options)
   assert done.returncode == 0, (done.stdout, done.stderr)

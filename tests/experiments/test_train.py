@@ -17,6 +17,7 @@ def test_a_run_leaves_checkpoints_curves_and_pictures(trained):
   # Evaluations of this run, by other tests, may have added their own folder.
   assert {p.name for p in folder.iterdir()} - {'evaluation', of_this_machine()} == {
     'checkpoints',
+    'log.txt',
     'metrics.jsonl',
     'tensorboard',
     'pictures',
@@ -32,6 +33,8 @@ def test_a_run_leaves_checkpoints_curves_and_pictures(trained):
     {'val/miou'},
   ]
   assert list((folder / 'pictures').glob('*.png')) and list((folder / 'tensorboard').iterdir())
+  kept = [line.split('  ', 1)[1] for line in (folder / 'log.txt').read_text().splitlines()]
+  assert kept == said.splitlines(), 'all that was printed'
   best = folder / 'checkpoints' / 'best'
   for words in ('device:', 'learnable', f'outputs: {folder}', 'best validation mIoU', str(best)):
     assert words in said
@@ -53,6 +56,8 @@ def test_a_run_that_is_stopped_ends_as_an_unbroken_one_does(
     assert process.wait() == 143 and 'stopped at step 1' in said
   done = script('train', *args)
   assert done.returncode == 0, done.stderr
+  log = (tmp_path / 'run' / 'log.txt').read_text()
+  assert log.count('device:') == 2 and log.index('stopped at step 1') < log.index('from step 1')
   assert 'from step 1' in done.stdout and 'last 1 validations' in done.stdout
   assert without_times(tmp_path / 'run') == without_times(trained[0])
   for name in ('best', 'last'):

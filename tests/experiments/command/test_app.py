@@ -113,6 +113,29 @@ def test_a_full_disk_is_found_behind_other_errors():
   assert machine_error(OSError(errno.EIO, 'broken')) is None
 
 
+@pytest.mark.parametrize(
+  'error, facts',
+  [
+    (MemoryError(), 'out of memory'),
+    (MemoryError('Unable to allocate 13. GiB'), 'out of memory: Unable to allocate 13. GiB'),
+    (RuntimeError('RESOURCE_EXHAUSTED: Out of\nmemory allocating 7 bytes'), 'allocating 7 bytes'),
+    (RuntimeError("Unable to initialize backend 'tpu': no libtpu"), "'tpu': no libtpu"),
+    (RuntimeError("can't start new thread"), "can't start new thread"),
+    (OSError(errno.EMFILE, 'Too many open files', 'a.txt'), 'a.txt: too many files'),
+  ],
+)
+def test_what_the_machine_lacks_is_one_line(error, facts):
+  line = machine_error(error)
+  assert line is not None and facts in line and '\n' not in line
+
+
+def test_an_assertion_of_our_own_is_a_bug():
+  try:
+    raise AssertionError('a bug')
+  except AssertionError as error:
+    assert machine_error(error) is None
+
+
 def test_arguments_that_errors_name_become_flags_of_the_command(hello):
   said = hello('--name=argument').stderr
   assert "give --name=you or `date`, a.other's `day`, experiments.other's --year" in said

@@ -6,7 +6,7 @@ import pytest
 from absl import flags
 from absl.testing import flagsaver
 
-from experiments.command.flags import config_from_flags, define_flags
+from experiments.command.flags import config_from_flags, define_flags, define_list
 from experiments.settings import fields
 from experiments.settings.fields import setting
 from hsnet_jax.errors import InputError
@@ -70,3 +70,35 @@ def test_the_configuration_has_the_last_word():
 def test_help_has_them_under_the_command_that_asked():
   own = {flag.name for flag in flags.FLAGS.get_key_flags_for_module(__name__)}
   assert own == {field.name for field in dataclasses.fields(Some)}
+
+
+@pytest.mark.parametrize(
+  'args, files',
+  [
+    (('--some_files=a', '--some_files=b'), ('a', 'b')),
+    (('--some_files=a,b', '--some_files', 'c'), ('a', 'b', 'c')),
+    (('--some_files=a, b c ', '--some_files="d,e"'), ('a', 'b c', 'd,e')),
+    (('--some_files=',), ()),
+  ],
+)
+def test_a_list_that_is_given_several_times_adds_up(args, files):
+  assert parsed(*args).some_files == files
+  assert parsed() == Some(), 'nothing is left of an earlier command line'
+
+
+def test_a_list_given_replaces_the_default():
+  held = define_list('some_letters', ['a', 'b'], 'Which letters.')
+  try:
+    with flagsaver.flagsaver():
+      flags.FLAGS(['command', '--some_letters=c', '--some_letters=d'])
+      assert held.value == ['c', 'd']
+    assert held.value == held.default == ['a', 'b']
+  finally:
+    delattr(flags.FLAGS, 'some_letters')
+
+
+def test_every_list_of_every_command_adds_up(root):
+  """A list of absl's own, whose last value alone counts, is in none of them."""
+  sources = [*(root / 'experiments').rglob('*.py')]
+  assert len(sources) > 50
+  assert not [path for path in sources if 'DEFINE_list' in path.read_text(encoding='utf-8')]

@@ -46,7 +46,7 @@ def test_a_checkpoint_is_evaluated_where_it_was_trained(run, capsys):
   )
   report = evaluate(config)
   assert isinstance(report, Report)
-  results = run / 'evaluation' / 'hsnet-shapes-fold1-1shot'
+  results = run / 'evaluation' / 'hsnet-shapes-fold1-1shot-5episodes'
   record = written(results)
   expected = {'benchmark': 'shapes', 'fold': 1, 'shots': 1, 'step': 3, 'image_size': 64}
   expected |= {'validation': 'published', 'note': NOTE, 'episodes': 5, 'model': 'hsnet'}
@@ -97,7 +97,7 @@ def test_the_prototype_needs_no_checkpoint(tmp_path, monkeypatch, capsys):
       batch_size=2,
     )
   )
-  record = written(tmp_path / 'runs/prototype/prototype-shapes-fold0-1shot-tiny')
+  record = written(tmp_path / 'runs/prototype/prototype-shapes-fold0-1shot-4episodes-64px-tiny')
   assert -1 <= record['threshold'] <= 1 and record['threshold'] == report.about['threshold']
   assert f'threshold {record["threshold"]:.4f}, mIoU' in capsys.readouterr().out
   assert record['checkpoint'] is None

@@ -6,6 +6,7 @@ import pytest
 from experiments.storage.conversion import export_checkpoint, import_keras, import_published
 from hsnet_jax.checkpoints import load_checkpoint, save_checkpoint
 from hsnet_jax.errors import InputError
+from hsnet_jax.models import load_model
 from hsnet_jax.weights.convert import from_torch, load_backbone
 from hsnet_jax.weights.files import read_tensors, write_tensors
 from hsnet_jax.weights.names import hsnet_tensors, keras_tensors
@@ -64,6 +65,42 @@ def test_names_that_do_not_fit_are_listed(tmp_path, tensors):
   with pytest.raises(InputError, match='hpn_learner.decoder1.2.bias'):
     import_published(*paths, backbone='tiny')
   assert not (tmp_path / 'c').exists()
+
+
+@pytest.mark.parametrize('prefix', ['', 'module.'])
+@pytest.mark.parametrize('backbone', [None, 'tiny'])
+@pytest.mark.parametrize('part, words', [('hpn_learner', 'backbone'), ('backbone', 'learned')])
+def test_a_missing_part_is_said_in_place_of_its_names(
+  tmp_path, tensors, prefix, backbone, part, words
+):
+  held = {prefix + name: x for name, x in tensors.items() if name.startswith(part)}
+  write_tensors(tmp_path / 'half.safetensors', held)
+  with pytest.raises(InputError) as error:
+    import_published(tmp_path / 'half.safetensors', tmp_path / 'c', backbone=backbone)
+  said = str(error.value)
+  assert 'half.safetensors' in said and f'the {words}' in said and 'missing' in said
+  assert len(said) < 300 + len(str(tmp_path)) and not (tmp_path / 'c').exists()
+
+
+def test_a_weight_that_is_no_number_is_named_there_and_back(tmp_path, tensors):
+  name = 'hpn_learner.decoder2.2.bias'
+  tensors = {**tensors, name: np.array([0, np.nan], np.float32)}
+  write_tensors(tmp_path / 'a.safetensors', tensors)
+  with pytest.raises(InputError, match=f'a.safetensors: .*{name}'):
+    import_published(tmp_path / 'a.safetensors', tmp_path / 'c')
+  assert not (tmp_path / 'c').exists()
+  save_checkpoint(tmp_path / 'c', from_torch(tensors, backbone='tiny'), config={'backbone': 'tiny'})
+  for read in (load_model, lambda path: export_checkpoint(path, tmp_path / 'b.safetensors')):
+    with pytest.raises(InputError, match='c: .*params/decoder/conv3/bias'):
+      read(tmp_path / 'c')
+  assert not (tmp_path / 'b.safetensors').exists()
+
+
+def test_what_lies_beside_the_weights_may_be_anything(tmp_path, tensors):
+  unused = {'backbone.fc.weight': np.full((2, 2), np.nan, np.float32)}
+  write_tensors(tmp_path / 'a.safetensors', {**tensors, **unused})
+  import_published(tmp_path / 'a.safetensors', tmp_path / 'c', backbone='tiny')
+  assert load_model(tmp_path / 'c').backbone.name == 'tiny'
 
 
 def test_keras_to_npz(tmp_path):

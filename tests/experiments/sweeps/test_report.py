@@ -7,6 +7,7 @@ import pytest
 from PIL import Image
 
 from experiments.reporting.rows import text_table
+from experiments.storage import results
 from experiments.sweeps.folder import (
   Trial,
   begin_sweep,
@@ -77,7 +78,7 @@ def test_results_are_written(trials, tmp_path):
 def test_without_validations_there_are_no_plots(tmp_path):
   trials = {1: trial(1, {}, 'failed')}
   write_results(tmp_path, trials, metric=METRIC, domains=DOMAINS)
-  assert sorted(p.name for p in tmp_path.iterdir()) == ['results.csv', 'results.md']
+  assert sorted(p.name for p in tmp_path.glob('[!.]*')) == ['results.csv', 'results.md']
   assert best_run(tmp_path, trials) is None
 
 
@@ -123,15 +124,18 @@ def test_a_new_sweep_removes_what_the_old_one_wrote_and_no_more(trials, tmp_path
   begin_sweep(tmp_path, {'seed': 0})
   write_trial(tmp_path, trials[1])
   (tmp_path / 'trials' / 'notes').mkdir()
-  (tmp_path / 'results.csv').touch()
+  for name in ('results.csv', 'results.md'):
+    (tmp_path / name).touch()
+    results.mark(tmp_path / name, of={'command': 'sweep'})
+  (tmp_path / 'results.md').write_text('my conclusions')
   (tmp_path / 'mine.txt').touch()
   begin_sweep(tmp_path, {'seed': 1})
   left = sorted(str(p.relative_to(tmp_path)) for p in tmp_path.rglob('*'))
-  assert left == ['mine.txt', 'sweep.json', 'trials', 'trials/notes']
+  assert left == [results.MARKS, 'mine.txt', 'results.md', 'sweep.json', 'trials', 'trials/notes']
 
 
 def test_the_last_line_of_a_log_is_the_reason(tmp_path):
-  path = tmp_path / 'log.txt'
+  path = tmp_path / 'output.txt'
   assert last_line(path) == ''
   path.write_text('epoch 1: 50%\rerror: the loss is nan\n   \r  \n')
   assert last_line(path) == 'error: the loss is nan'

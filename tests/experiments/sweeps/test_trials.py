@@ -80,7 +80,7 @@ def test_each_validation_is_told_once(trial):
 
 def test_a_failure_gives_its_reason(trial, tmp_path):
   trial.write((10, 3.0))
-  (tmp_path / '001' / 'log.txt').write_text('device: cpu\nerror: the loss is nan\n')
+  (tmp_path / '001' / 'output.txt').write_text('device: cpu\nerror: the loss is nan\n')
   trial.process.code = 2
   assert not trial.step()['done']  # What was validated before is told first.
   result = trial.step()

@@ -1,7 +1,10 @@
 import json
 
+import numpy as np
 import pytest
+from PIL import Image
 
+from experiments.storage import results
 from experiments.training.folder import check_run_folder, clear_run, read_validations
 from experiments.training.log import RunLog
 from hsnet_jax.errors import InputError
@@ -11,6 +14,8 @@ def write(folder, *names):
   for name in names:
     (folder / name).parent.mkdir(parents=True, exist_ok=True)
     (folder / name).write_text('x')
+    if name in MARKED:
+      results.mark(folder / name, of={'command': 'evaluate'})
 
 
 def check(folder, *, resume=False, overwrite=False):
@@ -28,13 +33,14 @@ SAVED = (
   'checkpoints/step_00000120/config',
   'checkpoints/.last.new/config',
 )
+# What a person may have changed; pictures carry their marks with them.
+MARKED = ('evaluation/1shot/results.json', 'evaluation/1shot/results.md')
 WRITTEN = (
+  'log.txt',
   'metrics.jsonl',
   'tensorboard/plugins/profile/now/host.xplane.pb',
   'tensorboard/events.out.tfevents.1.host',
-  'pictures/validation.png',
-  'evaluation/1shot/results.json',
-  'evaluation/1shot/episodes.png',
+  *MARKED,
 )
 OTHER = {'pictures', 'pictures/holiday.png', 'notes.txt', 'checkpoints', 'checkpoints/resnet.pt'}
 OTHER |= {'checkpoints/step_1000_good', 'checkpoints/step_1000_good/config.json'}
@@ -105,6 +111,19 @@ def test_a_run_is_cleared_and_nothing_else(tmp_path):
   write(tmp_path, *(name for name in OTHER if '.' in name))
   clear_run(tmp_path)
   assert files(tmp_path) == OTHER
+
+
+def test_what_a_person_changed_stays(tmp_path):
+  write(tmp_path, *SAVED, *WRITTEN)
+  drawn = Image.fromarray(np.zeros((4, 4, 3), np.uint8))
+  for name in ('pictures/validation.png', 'evaluation/1shot/episodes.png'):
+    results.write_png(tmp_path / name, drawn, of={'command': 'train'})
+  drawn.save(tmp_path / 'pictures' / 'validation-2.png')
+  (tmp_path / 'evaluation/1shot/results.json').write_text('{"miou": "checked by Ann"}')
+  clear_run(tmp_path)
+  evaluation = {'evaluation', 'evaluation/1shot', 'evaluation/1shot/results.json'}
+  marks = {f'evaluation/1shot/{results.MARKS}'}
+  assert files(tmp_path) == {'pictures', 'pictures/validation-2.png', *evaluation, *marks}
 
 
 def test_what_a_run_without_a_checkpoint_left_is_cleared(tmp_path):

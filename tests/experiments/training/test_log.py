@@ -1,3 +1,4 @@
+import datetime
 import json
 
 import numpy as np
@@ -5,7 +6,7 @@ import pytest
 from PIL import Image
 
 from experiments.command.app import machine_error
-from experiments.training.log import RunLog
+from experiments.training.log import SAID, RunLog, SilentLog, note
 
 
 def test_a_line_that_was_cut_short_stays_alone(tmp_path):
@@ -63,4 +64,34 @@ def test_a_full_disk_names_the_file_and_closing_adds_nothing(tmp_path):
   with pytest.raises(OSError) as full:
     log.scalars(1, {'train/loss': 0.5})
   assert machine_error(full.value) == f'{tmp_path / "metrics.jsonl"}: the disk is full'
+  log.close()
+
+
+def test_what_is_said_is_kept_with_its_time(tmp_path, capsys):
+  log = RunLog(tmp_path)
+  log.say('epoch 1')
+  log.close()
+  again = RunLog(tmp_path, last_step=4)
+  again.say('resuming from step 4')
+  again.close()
+  note(tmp_path, 'ended by KeyboardInterrupt')
+  SilentLog().say('of another process')
+  kept = [line.split('  ', 1) for line in (tmp_path / SAID).read_text().splitlines()]
+  said = ['epoch 1', 'resuming from step 4', 'ended by KeyboardInterrupt']
+  assert [words for _, words in kept] == said
+  assert capsys.readouterr().out.splitlines() == [*said[:2], 'of another process']
+  times = [datetime.datetime.fromisoformat(time) for time, _ in kept]
+  assert times == sorted(times) and all(time.tzinfo for time in times)
+
+
+def test_a_picture_that_was_drawn_on_stays(tmp_path):
+  log, black = RunLog(tmp_path), Image.fromarray(np.zeros((4, 4, 3), np.uint8))
+  path = log.picture('validation', 7, black)
+  assert log.picture('validation', 8, black) == path == tmp_path / 'pictures' / 'validation.png'
+  mine = Image.fromarray(np.full((4, 4, 3), 9, np.uint8))
+  mine.save(path)
+  assert log.picture('validation', 9, black) == path.with_name('validation-2.png')
+  assert log.picture('validation', 10, black) == path.with_name('validation-2.png')
+  with Image.open(path) as kept:
+    np.testing.assert_array_equal(kept, mine)
   log.close()

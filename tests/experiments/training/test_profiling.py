@@ -17,11 +17,14 @@ def test_five_steps_are_traced_and_all_are_taken(tmp_path, capsys, calls, last):
     return state + batch, {'loss': state}
 
   state = jnp.zeros(())
-  with one_trace(step, tmp_path) as traced:
+  with one_trace(step, tmp_path / 'tensorboard') as traced:
     for _ in range(calls):
       state, metrics = traced(state, jnp.ones(()))
   assert state == calls and metrics['loss'] == calls - 1
-  said, files = capsys.readouterr().out, list(tmp_path.glob('plugins/profile/*/*.trace.json.gz'))
+  said, files = (
+    capsys.readouterr().out,
+    list(tmp_path.glob('tensorboard/plugins/profile/*/*.trace.json.gz')),
+  )
   if last is None:
     assert not files and not said
     return
@@ -42,9 +45,9 @@ def test_a_step_that_fails_ends_the_trace(tmp_path):
     return state
 
   state = jnp.ones((8, 8))
-  with pytest.raises(ValueError, match='made'), one_trace(step, tmp_path) as traced:
+  with pytest.raises(ValueError, match='made'), one_trace(step, tmp_path / 'tensorboard') as traced:
     for number in range(6):
       state, _ = traced(state, number)
-  assert list(tmp_path.glob('plugins/profile/*/*.trace.json.gz'))
+  assert list(tmp_path.glob('tensorboard/plugins/profile/*/*.trace.json.gz'))
   jax.profiler.start_trace(tmp_path / 'again')  # Raises where another has not ended.
   jax.profiler.stop_trace()

@@ -262,8 +262,13 @@ def test_the_interpreter_is_as_it_was(tmp_path):
 @pytest.mark.parametrize(
   'where, error',
   [
-    ((jnp, 'asarray'), RuntimeError('RESOURCE_EXHAUSTED')),
+    ((jax, 'device_put'), RuntimeError('RESOURCE_EXHAUSTED')),
+    ((Checkpointer, 'restore'), RuntimeError('RESOURCE_EXHAUSTED: Out of memory allocating 9')),
     ((Checkpointer, 'restore'), ValueError('PERMISSION_DENIED: Permission denied')),
+    ((Checkpointer, 'restore'), OSError(errno.ENOSPC, 'No space left on device')),
+    ((Checkpointer, 'restore'), MemoryError('Unable to allocate 13 GiB')),
+    ((Checkpointer, 'restore'), RuntimeError("can't start new thread")),
+    ((Checkpointer, 'restore'), RuntimeError("Unable to initialize backend 'tpu': no")),
   ],
 )
 def test_what_cannot_be_read_is_not_called_damaged(tmp_path, monkeypatch, where, error):
@@ -271,6 +276,33 @@ def test_what_cannot_be_read_is_not_called_damaged(tmp_path, monkeypatch, where,
   monkeypatch.setattr(*where, Mock(side_effect=error))
   with pytest.raises(type(error), match=str(error.args[-1])):
     load_checkpoint(tmp_path / 'c')
+
+
+def test_a_machine_s_refusal_behind_another_error_is_not_called_damage(tmp_path, monkeypatch):
+  save_checkpoint(tmp_path / 'c', made_variables(), config=CONFIG)
+  wrapped = ValueError('restoring failed')
+  wrapped.__cause__ = MemoryError()
+  monkeypatch.setattr(Checkpointer, 'restore', Mock(side_effect=wrapped))
+  for read in (load_checkpoint, read_config):
+    with pytest.raises(ValueError, match='restoring failed') as error:
+      read(tmp_path / 'c')
+    assert not isinstance(error.value, InputError)
+
+
+def test_a_run_s_folder_stands_for_its_best_checkpoint(tmp_path):
+  for name, step in (('best', 3), ('last', 5)):
+    save_checkpoint(
+      tmp_path / 'run' / 'checkpoints' / name, made_variables(step), config=CONFIG, step=step
+    )
+  loaded = load_checkpoint(tmp_path / 'run')
+  assert loaded.step == read_config(tmp_path / 'run')['step'] == 3
+  assert_equal_trees(loaded.variables, made_variables(3))
+  assert load_checkpoint(tmp_path / 'run' / 'checkpoints' / 'last').step == 5
+  with pytest.raises(InputError, match=f'{tmp_path}/run/.*backbone|tiny.*vgg16'):
+    load_checkpoint(tmp_path / 'run', backbone='vgg16')
+  shutil.rmtree(tmp_path / 'run' / 'checkpoints' / 'best')
+  with pytest.raises(InputError, match='run/checkpoints/best: there is no such checkpoint'):
+    load_checkpoint(tmp_path / 'run')
 
 
 @pytest.mark.parametrize(

@@ -1,0 +1,70 @@
+"""Says where the results of an evaluation go, so that none takes the place of another's."""
+
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+from experiments.storage.results import find_place
+
+# What an evaluation leaves in its folder.
+FILES = ('results.json', 'results.md', 'results.csv', 'episodes.png')
+
+# The checkpoints of a run, by their names in its folder `checkpoints`.
+_OF_RUN = ('best', 'last', 'step_*')
+
+
+def home_of(checkpoint: Path) -> Path:
+  """Returns the folder of all evaluations of a checkpoint: its run's, or one beside it.
+
+  Args:
+    checkpoint: its folder, such as `runs/a/checkpoints/best`, or `converted/fold0`.
+
+  Returns:
+    Such as `runs/a/evaluation`, or `converted/fold0-evaluation`.
+  """
+  of_run = checkpoint.parent.name == 'checkpoints' and any(map(checkpoint.match, _OF_RUN))
+  if of_run:
+    return checkpoint.parent.parent / 'evaluation'
+  return checkpoint.with_name(f'{checkpoint.name}-evaluation')
+
+
+def name_of(about: Mapping[str, Any], *, usual: Mapping[str, Any]) -> str:
+  """Names an evaluation after what it is of, and what of that is not as usual.
+
+  Args:
+    about: what was evaluated, as `results.json` has it.
+    usual: what 'checkpoint_name', 'episodes', 'image_size', 'precision', 'protocol' and 'split' are
+      where nothing is said; a name tells those that differ.
+
+  Returns:
+    Such as `hsnet-pascal-fold0-1shot-last-250episodes`.
+  """
+  name = '{model}-{benchmark}-fold{fold}-{shots}shot'.format(**about)
+  name += '-original_size' if about['original_size'] else ''
+  told = {
+    'checkpoint_name': '{}',
+    'episodes': '{}episodes',
+    'image_size': '{}px',
+    'precision': '{}',
+    'protocol': '{}',
+    'split': '{}',
+  }
+  other = [form.format(about[key]) for key, form in told.items() if about[key] != usual[key]]
+  return '-'.join([name, *other])
+
+
+def free_folder(folder: Path, *, of: Mapping[str, Any]) -> Path:
+  """Returns a folder where results may be written: nothing of something else is replaced.
+
+  Args:
+    folder: where they would go.
+    of: what they are of.
+
+  Returns:
+    The folder, or the first of `folder-2`, `folder-3`, ... that is free or has the very same.
+  """
+
+  def numbered(number: int) -> Path:
+    return folder if number == 1 else folder.with_name(f'{folder.name}-{number}')
+
+  return numbered(find_place(lambda n: [numbered(n) / name for name in FILES], of=of))
