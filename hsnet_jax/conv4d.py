@@ -37,9 +37,10 @@ def _support_side_dense(x, kernel, stride, precision):
   """Computes the support side as one product with the convolution's dense matrix."""
   b, hq, wq, hs, ws, c = x.shape
   kh, kw, _, o = kernel.shape
-  rows, columns = _taps(hs, kh, stride), _taps(ws, kw, stride)
+  wide = kernel.astype(np.promote_types(kernel.dtype, np.float32))
+  rows, columns = (_taps(*one, stride).astype(wide.dtype) for one in ((hs, kh), (ws, kw)))
   h2, w2 = rows.shape[1], columns.shape[1]
-  matrix = jnp.einsum('yik,klco->yilco', rows, kernel, precision='highest')
+  matrix = jnp.einsum('yik,klco->yilco', rows, wide, precision='highest')
   matrix = jnp.einsum('xjl,yilco->yxcijo', columns, matrix, precision='highest')
   matrix = matrix.reshape(hs * ws * c, h2 * w2 * o).astype(kernel.dtype)
   y = jnp.matmul(x.reshape(b * hq * wq, hs * ws * c), matrix, precision=precision)

@@ -44,7 +44,7 @@ def normalize_features(
     Vectors of length 1 or 0, in the type of `x`.
   """
   # At least float32: a sum of squares outgrows float16, and eps is nothing beside a bfloat16.
-  wide = x.astype(jnp.promote_types(x.dtype, jnp.float32))
+  wide = x.astype(np.promote_types(x.dtype, np.float32))
   square = jnp.sum(jnp.square(wide), axis=-1, keepdims=True)
   # The smallest number instead of 0, at which the root has no derivative.
   norm = jnp.sqrt(jnp.maximum(square, jnp.finfo(wide.dtype).tiny))

@@ -5,6 +5,7 @@ from typing import NamedTuple
 
 import flax.linen as nn
 import jax.numpy as jnp
+import numpy as np
 from jax.lax import PrecisionLike
 from jaxtyping import Array, Float
 
@@ -121,7 +122,7 @@ class GroupNorm(nn.Module):
     channels = x.shape[-1]
     scale = self.param('scale', nn.initializers.ones, (channels,), jnp.float32)
     bias = self.param('bias', nn.initializers.zeros, (channels,), jnp.float32)
-    wide = x.astype(jnp.promote_types(x.dtype, jnp.float32))
+    wide = x.astype(np.promote_types(x.dtype, np.float32))
     grouped = wide.reshape(len(x), -1, self.groups, channels // self.groups)
     mean = grouped.mean((1, 3), keepdims=True)
     variance = jnp.square(grouped - mean).mean((1, 3))

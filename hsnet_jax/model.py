@@ -202,7 +202,7 @@ class HSNet(nn.Module):
       raise InputError(
         f'{spec.name} cannot take support images of about {height} x {width} pixels: {error}'
       ) from None
-    logits = self.decoder(context.astype(jnp.promote_types(context.dtype, jnp.float32)))
+    logits = self.decoder(context.astype(np.promote_types(context.dtype, np.float32)))
     if output_size is None:
       return logits
     return resize_bilinear(logits, output_size, precision=self.precision)

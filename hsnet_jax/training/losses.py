@@ -22,7 +22,7 @@ def cross_entropy(
   Returns:
     One mean per image, `[B]`, in nats.
   """
-  logits = jnp.asarray(logits).astype(jnp.promote_types(logits.dtype, jnp.float32))
+  logits = jnp.asarray(logits).astype(np.promote_types(logits.dtype, np.float32))
   margin = logits[..., 1] - logits[..., 0]
   # -log softmax(z)_t = softplus(z_other - z_t): with two classes one transcendental a pixel.
   wrong_way = jnp.where(jnp.asarray(target).astype(bool), -margin, margin)
