@@ -69,9 +69,9 @@ class _ListFlag(flags.Flag):
 
   def parse(self, argument: Any) -> None:
     """Takes one occurrence of the flag; the first replaces the default."""
-    before = list(self.value) if self.present else []
+    before = list(self.value or ()) if self.present else []
     super().parse(argument)
-    self.value = [*before, *self.value]
+    self.value = [*before, *(self.value or ())]
 
 
 def config_from_flags(cls: type[Config]) -> Config:
