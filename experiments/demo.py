@@ -6,6 +6,7 @@ runs the commands as a user would, prints each command, and ends with one table:
 prototype, then HSNet with one and with five support images. About three minutes on two CPU cores.
 """
 
+import itertools
 import json
 import os
 import pathlib
@@ -18,13 +19,21 @@ from absl import flags
 
 from experiments.command import app
 from experiments.storage.checkout import child_environment
+from experiments.storage.results import mark, may_write, numbered
+from hsnet_jax.whole_files import write_text
 
-_RUN_DIR = flags.DEFINE_string('run_dir', 'runs/demo', 'Where everything goes; replaced.')
+_RUN_DIR = flags.DEFINE_string(
+  'run_dir',
+  'runs/demo',
+  'Where everything goes. The same demo there is replaced; beside anything else it gets a number.',
+)
 _FOLD = flags.DEFINE_integer('fold', 0, 'Fold whose classes are never seen in training.')
 _EPOCHS = flags.DEFINE_integer('epochs', 2, 'Passes over the training list.', lower_bound=1)
 _MINUTES = flags.DEFINE_float('minutes', 3, 'Training time at most.', lower_bound=0)
 _EPISODES = flags.DEFINE_integer('episodes', 250, 'Test episodes.', lower_bound=1)
 
+# What the file is called that says which demo a folder is of.
+_ABOUT = '.demo.json'
 # Head of the column, flags of experiments.evaluate, folder of the results.
 _EVALUATIONS = (
   ('prototype', ('--model=prototype',), 'prototype-1shot'),
@@ -36,7 +45,7 @@ _EVALUATIONS = (
 def main() -> int:
   """Trains, evaluates, and says where the pictures are."""
   start = time.monotonic()
-  run_dir = pathlib.Path(_RUN_DIR.value).expanduser()
+  run_dir = _place(pathlib.Path(_RUN_DIR.value).expanduser())
   code = _run(
     'train',
     f'--fold={_FOLD.value}',
@@ -59,7 +68,11 @@ def main() -> int:
     )
     if code:
       return code
-    results = json.loads((folder / 'results.json').read_text(encoding='utf-8'))['results']
+    # Where a person has changed earlier results, the new ones are beside them.
+    found = max(
+      (run_dir / 'evaluation').glob(f'{name}*/results.json'), key=lambda path: path.stat().st_mtime
+    )
+    results = json.loads(found.read_text(encoding='utf-8'))['results']
     columns[head] = list(results.values())[-1]
   print(f'\nClasses never seen in training, {_EPISODES.value} episodes:\n')
   from experiments.reporting.rows import text_table
@@ -70,6 +83,21 @@ def main() -> int:
   print(f'\nSupport, prediction, ground truth: {pictures}')
   print(f'{time.monotonic() - start:.0f} s in all', flush=True)
   return 0
+
+
+def _place(wanted: pathlib.Path) -> pathlib.Path:
+  """Returns the folder of this demo: the one asked for, unless other things are in it."""
+  of = {'command': 'demo', 'fold': _FOLD.value, 'epochs': _EPOCHS.value}
+  of |= {'minutes': _MINUTES.value, 'episodes': _EPISODES.value}
+  for number in itertools.count(1):
+    folder = numbered(wanted, number)
+    there = folder / _ABOUT
+    empty = not os.path.lexists(folder) or (folder.is_dir() and not any(folder.iterdir()))
+    if empty or (there.is_file() and may_write(there, of=of)):
+      break
+  write_text(there, json.dumps(of, indent=2) + '\n')
+  mark(there, of=of)
+  return folder
 
 
 def _run(name: str, *options: str) -> int:
