@@ -9,7 +9,7 @@ from jaxtyping import Integer
 
 from data_pipelines.own_pictures.layouts import OPEN, check_found, files_below, visible
 from data_pipelines.reading import images, masks
-from data_pipelines.reading.files import IMAGE_ENDINGS
+from data_pipelines.reading.files import IMAGE_ENDINGS, pictures_alone
 from hsnet_jax.errors import InputError
 
 _MASK = '_mask'
@@ -95,7 +95,7 @@ def decode_mask(
 
 def holds_masks(folder: Path) -> bool:
   """Tells from its names whether a folder has masks beside pictures, as that of a class has."""
-  files = [path for path in visible(folder) if path.suffix.lower() in IMAGE_ENDINGS]
+  files = pictures_alone(visible(folder))
   pngs = {path.stem for path in files if path.suffix.lower() == '.png'}
   others = {path.stem for path in files if path.suffix.lower() != '.png'}
   bases = {stem.removesuffix(_MASK) for stem in pngs if stem.endswith(_MASK)}
@@ -113,7 +113,7 @@ def _misplaced(data: Path) -> list[Path]:
 
 def _pairs(folder: Path) -> dict[str, str]:
   """Maps each photograph of a class to its mask, by their names in the folder."""
-  files = [p for p in visible(folder) if p.suffix.lower() in IMAGE_ENDINGS]
+  files = pictures_alone(visible(folder))
   pngs = {p.stem: p for p in files if p.suffix.lower() == '.png'}
   photos = _by_stem(p for p in files if p.suffix.lower() != '.png')
   masks: dict[str, str] = {}

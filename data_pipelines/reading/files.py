@@ -4,6 +4,7 @@ import hashlib
 import importlib.util
 import json
 import os
+import re
 from collections.abc import Iterable
 from pathlib import Path
 
@@ -32,6 +33,31 @@ def _image_endings() -> frozenset[str]:
 
 # What the name of a photograph, or of a mask, ends in, lower case.
 IMAGE_ENDINGS = _image_endings()
+
+
+# What follows a picture's name in those of its predicted mask and overlay, before a number.
+RESULT_ENDINGS = ('_predicted', '_overlay')
+_RESULT = re.compile(rf'(.+?)(-page\d+)?({"|".join(RESULT_ENDINGS)})(-\d+)?')
+
+
+def pictures_alone(paths: Iterable[Path]) -> list[Path]:
+  """Passes over hidden files, other kinds, and predictions that lie beside their picture.
+
+  Args:
+    paths: the files of a folder.
+
+  Returns:
+    Photographs and masks, in the same order.
+  """
+  pictures = [p for p in paths if p.suffix.lower() in IMAGE_ENDINGS and p.name[0] != '.']
+  names = {name for path in pictures for name in (path.stem, path.name)}
+  return [path for path in pictures if predicted_from(path) not in names]
+
+
+def predicted_from(path: Path) -> str | None:
+  """Returns the name of the picture that a file is a prediction of, if its own name says so."""
+  found = _RESULT.fullmatch(path.stem) if path.suffix.lower() == '.png' else None
+  return found and found[1]
 
 
 def digest_of(value: object) -> str:

@@ -1,5 +1,7 @@
 """The command experiments.predict; what it does is tested in evaluation/."""
 
+from PIL import Image
+
 from tests.experiments.evaluation.given import mask, picture, size_of
 
 
@@ -23,3 +25,9 @@ def test_bad_input_is_one_line_and_nothing_is_written(served, failure, tmp_path)
   ):
     assert words in failure(served('predict', *flags, cwd=tmp_path))
   assert list(tmp_path.iterdir()) == [query]
+
+
+def test_a_photograph_of_90_megapixels_is_no_attack(served, failure, tmp_path):
+  Image.new('1', (10000, 9000)).save(tmp_path / 'q.png')
+  done = served('predict', f'--query={tmp_path / "q.png"}', cwd=tmp_path)
+  assert '--checkpoint is missing' in failure(done) and 'warning' not in done.stderr

@@ -10,25 +10,21 @@ import hashlib
 import io
 import os
 import pathlib
-import re
 from collections.abc import Container, Iterable, Iterator, Mapping, Sequence, Set
 from typing import NoReturn
 
 import numpy as np
 from PIL import Image
 
-from data_pipelines.reading.files import IMAGE_ENDINGS
+from data_pipelines.reading.files import IMAGE_ENDINGS, predicted_from
 from data_pipelines.reading.images import Encoded, read_image
 from experiments.storage.results import is_marked
 from hsnet_jax.errors import InputError
 
-# What results are called: not NAME_mask.png, which is a mask that was drawn for NAME.
-ENDINGS = ('_predicted', '_overlay')
 # Whose further pictures are pages or frames; a camera's MPO holds another view, for 3D.
 _PAGED = ('TIFF', 'GIF', 'WEBP', 'PNG', 'AVIF')
 _SUBFILE, _NO_PAGE = 254, 0b101  # TIFF's tag of copies of fewer pixels, and of masks.
 _MASK = 'masks beside pictures'
-_RESULT = re.compile(r'(.+?)(-page\d+)?(_predicted|_overlay)(-\d+)?')
 _COLORS = 256  # A picture with more is no mask.
 _NAMED = 3  # So many files of a kind make a message.
 
@@ -220,9 +216,8 @@ def _reason(path: pathlib.Path, kinds: Mapping[str, Set[str]]) -> str:
   if path.suffix.lower() not in IMAGE_ENDINGS or not path.is_file():
     return 'files of other kinds'
   is_png = path.suffix.lower() == '.png'
-  result = _RESULT.fullmatch(path.stem)
   # An editor may have lost the mark, but not the name.
-  if is_png and ((result and result[1] in kinds) or is_marked(path)):
+  if predicted_from(path) in kinds or (is_png and is_marked(path)):
     return 'results'
   if path.stem.endswith('_mask') and path.stem.removesuffix('_mask') in kinds:
     return _MASK

@@ -10,7 +10,8 @@ import numpy as np
 from jaxtyping import UInt8
 from PIL import Image
 
-from experiments.evaluation.prediction.queries import ENDINGS, LeftOut, Query, digest_of
+from data_pipelines.reading.files import RESULT_ENDINGS
+from experiments.evaluation.prediction.queries import LeftOut, Query, digest_of
 from experiments.evaluation.prediction.segmenting import Segmented, Unreadable
 from experiments.reporting.pictures import overlay
 from experiments.storage.results import find_place, numbered, write_png
@@ -48,13 +49,14 @@ def write_results(found: Segmented, folder: pathlib.Path, *, of: dict[str, Any])
     of: what they are results of, from `describe`.
 
   Returns:
-    The mask's file: `NAME_predicted.png`, or with a number, as the overlay's.
+    The mask's file: `NAME_predicted.png`, or with a number, as the overlay's. Not `NAME_mask.png`,
+    which is a mask that was drawn for NAME.
   """
   of = {**of, 'query': digest_of(found.query)}
   name = folder / found.query.name
 
   def paths_of(number: int) -> list[pathlib.Path]:
-    return [numbered(name.with_name(f'{name.name}{e}.png'), number) for e in ENDINGS]
+    return [numbered(name.with_name(f'{name.name}{e}.png'), number) for e in RESULT_ENDINGS]
 
   mask_path, overlay_path = paths_of(find_place(paths_of, of=of))
   write_png(mask_path, Image.fromarray(found.mask * np.uint8(255)), of=of)
@@ -86,7 +88,7 @@ class Outcome:
     """Counts a query that is done, whose mask is at a path."""
     self.masks.append(path)
     self._any_object = self._any_object or bool(found.mask.any())
-    if path.name != f'{found.query.name.name}{ENDINGS[0]}.png':
+    if path.name != f'{found.query.name.name}{RESULT_ENDINGS[0]}.png':
       self._renamed.append(path)
 
   def failed(self, found: Unreadable) -> None:

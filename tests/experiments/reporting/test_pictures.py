@@ -1,3 +1,5 @@
+import tracemalloc
+
 import numpy as np
 import pytest
 from PIL import Image
@@ -42,6 +44,16 @@ def test_overlay_in_strips_is_the_formula_in_fractions(strength, dim):
   after = pictures.overlay(before, mask, color=(230, 120, 0), strength=strength, dim=dim)
   assert after.dtype == np.uint8
   np.testing.assert_array_equal(after, expected)
+
+
+def test_overlay_takes_little_more_than_its_result():
+  before, mask = np.zeros((2000, 3000, 3), np.uint8), np.ones((2000, 3000), np.uint8)
+  tracemalloc.start()
+  try:
+    pictures.overlay(before, mask)
+    assert tracemalloc.get_traced_memory()[1] < 3 * before.nbytes
+  finally:
+    tracemalloc.stop()
 
 
 def test_overlay_of_a_full_mask_has_no_outline_at_the_border():
