@@ -28,7 +28,8 @@ def _image_endings() -> frozenset[str]:
     importlib.import_module('pillow_heif').register_heif_opener()
   Image.init()
   extensions = Image.registered_extensions().items()
-  return frozenset(e for e, name in extensions if name in _FORMATS and name in Image.OPEN)
+  opened = {*Image.OPEN, 'MPO'}  # Opened as the JPEG that it begins with.
+  return frozenset(e for e, name in extensions if name in opened.intersection(_FORMATS))
 
 
 # What the name of a photograph, or of a mask, ends in, lower case.

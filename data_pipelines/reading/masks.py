@@ -7,7 +7,15 @@ from jaxtyping import UInt8
 
 from data_pipelines.reading.arrays import BOUNDARY
 from data_pipelines.reading.opened import PathLike, open_image
-from data_pipelines.reading.pixels import FEW, changes_often, core, count_values, grown
+from data_pipelines.reading.photographs import is_gradual, refuse_photograph
+from data_pipelines.reading.pixels import (
+  FEW,
+  changes_often,
+  core,
+  count_values,
+  grown,
+  is_among,
+)
 from data_pipelines.reading.shown import CHOOSE, Shown, photograph, show
 from hsnet_jax.errors import InputError
 
@@ -17,7 +25,6 @@ _NEARLY_BLACK = 4
 _RIM = 5  # Pixels from PASCAL's objects to the far side of their outline.
 _NOISE = 8  # A lossy file as dark as this shows nothing that its noise could not.
 _LEAST_WHITE = 64  # Of a picture whose black is not 0.
-_EDGE = 12  # Pixels that a soft edge may be wide.
 _LISTED = 8  # Values in a message.
 
 
@@ -172,9 +179,9 @@ def _foreground(shown: Shown, path: PathLike) -> tuple[UInt8[np.ndarray, 'h w'],
     if found is not None:
       return found
     return (values == BOUNDARY).view(np.uint8), ''
-  if _is_graded(present, counts):
+  if _is_graded(present, counts) or is_gradual(values, present):
     return _graded(values, present, counts, path)
-  _refuse_photograph(values, present, path)
+  refuse_photograph(values, present, path)
   return (values > 0).view(np.uint8), _several(present, counts)
 
 
@@ -189,7 +196,7 @@ def _labels(
     if found is None:
       return (shown.values == BOUNDARY).view(np.uint8), ''
     return found
-  mask = ~np.isin(shown.values, shown.background)
+  mask = ~is_among(shown.values, shown.background)
   return mask.view(np.uint8), _several(present[classes], counts[classes])
 
 
@@ -198,7 +205,7 @@ def _beside_small_values(
 ) -> tuple[UInt8[np.ndarray, 'h w'], str] | None:
   """Takes 255 beside classes for their outline, by its amount and place; None: it is the object."""
   values, white = shown.values, shown.values == BOUNDARY
-  objects = ~white & ~np.isin(values, shown.background)
+  objects = ~(white | is_among(values, shown.background))
   classes = ~np.isin(present, (*shown.background, BOUNDARY))
   few, many = np.count_nonzero(objects), np.count_nonzero(white)
   empty = values.size - few - many
@@ -272,40 +279,19 @@ def _graded(
     raise InputError(
       f'{path}: no value above {top}, which the noise of its format may be; save the mask as PNG'
     )
-  low, _ = _levels(present, counts)
-  between = _refuse_photograph(values, present, path)
+  low, high = _levels(present, counts)
+  between = refuse_photograph(values, present, path)
+  inside = (present > low + (high - low) / 8) & (present < high - (high - low) / 8)
+  between = min(between, int(counts[inside].sum()))  # Noise may go beyond black and white.
   doubt = ''
   mask = values >= (low + top) / 2
-  if between > max(0.02 * np.count_nonzero(mask), values.size / 2000):
+  if between > max((0.1 if is_lossy else 0.02) * np.count_nonzero(mask), values.size / 2000):
     doubt = (
       f'{between} pixels are gray, neither black nor white nor a narrow edge; from'
       f' {(low + top) / 2:g} on they are taken for the object; if gray is a class of its own, save'
       f' one class alone, as PNG, or {CHOOSE}'
     )
   return mask.view(np.uint8), doubt
-
-
-def _refuse_photograph(values: np.ndarray, present: np.ndarray, path: PathLike) -> int:
-  """Raises InputError where many values are spread as in a photograph.
-
-  Returns:
-    How many pixels are neither near black or white nor on an edge between the two.
-  """
-  low, high = int(present[0]), int(present[-1])
-  eighth = (high - low) / 8
-  dark, bright = values <= low + eighth, values >= high - eighth
-  middle = ~(dark | bright)
-  if np.count_nonzero(middle) <= values.size / 2000:
-    return 0
-  alone = middle & ~(grown(dark, _EDGE) & grown(bright, _EDGE))
-  count = int(np.count_nonzero(alone))
-  if present.size > FEW and count > values.size / 100 and min(values.shape) > _EDGE:
-    row = values.astype(np.int32)
-    bend = np.abs(row[:, 2:] - 2 * row[:, 1:-1] + row[:, :-2])
-    rough = bend[alone[:, 1:-1]] >= 2 * (high - low) / 255
-    if rough.size and rough.mean() > 0.27:
-      raise photograph(path, f'{present.size} gray values all over')
-  return count
 
 
 def _several(present: np.ndarray, counts: np.ndarray) -> str:

@@ -6,6 +6,7 @@ from PIL import Image
 
 FEW = 8  # Values: fewer may be a dotted picture, more a photograph.
 _RUN = 0.75  # Of a drawn picture, more pixels than these repeat their neighbor.
+_SAMPLE = 2**20  # Pixels of a picture that are looked at closely.
 _LEAST_SIDE = 16  # Of what is judged by its neighbors.
 
 
@@ -33,6 +34,20 @@ def count_values(values: Integer[np.ndarray, 'h w']) -> tuple[np.ndarray, np.nda
     return np.unique(values, return_counts=True)
   present = np.flatnonzero(counts)
   return present, counts[present]
+
+
+def is_among(values: Integer[np.ndarray, 'h w'], few: tuple[int, ...]) -> Bool[np.ndarray, 'h w']:
+  """Returns where a value is one of a few: NumPy's own `isin` takes eight bytes a pixel."""
+  found = np.zeros(values.shape, bool)
+  for value in few:
+    found |= values == value
+  return found
+
+
+def sample(values: Integer[np.ndarray, 'h w']) -> tuple[Integer[np.ndarray, 'H W'], int]:
+  """Returns every so many-th row and column of a large picture, and the pixels that one is of."""
+  step = 1 + int((values.size / _SAMPLE) ** 0.5)
+  return values[::step, ::step], step**2
 
 
 def grown(mask: Bool[np.ndarray, 'h w'], by: int) -> Bool[np.ndarray, 'h w']:

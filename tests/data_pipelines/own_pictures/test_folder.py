@@ -276,3 +276,14 @@ def test_episodes_of_ones_own_pictures(classes):
   assert all(batch['support_masks'].any(axis=(2, 3)).all() for batch in batches)
   held = HeldOut(folder)
   assert {held.test_classes(0), tuple(held.split(0, 'trn').by_class)} == {(1,), (2, 3)}
+
+
+def test_a_doubtful_mask_is_named_once_however_often_it_is_read(tmp_path):
+  save_photo(tmp_path / 'leaf' / 'a.jpg')
+  save_mask(tmp_path / 'leaf' / 'a.png', 255 - box(255))
+  folder = Folder(tmp_path)
+  with warned(tmp_path / 'leaf' / 'a.png', 'border'):
+    for _ in range(3):
+      folder.load('leaf/a.jpg')
+  with warned(tmp_path / 'leaf' / 'a.png', 'border'):
+    Folder(tmp_path).load('leaf/a.jpg')

@@ -211,6 +211,21 @@ def test_damaged_files_are_named(fss):
       Fss1000(*fss).load(f'cpu/{n}.jpg')
 
 
+def test_a_mask_of_another_size_is_scaled_to_its_photograph(fss):
+  label = np.random.default_rng(0).integers(0, 256, (50, 40), dtype=np.uint8)
+  Image.fromarray(label).save(fss[0] / 'bus' / '6.png')
+  image, scaled = Fss1000(*fss).load('bus/6.jpg')
+  # Nearest as the protocol has it: float32 steps, rounded down.
+  rows, columns = (
+    np.minimum(
+      (np.arange(out, dtype=np.float32) * (np.float32(n) / np.float32(out))).astype(int), n - 1
+    )
+    for n, out in zip(label.shape, image.shape[:2], strict=True)
+  )
+  np.testing.assert_array_equal(scaled > 0, label[rows][:, columns] >= 128)
+  assert set(np.unique(scaled)) == {0, 761}
+
+
 def test_a_category_in_two_lists_is_refused(fss):
   path = fss[1] / 'fss' / 'test.txt'
   path.write_text('bus\nyak\n')

@@ -1,10 +1,13 @@
 """What a user gives to predict from: what a support set is."""
 
+import numpy as np
 import pytest
+from PIL import Image
 
 from experiments.evaluation import inputs
 from hsnet_jax.errors import InputError
 from tests.experiments.evaluation.given import mask, picture
+from tests.facts import warned
 
 
 def test_paths_may_be_under_the_users_home(tmp_path, monkeypatch):
@@ -35,3 +38,12 @@ def test_one_value_of_a_mask_can_be_the_object(tmp_path):
   image, drawn = picture(tmp_path / 'a.jpg'), mask(tmp_path / 'a.png', value=12)
   images, masks = inputs.read_supports([image], [drawn], size=(45, 60), value=12)
   assert images.shape == (1, 45, 60, 3) and masks.sum() == 30 * 20
+
+
+def test_a_doubtful_mask_is_named_once(tmp_path):
+  image = picture(tmp_path / 'a.jpg')
+  few = np.eye(45, 60) * (np.arange(60) < 20)
+  for values, facts in ((np.full((45, 60), 255), ['no background']), (few, ['20 of 2700'])):
+    Image.fromarray(values.astype(np.uint8)).save(tmp_path / 'a.png')
+    with warned(tmp_path / 'a.png', *facts):
+      inputs.read_supports([image], [tmp_path / 'a.png'], size=(45, 60))
