@@ -14,10 +14,11 @@ Examples, from the checkout's folder:
     python -m experiments.predict --checkpoint=best --support_images=a.jpg \\
       --support_masks=a.json --support_class=dog --query=photos --recursive
 
-In a support's mask every value but 0 is the object, with two exceptions. PASCAL's boundary, 255
-beside a palette's indices or beside gray values of 20 and less, is background. And where 255 is the
-commonest gray value but 0, the others are soft edges, and the object is what has 128 or more; a
-JPEG, too, is cut at half of its largest value. --mask_value chooses one value instead.
+In a support's mask, as a viewer shows it, everything but black is the object, with two exceptions.
+PASCAL's boundary, 255 round objects of a palette's colors or of gray values of 20 and less, is
+background. And where 255 is the commonest gray value but 0, the others are soft edges, and the
+object is what has 128 or more; a JPEG, too, is cut at half of its largest value. --mask_value
+chooses one value instead; a doubtful mask is named in a warning.
 
 Writes NAME_predicted.png (255 on the object, 0 elsewhere) and NAME_overlay.png for every query, and
 of a file of several pages for each. Images are turned upright as their EXIF data says; one of 179

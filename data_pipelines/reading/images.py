@@ -132,7 +132,7 @@ def read_pair(
   stored, turn = image.size, _turn(image)
   turned = image.transpose(turn) if turn is not None else image
   if scale and mask.shape[::-1] not in (stored, turned.size):
-    mask = resize_mask(mask, stored[::-1])
+    mask = resize_mask(mask, (stored[1], stored[0]))
   size = mask.shape[1], mask.shape[0]
   if size not in (stored, turned.size):
     raise InputError(

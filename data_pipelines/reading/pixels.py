@@ -19,7 +19,7 @@ def changes_often(values: Integer[np.ndarray, 'h w']) -> bool:
   if min(values.shape) < _LEAST_SIDE:
     return False
   changes = np.count_nonzero(values[:, 1:] != values[:, :-1])
-  return changes > (1 - _RUN) * values[:, 1:].size
+  return bool(changes > (1 - _RUN) * values[:, 1:].size)
 
 
 def count_values(values: Integer[np.ndarray, 'h w']) -> tuple[np.ndarray, np.ndarray]:

@@ -107,13 +107,18 @@ def _on_black(image: Image.Image, path: PathLike) -> Image.Image:
   if not image.mode.endswith('A'):
     return opaque
   alpha = image.getchannel('A')
-  least, most = alpha.getextrema()
-  if least == most and most > 0:
+  if _is_constant(alpha):
     return opaque
   flat = ImageChops.multiply(opaque, alpha if opaque.mode == 'L' else alpha.convert('RGB'))
   if flat.getbbox() is None:
     raise _nothing_seen(path)
   return flat
+
+
+def _is_constant(alpha: Image.Image) -> bool:
+  """Tells whether all pixels are equally opaque, and not wholly transparent."""
+  levels = np.flatnonzero(alpha.histogram())
+  return bool(levels.size == 1 and levels[0] > 0)
 
 
 def _nothing_seen(path: PathLike) -> InputError:
@@ -158,13 +163,12 @@ def _is_one_color(image: np.ndarray, bright: np.ndarray, lossy: bool) -> bool:
   for rows, shades in zip(np.array_split(image, 16), np.array_split(bright, 16), strict=True):
     expected = shades[..., None] * (color.astype(np.float32) / most)
     off += np.count_nonzero(np.abs(rows - expected).max(axis=-1, initial=0) > tolerance)
-  return off <= allowed
+  return bool(off <= allowed)
 
 
 def _without_alpha(image: Image.Image) -> Image.Image:
   """Makes an image of palette and alpha one of a palette alone, or RGBA where alpha varies."""
-  least, most = image.getchannel('A').getextrema()
-  if least != most or most == 0:
+  if not _is_constant(image.getchannel('A')):
     return image.convert('RGBA')
   indexed = image.getchannel(0)
   indexed.putpalette(image.getpalette() or [])
