@@ -23,6 +23,7 @@ from hsnet_jax.errors import InputError
 OPEN = 65535
 _ORIENTATION = 0x0112
 _ON_ITS_SIDE = (5, 6, 7, 8)  # EXIF orientations that swap height and width.
+_LONGEST_NAME, _LONGEST_PATH = 255, 2000
 _HIDDEN = ('.', '__MACOSX')
 
 
@@ -186,6 +187,9 @@ def whole_number(given: Any) -> int | None:
 def inner_name(name: Any) -> str | None:
   """Tidies a path that a JSON file names; None where it leads out of the folder or is no path."""
   path = PurePosixPath(str(name).replace('\\', '/'))
+  lengths = [len(part.encode(errors='replace')) for part in path.parts]
+  if max(lengths, default=0) > _LONGEST_NAME or len(str(path)) > _LONGEST_PATH:
+    return None  # Systems refuse to look for it.
   outside = path.is_absolute() or '..' in path.parts or ':' in str(path) or '\0' in str(path)
   return None if outside or not isinstance(name, str) or not path.name else str(path)
 

@@ -16,6 +16,8 @@ from jaxtyping import Bool, Float, Integer, UInt8
 from data_pipelines.reading.arrays import BOUNDARY
 from hsnet_jax.errors import InputError
 
+# Of no larger picture is an outline drawn: none is read either.
+_MOST_PIXELS = 180_000_000
 # Six bits a character from '0' on; the sixth says that a number goes on.
 _COMPRESSED = re.compile('(?:[P-o]{0,6}[0-O])*')
 
@@ -72,11 +74,11 @@ def check_points(points: Any, size: tuple[int, int]) -> Float[np.ndarray, 'n 2']
     array = np.asarray(points, np.float64)
     # Pairs are pairs already: to divide triples anew would draw another outline.
     array = array.reshape(-1, 2) if array.ndim == 1 else array
+    sides = np.asarray([size[1], size[0]], np.float64)
   except (TypeError, ValueError, OverflowError) as error:
     raise ValueError('points that are not pairs of numbers') from error
   if array.ndim != 2 or array.shape[1] != 2:
     raise ValueError('points that are not pairs of numbers')
-  sides = np.asarray([size[1], size[0]], np.float64)
   if not np.all((array >= -sides) & (array <= 2 * sides)):
     raise ValueError(f'points far out of the image of {size[1]} x {size[0]}')
   return array
@@ -97,6 +99,8 @@ def run_lengths(segmentation: Any, size: tuple[int, int]) -> dict[str, Any]:
     ValueError: the outline is damaged, or of another size.
   """
   coder = _coder()
+  if not 0 <= size[0] * size[1] <= _MOST_PIXELS:
+    raise ValueError(f'an image of {size[1]} x {size[0]}')
   check_polygons(segmentation)
   if isinstance(segmentation, list):
     polygons = [check_points(p, size).ravel().tolist() for p in segmentation]

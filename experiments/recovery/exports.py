@@ -1,4 +1,4 @@
-"""Makes small exports of annotation tools, as the tools write them; see `samples`."""
+"""Makes small exports of annotation tools as valid samples, as the tools lay them out."""
 
 import base64
 import io
@@ -9,75 +9,97 @@ from pathlib import Path
 import numpy as np
 from PIL import Image
 
-from experiments.recovery.samples import HEIGHT, WIDTH, label, pairs, photograph, save, write
+from experiments.recovery import samples
+from experiments.recovery.samples import HEIGHT, WIDTH, pairs, photograph, save, write
+
+_COLORS = {'ant': (250, 50, 83), 'bee': (51, 221, 255)}
 
 
 def yolo(folder: Path) -> None:
-  """Makes YOLO segmentation as Roboflow writes it."""
-  write(folder / 'data.yaml', "train: ../train/images\nnc: 2\nnames: ['ant', 'bee']\n")
+  """Makes YOLO segmentation with its data.yaml."""
+  names = ''.join(f'  {number}: {name}\n' for number, name in enumerate(_COLORS))
+  write(folder / 'data.yaml', f'path: .\ntrain: images/train\nval: images/train\nnames:\n{names}')
   corners = ' '.join(f'{x / WIDTH:.6f} {y / HEIGHT:.6f}' for x, y in pairs())
-  for i in range(2):
-    save(folder / f'train/images/{i}.jpg', photograph(i))
-    write(folder / f'train/labels/{i}.txt', f'{i} {corners}\n1 0.1 0.1 0.9 0.2 0.3 0.4\n')
+  triangle = '0.1 0.1 0.5 0.2 0.3 0.9'
+  for i in range(3):
+    save(folder / f'images/train/{i}.jpg', photograph(i))
+    write(folder / f'labels/train/{i}.txt', f'{i % 2} {corners}\n1 {triangle}\n')
 
 
 def via(folder: Path) -> None:
-  """Makes a project of VIA with every shape."""
+  """Makes the JSON of VIA 2: a shape of each kind that has an inside."""
+  xs, ys = (list(column) for column in zip(*pairs(), strict=True))
   shapes = (
-    {
-      'name': 'polygon',
-      'all_points_x': [x for x, _ in pairs()],
-      'all_points_y': [y for _, y in pairs()],
-    },
-    {'name': 'rect', 'x': 8, 'y': 6, 'width': 5, 'height': 3},
-    {'name': 'circle', 'cx': 16.5, 'cy': 12, 'r': 7.2},
-    {'name': 'ellipse', 'cx': 15, 'cy': 11, 'rx': 11, 'ry': 5.5, 'theta': 0.4},
+    {'name': 'polygon', 'all_points_x': xs, 'all_points_y': ys},
+    {'name': 'rect', 'x': 4, 'y': 5, 'width': 9, 'height': 8},
+    {'name': 'circle', 'cx': 12, 'cy': 12, 'r': 6.5},
+    {'name': 'ellipse', 'cx': 12, 'cy': 12, 'rx': 8, 'ry': 4, 'theta': 0.3},
   )
-  entries = {}
+  content = {}
   for i, shape in enumerate(shapes):
-    save(folder / f'{i}.jpg', photograph(i))
-    region = {'shape_attributes': shape, 'region_attributes': {'kind': 'ab'[i % 2]}}
-    entries[f'{i}.jpg99'] = {
+    region = {'shape_attributes': shape, 'region_attributes': {'class': 'ab'[i % 2]}}
+    content[f'{i}.jpg1000'] = {
       'filename': f'{i}.jpg',
-      'size': 99,
+      'size': 1000,
       'regions': [region],
       'file_attributes': {},
     }
-  project = {'_via_settings': {'core': {}}, '_via_img_metadata': entries, '_via_attributes': {}}
-  write(folder / 'via_project.json', json.dumps(project))
+    save(folder / f'{i}.jpg', photograph(i))
+  write(folder / 'via_region_data.json', json.dumps(content))
 
 
 def supervisely(folder: Path) -> None:
   """Makes a project of Supervisely: a polygon with a hole, a rectangle, a bitmap."""
-  png = io.BytesIO()
-  stamp = Image.fromarray(np.eye(6, dtype=np.uint8))
+  stamp = Image.fromarray(np.eye(6, 9, dtype=np.uint8))
   stamp.putpalette([0, 0, 0, 255, 255, 255])
-  stamp.save(png, 'PNG', transparency=0)
-  data = base64.b64encode(zlib.compress(png.getvalue())).decode()
-  hole = [[8, 6], [12, 6], [12, 9]]
-  objects = (
+  packed = io.BytesIO()
+  stamp.save(packed, 'PNG', transparency=0)
+  data = base64.b64encode(zlib.compress(packed.getvalue())).decode()
+  hole = [[9, 7], [12, 7], [12, 10]]
+  corners = [pairs()[0], pairs()[2]]
+  figures = (
     {'geometryType': 'polygon', 'points': {'exterior': pairs(), 'interior': [hole]}},
-    {'geometryType': 'rectangle', 'points': {'exterior': [[4, 4], [9, 9]], 'interior': []}},
-    {'geometryType': 'bitmap', 'bitmap': {'data': data, 'origin': [3, 4]}},
+    {'geometryType': 'rectangle', 'points': {'exterior': corners, 'interior': []}},
+    {'geometryType': 'bitmap', 'bitmap': {'data': data, 'origin': [5, 4]}},
   )
-  write(folder / 'meta.json', json.dumps({'classes': [{'title': 'a'}, {'title': 'b'}]}))
-  for i, one in enumerate(objects):
-    save(folder / f'ds/img/{i}.jpg', photograph(i))
-    content = {
-      'description': '',
-      'tags': [],
-      'size': {'height': HEIGHT, 'width': WIDTH},
-      'objects': [{'classTitle': 'ab'[i % 2], 'tags': [], **one}],
-    }
+  classes = [{'title': t, 'shape': 'any', 'color': '#FF0000'} for t in _COLORS]
+  write(folder / 'meta.json', json.dumps({'classes': classes, 'tags': []}))
+  for i, figure in enumerate(figures):
+    one = {'classTitle': list(_COLORS)[i % 2], 'tags': [], **figure}
+    size = {'height': HEIGHT, 'width': WIDTH}
+    content = {'description': '', 'tags': [], 'size': size, 'objects': [one]}
     write(folder / f'ds/ann/{i}.jpg.json', json.dumps(content))
+    save(folder / f'ds/img/{i}.jpg', photograph(i))
 
 
-def masks_of_voc(folder: Path) -> None:
-  """Makes masks in color as CVAT writes them."""
-  labelmap = '# label:color_rgb:parts:actions\nbackground:0,0,0::\na:250,50,83::\nb:61,245,61::\n'
-  write(folder / 'labelmap.txt', labelmap)
-  write(folder / 'ImageSets/Segmentation/default.txt', '0\n1\n')
-  colors = np.array([[0, 0, 0], [250, 50, 83], [61, 245, 61]], np.uint8)
-  for i in range(2):
+def voc(folder: Path) -> None:
+  """Makes CVAT's 'Segmentation mask 1.1': masks in colors, which labelmap.txt names."""
+  rows = ''.join(f'{name}:{",".join(map(str, c))}::\n' for name, c in _COLORS.items())
+  write(folder / 'labelmap.txt', f'# label:color_rgb:parts:actions\nbackground:0,0,0::\n{rows}')
+  for i, color in enumerate(_COLORS.values()):
+    drawn = np.array([[0, 0, 0], color], np.uint8)[samples.label(1)]
+    save(folder / f'SegmentationClass/{i}.png', Image.fromarray(drawn))
     save(folder / f'JPEGImages/{i}.jpg', photograph(i))
-    save(folder / f'SegmentationClass/{i}.png', Image.fromarray(colors[label(i + 1)]))
+  write(folder / 'ImageSets/Segmentation/default.txt', '0\n1\n')
+
+
+def voc_numbers(folder: Path) -> None:
+  """Makes masks of numbers, as labelme2voc writes them."""
+  write(folder / 'class_names.txt', '_background_\nant\nbee\nash\n')
+  for i in range(2):
+    save(folder / f'SegmentationClass/{i}.png', samples.palette())
+    save(folder / f'JPEGImages/{i}.jpg', photograph(i))
+
+
+def coco_subsets(folder: Path) -> None:
+  """Makes a COCO export in folders of subsets, as Roboflow lays it out."""
+  for subset in ('train', 'valid'):
+    samples.coco(folder / subset)
+    for path in (folder / subset).glob('*.jpg'):
+      path.rename(path.with_name(f'{subset}{path.name}'))
+    path = folder / subset / 'labels.json'
+    content = json.loads(path.read_text())
+    for image in content['images']:
+      image['file_name'] = f'{subset}{image["file_name"]}'
+    write(folder / subset / '_annotations.coco.json', json.dumps(content))
+    path.unlink()

@@ -206,6 +206,7 @@ def _drawn(image: Callable[[], Any], name: str, **options: Any) -> Reader:
   return _of_picture(name, samples.picture(image, name, **options))
 
 
+_MOSTLY_JSON = ('*.json', '*.json', '*.json', '*.jpg')
 _PHOTO, _MASK, _PALETTE = samples.photograph, samples.mask, samples.palette
 
 READERS: dict[str, Reader] = {
@@ -226,12 +227,14 @@ READERS: dict[str, Reader] = {
   'bmp': _drawn(_PALETTE, 'picture.bmp'),
   'ppm': _drawn(_PHOTO, 'picture.ppm'),
   'class folders': Reader(samples.class_folders, _own_pictures),
-  'coco': Reader(samples.coco, _own_pictures, ('*.json', '*.json', '*.json', '*.jpg')),
-  'labelme': Reader(samples.labelme, _own_pictures, ('*.json', '*.json', '*.json', '*.jpg')),
-  'yolo': Reader(exports.yolo, _own_pictures, ('*.txt', '*.txt', '*.yaml', '*.jpg')),
-  'via': Reader(exports.via, _own_pictures, ('*.json', '*.json', '*.json', '*.jpg')),
-  'supervisely': Reader(exports.supervisely, _own_pictures, ('*.json', '*.json', '*.jpg')),
-  'masks of voc': Reader(exports.masks_of_voc, _own_pictures, ('*.txt', '*.png', '*.jpg')),
+  'coco': Reader(samples.coco, _own_pictures, _MOSTLY_JSON),
+  'labelme': Reader(samples.labelme, _own_pictures, _MOSTLY_JSON),
+  'coco in subsets': Reader(exports.coco_subsets, _own_pictures, _MOSTLY_JSON),
+  'supervisely': Reader(exports.supervisely, _own_pictures, _MOSTLY_JSON),
+  'via': Reader(exports.via, _own_pictures, _MOSTLY_JSON),
+  'voc masks of colors': Reader(exports.voc, _own_pictures, ('*.txt', '*.png', '*.jpg')),
+  'voc masks of numbers': Reader(exports.voc_numbers, _own_pictures, ('*.txt', '*.png')),
+  'yolo': Reader(exports.yolo, _own_pictures, ('*.yaml', 'labels/*', 'labels/*', '*.jpg')),
   'pascal list': Reader(samples.lists, _pascal_list, ('pascal/*',)),
   'coco list': Reader(samples.lists, _coco_lists, ('coco/*',)),
   'fss list': Reader(samples.lists, _fss_list, ('fss/*',)),
