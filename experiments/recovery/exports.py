@@ -15,6 +15,46 @@ from experiments.recovery.samples import HEIGHT, WIDTH, pairs, photograph, save,
 _COLORS = {'ant': (250, 50, 83), 'bee': (51, 221, 255)}
 
 
+def labelme(folder: Path) -> None:
+  """Makes LabelMe files: a polygon, a rectangle, a circle, a mask, a picture inside its JSON."""
+  inside = io.BytesIO()
+  Image.fromarray(np.full((10, 14), 255, np.uint8)).save(inside, 'PNG')
+  corners = [[6, 4], [19, 13]]
+  shapes = (
+    ('polygon', pairs(), {}),
+    ('rectangle', corners, {}),
+    ('circle', [[16, 12], [16, 5]], {'flags': {}, 'group_id': None}),
+    ('mask', corners, {'mask': base64.b64encode(inside.getvalue()).decode()}),
+  )
+  photo = io.BytesIO()
+  photograph().save(photo, 'JPEG')
+  for i, (kind, points, more) in enumerate(shapes):
+    shape = {'label': 'ab'[i % 2], 'points': points, 'shape_type': kind, **more}
+    content = {
+      'version': '5.4.1',
+      'flags': {},
+      'shapes': [shape, {'label': 'c', 'points': pairs(), 'shape_type': 'polygon'}],
+      'imagePath': f'{i}.jpg',
+      'imageData': base64.b64encode(photo.getvalue()).decode() if i == 3 else None,
+      'imageHeight': HEIGHT,
+      'imageWidth': WIDTH,
+    }
+    write(folder / f'{i}.json', json.dumps(content))
+    if i < 3:
+      save(folder / f'{i}.jpg', photograph(i))
+
+
+def outlined(folder: Path) -> None:
+  """Makes support images whose outlines are in a COCO file, or in LabelMe's."""
+  samples.coco(folder)
+  (folder / 'labels.json').rename(folder / 'coco.json')
+  shapes = [{'label': 'a', 'points': pairs(), 'shape_type': 'polygon'}]
+  size = {'imageHeight': HEIGHT, 'imageWidth': WIDTH}
+  content = {'shapes': shapes, 'imagePath': '0.jpg', 'imageData': None, **size}
+  write(folder / '0.json', json.dumps(content))
+  save(folder / '0.jpg', photograph())
+
+
 def yolo(folder: Path) -> None:
   """Makes YOLO segmentation with its data.yaml."""
   names = ''.join(f'  {number}: {name}\n' for number, name in enumerate(_COLORS))
@@ -70,6 +110,28 @@ def supervisely(folder: Path) -> None:
     content = {'description': '', 'tags': [], 'size': size, 'objects': [one]}
     write(folder / f'ds/ann/{i}.jpg.json', json.dumps(content))
     save(folder / f'ds/img/{i}.jpg', photograph(i))
+
+
+def labelme_xml(folder: Path) -> None:
+  """Makes the XML that CVAT calls 'LabelMe 3.0': a polygon, and a mask of the whole picture."""
+  points = ''.join(f'<pt><x>{x}</x><y>{y}</y></pt>' for x, y in pairs())
+  outlines = (
+    f'<polygon>{points}<username></username></polygon>',
+    '<segm><username></username><box><xmin>6</xmin><ymin>4</ymin><xmax>20</xmax><ymax>14</ymax>'
+    '</box><mask>1_mask_1.png</mask></segm>',
+  )
+  for i, outline in enumerate(outlines):
+    write(
+      folder / f'{i}.xml',
+      f'<annotation>\n<filename>{i}.jpg</filename><folder></folder><source><sourceImage/>'
+      '<sourceAnnotation>Datumaro</sourceAnnotation></source>\n'
+      f'<imagesize><nrows>{HEIGHT}</nrows><ncols>{WIDTH}</ncols></imagesize>\n'
+      f'<object><name>{list(_COLORS)[i]}</name><deleted>0</deleted><verified>0</verified>'
+      f'<occluded>no</occluded><attributes></attributes><id>{i}</id>\n{outline}\n</object>'
+      '</annotation>',
+    )
+    save(folder / f'{i}.jpg', photograph(i))
+  save(folder / 'Masks/1_mask_1.png', samples.mask())
 
 
 def voc(folder: Path) -> None:

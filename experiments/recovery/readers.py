@@ -64,6 +64,17 @@ def _own_pictures(folder: Path) -> None:
   _load_all(Folder(folder))
 
 
+def _supports(folder: Path) -> None:
+  from experiments.evaluation.inputs import read_supports
+
+  _each(
+    *(
+      functools.partial(read_supports, [str(folder / image)], [str(folder / mask)], size=(32, 32))
+      for image, mask in (('1.jpg', 'coco.json'), ('2.jpg', 'coco.json'), ('0.jpg', '0.json'))
+    )
+  )
+
+
 def _load_all(benchmark: Any) -> None:
   for fold in range(benchmark.num_folds):
     for name in benchmark.splits:
@@ -228,8 +239,10 @@ READERS: dict[str, Reader] = {
   'ppm': _drawn(_PHOTO, 'picture.ppm'),
   'class folders': Reader(samples.class_folders, _own_pictures),
   'coco': Reader(samples.coco, _own_pictures, _MOSTLY_JSON),
-  'labelme': Reader(samples.labelme, _own_pictures, _MOSTLY_JSON),
+  'labelme': Reader(exports.labelme, _own_pictures, _MOSTLY_JSON),
   'coco in subsets': Reader(exports.coco_subsets, _own_pictures, _MOSTLY_JSON),
+  'labelme xml': Reader(exports.labelme_xml, _own_pictures, ('*.xml', '*.xml', '*.png', '*.jpg')),
+  'outlines of supports': Reader(exports.outlined, _supports, ('*.json',)),
   'supervisely': Reader(exports.supervisely, _own_pictures, _MOSTLY_JSON),
   'via': Reader(exports.via, _own_pictures, _MOSTLY_JSON),
   'voc masks of colors': Reader(exports.voc, _own_pictures, ('*.txt', '*.png', '*.jpg')),

@@ -4,8 +4,6 @@ Each function fills a folder; the same files every time, but for random names an
 checkpoint and a prepared set.
 """
 
-import base64
-import io
 import json
 import pickle
 import zipfile
@@ -154,35 +152,6 @@ def coco(folder: Path) -> None:
   write(folder / 'labels.json', json.dumps(content))
   for i in (1, 2, 3):
     save(folder / f'{i}.jpg', photograph(i))
-
-
-def labelme(folder: Path) -> None:
-  """Makes LabelMe files: a polygon, a rectangle, a circle, a mask, a picture inside its JSON."""
-  inside = io.BytesIO()
-  Image.fromarray(np.full((10, 14), 255, np.uint8)).save(inside, 'PNG')
-  corners = [[_BOX[1], _BOX[0]], [_BOX[3] - 1, _BOX[2] - 1]]
-  shapes = (
-    ('polygon', pairs(), {}),
-    ('rectangle', corners, {}),
-    ('circle', [[16, 12], [16, 5]], {'flags': {}, 'group_id': None}),
-    ('mask', corners, {'mask': base64.b64encode(inside.getvalue()).decode()}),
-  )
-  photo = io.BytesIO()
-  photograph().save(photo, 'JPEG')
-  for i, (kind, points, more) in enumerate(shapes):
-    shape = {'label': 'ab'[i % 2], 'points': points, 'shape_type': kind, **more}
-    content = {
-      'version': '5.4.1',
-      'flags': {},
-      'shapes': [shape, {'label': 'c', 'points': pairs(), 'shape_type': 'polygon'}],
-      'imagePath': f'{i}.jpg',
-      'imageData': base64.b64encode(photo.getvalue()).decode() if i == 3 else None,
-      'imageHeight': HEIGHT,
-      'imageWidth': WIDTH,
-    }
-    write(folder / f'{i}.json', json.dumps(content))
-    if i < 3:
-      save(folder / f'{i}.jpg', photograph(i))
 
 
 def lists(folder: Path) -> None:
