@@ -62,14 +62,14 @@ def test_what_is_made_of_a_sample_follows_from_seed_and_round(sample):
 
 
 def test_a_bad_reader_is_found_out(tmp_path):
-  numbers = range(1, 2 * len(bad_readers.READERS) + 1)
+  numbers = range(1, len(bad_readers.READERS) + 1)
   found = list(
     read_rounds(
       bad_readers.READERS,
       numbers,
       seed=0,
       folder=tmp_path,
-      limits=Limits(seconds=1.0, megabytes=150),
+      limits=Limits(seconds=5.0, megabytes=150),
       module='tests.bad_readers',
       processes=2,
     )
