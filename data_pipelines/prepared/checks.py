@@ -161,7 +161,7 @@ def _versions(sources: Sequence[Source]) -> list[list[str | int]]:
   for source in sources:
     if isinstance(source, Encoded):
       versions.append(['', len(source.data), hashlib.sha256(source.data).hexdigest()])
-    elif source.exists():
+    elif os.path.exists(source):
       stat = os.stat(source)
       versions.append([os.path.abspath(source), stat.st_size, stat.st_mtime_ns])
   return versions

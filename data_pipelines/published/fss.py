@@ -127,7 +127,7 @@ class Fss1000(Benchmark):
     if self._data is None:
       return sorted(f'{n}.jpg' for n in _NUMBERS)
     folder = self._data / category
-    if not folder.is_dir():
+    if not os.path.isdir(folder):  # Of what can be no name too, where a path's own method raises.
       raise InputError(
         f'{folder}: no such folder of a listed category; complete `data_dir` or narrow the lists of'
         ' `splits_dir`'

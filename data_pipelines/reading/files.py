@@ -106,7 +106,7 @@ def check_listed(pairs: Iterable[tuple[Path, ...]]) -> None:
     present: dict[Path, set[str]] = {}
     for folder in {path.parent for path in paths}:
       # A listing is quicker than thousands of look-ups.
-      present[folder] = set(os.listdir(folder)) if folder.is_dir() else set()
+      present[folder] = set(os.listdir(folder)) if os.path.isdir(folder) else set()
     missing = [path for path in paths if path.name not in present[path.parent]]
     if missing:
       more = f' (and {len(missing) - 1} more)' if len(missing) > 1 else ''

@@ -14,9 +14,9 @@ aligned.
 """
 
 import io
+import os
 import warnings
 from collections.abc import Callable
-from pathlib import Path
 
 import numpy as np
 from jaxtyping import Integer, UInt8
@@ -126,7 +126,7 @@ def read_pair(
       size is not the image's.
   """
   image = open_image(image_path)
-  if not isinstance(mask_path, Encoded) and not Path(mask_path).exists():
+  if not isinstance(mask_path, Encoded) and not os.path.exists(mask_path):
     raise InputError(f'{mask_path}: no such file; the image {image_path} needs its mask there')
   mask = read(mask_path)
   stored, turn = image.size, _turn(image)

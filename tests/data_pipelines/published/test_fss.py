@@ -234,3 +234,19 @@ def test_a_category_in_two_lists_is_refused(fss):
   path.write_text(''.join(f'c{i}\n' for i in range(241)))
   with refused('test.txt', 241, 240):
     Fss1000(*fss)
+
+
+def test_a_category_whose_name_no_folder_can_have_is_named(tmp_path):
+  data, lists = tmp_path / 'data', tmp_path / 'lists'
+  data.mkdir()
+  (lists / 'fss').mkdir(parents=True)
+  for split, name in (('trn', 'x' * 5000), ('val', 'bus'), ('test', 'cup')):
+    (lists / 'fss' / f'{split}.txt').write_text(name)
+  benchmark = Fss1000(data, lists)
+  with refused('x' * 5000, 'listed category'):
+    benchmark.split(0, 'trn')
+  name = f'{"x" * 5000}/1.jpg'
+  with refused(name):
+    benchmark.check_images([name])
+  with refused(name):
+    benchmark.load(name)
