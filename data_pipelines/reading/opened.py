@@ -35,7 +35,7 @@ PathLike = AnyPath | Encoded
 Source = Path | Encoded
 
 # So many pixels are looked at twice; a byte holds no more than so many of a plain mask.
-_MANY, _PER_BYTE = 50_000_000, 10_000
+_MANY, _PER_BYTE = 4_000_000, 10_000
 _TIFF_INTERPRETATION = 262
 _WHITE_IS_ZERO = 0
 _PNG = b'\x89PNG\r\n\x1a\n'
