@@ -31,3 +31,11 @@ def test_a_photograph_of_90_megapixels_is_no_attack(served, failure, tmp_path):
   Image.new('1', (10000, 9000)).save(tmp_path / 'q.png')
   done = served('predict', f'--query={tmp_path / "q.png"}', cwd=tmp_path)
   assert '--checkpoint is missing' in failure(done) and 'warning' not in done.stderr
+
+
+def test_a_flag_given_twice_means_both(served, failure, tmp_path):
+  query = picture(tmp_path / 'q.jpg')
+  done = served('predict', f'--query={query}', f'--query={tmp_path / "no.jpg"}', cwd=tmp_path)
+  assert 'no.jpg' in failure(done)
+  done = served('predict', f'--query={tmp_path / "no.jpg"}', f'--query={query}', cwd=tmp_path)
+  assert 'no.jpg' in failure(done)

@@ -7,7 +7,7 @@ import pytest
 from PIL import Image
 
 from data_pipelines import make_benchmark
-from data_pipelines.reading.files import pictures_alone, predicted_from
+from data_pipelines.reading.files import IMAGE_ENDINGS, pictures_alone, predicted_from
 
 
 @pytest.mark.parametrize(
@@ -24,6 +24,11 @@ from data_pipelines.reading.files import pictures_alone, predicted_from
 )
 def test_a_result_is_told_by_its_name(name, picture):
   assert predicted_from(Path(name)) == picture
+
+
+def test_photographs_end_in_many_ways():
+  assert {'.jpg', '.jfif', '.jpe', '.mpo', '.tif', '.webp'} <= IMAGE_ENDINGS
+  assert not {'.pdf', '.ico', '.psd', '.mpg'} & IMAGE_ENDINGS
 
 
 def test_results_are_pictures_only_where_their_own_is_not_there():
