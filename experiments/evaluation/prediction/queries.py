@@ -24,7 +24,7 @@ from hsnet_jax.errors import InputError
 # Whose further pictures are pages or frames; a camera's MPO holds another view, for 3D.
 _PAGED = ('TIFF', 'GIF', 'WEBP', 'PNG', 'AVIF')
 _SUBFILE, _NO_PAGE = 254, 0b101  # TIFF's tag of copies of fewer pixels, and of masks.
-_MASK = 'masks beside pictures'
+_MASK, _RESULTS = 'masks beside pictures', 'results'
 _COLORS = 256  # A picture with more is no mask.
 _NAMED = 3  # So many files of a kind make a message.
 
@@ -87,7 +87,7 @@ def find_queries(
 
   Args:
     names: files and folders; `~` is the user's home.
-    output_dir: where the results will go; not entered by `recursive`.
+    output_dir: where the results will go; what is named as a result there is no query.
     masks: files of the support masks, which are no queries.
     recursive: whether to go into folders of folders.
 
@@ -102,13 +102,13 @@ def find_queries(
   if not names:
     raise InputError('`query` is missing: name images or folders of images')
   own = {path_of(mask).resolve() for mask in masks}
-  skipped = path_of(output_dir).resolve() if output_dir is not None else None
+  results = path_of(output_dir).resolve() if output_dir is not None else None
   left = LeftOut()
   found: dict[pathlib.Path, tuple[pathlib.Path, pathlib.PurePath]] = {}
   for path in map(path_of, names):
     inside = [(path, pathlib.PurePath())]
     if path.is_dir():
-      inside = list(_walk(path, left, own=own, skipped=skipped, recursive=recursive))
+      inside = list(_walk(path, left, own=own, results=results, recursive=recursive))
       if not inside:
         why = f'; left out: {left}' if str(left) else ''
         raise InputError(f'{path}: no image in this folder (`query`){why}')
@@ -171,7 +171,7 @@ def _walk(
   left: LeftOut,
   *,
   own: Container[pathlib.Path],
-  skipped: pathlib.Path | None,
+  results: pathlib.Path | None,
   recursive: bool,
 ) -> Iterator[tuple[pathlib.Path, pathlib.PurePath]]:
   """Yields the photographs of a folder, and the folder in it that each is in."""
@@ -183,14 +183,16 @@ def _walk(
     inside = pathlib.Path(at)
     paths = [inside / name for name in sorted(files)]
     kinds = _kinds(paths)
+    among_results = results is not None and inside.resolve().is_relative_to(results)
     for path in paths:
       reason = _reason(path, kinds) or (_MASK if path.resolve() in own else '')
+      if not reason and among_results and predicted_from(path):
+        reason = _RESULTS  # Changed so that its mark is lost.
       if reason:
         left.add(reason, [path])
       else:
         yield path, inside.relative_to(folder)
     deeper = [inside / name for name in sorted(folders) if not name.startswith('.')]
-    deeper = [path for path in deeper if path.resolve() != skipped]
     entered = [path for path in deeper if recursive and not path.is_symlink()]
     folders[:] = [path.name for path in entered]
     left.add(
@@ -218,7 +220,7 @@ def _reason(path: pathlib.Path, kinds: Mapping[str, Set[str]]) -> str:
   is_png = path.suffix.lower() == '.png'
   # An editor may have lost the mark, but not the name.
   if predicted_from(path) in kinds or (is_png and is_marked(path)):
-    return 'results'
+    return _RESULTS
   if path.stem.endswith('_mask') and path.stem.removesuffix('_mask') in kinds:
     return _MASK
   if is_png and len(kinds[path.stem]) > 1 and _has_few_colors(path):

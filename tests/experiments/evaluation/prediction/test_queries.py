@@ -80,14 +80,18 @@ def test_names_of_several_folders_differ(tmp_path):
   assert names == ['day1_a.jpg', 'day2_a.jpg', 'day1_a.jpg-2', 'B']
 
 
-def test_subfolders_are_entered_when_asked_but_not_that_of_results(tmp_path):
-  for name in ('b.jpg', 'day2/a.jpg', 'day2/deep/b.jpg', 'out/b_predicted.jpg', '.trash/a.jpg'):
+def test_subfolders_are_entered_when_asked(tmp_path):
+  names = ('b.jpg', 'day2/a.jpg', 'day2/deep/b.jpg', 'out/c.jpg', 'out/deep/b_predicted.png')
+  for name in (*names, '.trash/a.jpg'):
     (tmp_path / name).parent.mkdir(parents=True, exist_ok=True)
     picture(tmp_path / name)
   (tmp_path / 'loop').symlink_to(tmp_path)
   names, left = found_in(tmp_path, output_dir=tmp_path / 'out', recursive=True)
-  assert names == ['b', 'day2/a', 'day2/deep/b'] and 'loop' in left and 'out' not in left
+  assert sorted(names) == ['b', 'day2/a', 'day2/deep/b', 'out/c']
+  assert 'loop' in left and 'b_predicted.png' in left
   assert found_in(tmp_path, output_dir=tmp_path)[0] == ['b']
+  elsewhere = tmp_path / 'elsewhere'
+  assert 'out/deep/b_predicted' in found_in(tmp_path, output_dir=elsewhere, recursive=True)[0]
 
 
 def frames(count, mode='RGB'):
