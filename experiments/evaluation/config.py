@@ -39,7 +39,9 @@ class EvaluateConfig(EpisodeSettings):
   )
   pictures: int = setting(10, 'Episodes in the picture grid, the first of each class.', least=0)
   output_dir: str | None = setting(
-    None, 'Where results go. Default: evaluation/ in the run, or in runs/prototype.'
+    None,
+    'Where results go; beside other ones there, with -2. Default: evaluation/ in the run,'
+    ' NAME-evaluation/ beside any other checkpoint, or runs/prototype.',
   )
 
   def __post_init__(self) -> None:

@@ -82,7 +82,7 @@ def check_trains_as_usual(run_with, small, trained, folder, settings):
   assert strict.step == usual.step == 3
   for a, b in zip(*map(jax.tree.leaves, (usual.variables, strict.variables)), strict=True):
     assert a.dtype == b.dtype == jnp.float32
-    np.testing.assert_allclose(a, b, atol=2e-5)
+    np.testing.assert_allclose(a, b, atol=1e-4)  # A tenth of one step of Adam.
   for command in (EVALUATE, PREDICT):
     done = run_with(settings, *command, cwd=folder)
     assert done.returncode == 0, done.stderr
