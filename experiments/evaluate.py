@@ -16,8 +16,8 @@ Prints mIoU, FB-IoU, the IoU of each class, and over pixels accuracy, sensitivit
 the AUC of the foreground probability, all in percent. Writes results.json, .md and .csv and a
 picture grid of the first episodes of each class. Episodes of a batch are divided over all devices.
 
-Results go to evaluation/ in the run's folder, or to NAME-evaluation/ beside a checkpoint NAME that is
-of no run, under a name that tells what is not as usual (-last, -250episodes). Only the very same
+Results go to evaluation/ in the run's folder, or to NAME-evaluation/ beside a checkpoint NAME that
+is of no run, under a name that tells what is not as usual (-last, -250episodes). Only the very same
 evaluation takes the place of its own results, and only where nobody has changed them; any other
 gets the next number (-2). results.json says what they are of: weights, lists, versions, date.
 """
