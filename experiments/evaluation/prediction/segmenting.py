@@ -73,7 +73,8 @@ def predictor(
   """
   module, variables = model.module, model.variables
   encode = jax.jit(lambda v, x, m: encode_support(module, v, normalize(x, module.backbone), m))
-  support_set = encode(variables, images, masks)
+  # Put on the device in so many words: a guard against transfers lets these pass.
+  support_set = encode(variables, *jax.device_put((images, masks)))
 
   @jax.jit
   def logits(variables, images, support_set) -> Float[Array, 'K B h w 2']:
@@ -87,8 +88,11 @@ def predictor(
     return resized_mask(one, size=size)
 
   def predict_batch(images: np.ndarray, sizes: Sequence[Size]) -> list[Array]:
-    found = logits(variables, images, support_set)
-    return [finish(found, row, size=tuple(size)) for row, size in enumerate(sizes)]
+    found = logits(variables, jax.device_put(images), support_set)
+    return [
+      finish(found, jax.device_put(np.int32(row)), size=tuple(size))
+      for row, size in enumerate(sizes)
+    ]
 
   return predict_batch
 

@@ -89,6 +89,7 @@ def check_trains_as_usual(run_with, small, trained, folder, settings):
   assert (folder / 'results' / 'results.json').is_file() and any((folder / 'predicted').iterdir())
 
 
+@pytest.mark.heavy
 def test_all_strict_settings_together(run_with, small, trained, tmp_path):
   picture(tmp_path / 'a.png')
   mask(tmp_path / 'm.png')
