@@ -89,12 +89,14 @@ def _place(wanted: pathlib.Path) -> pathlib.Path:
   """Returns the folder of this demo: the one asked for, unless other things are in it."""
   of = {'command': 'demo', 'fold': _FOLD.value, 'epochs': _EPOCHS.value}
   of |= {'minutes': _MINUTES.value, 'episodes': _EPISODES.value}
-  for number in itertools.count(1):
-    folder = numbered(wanted, number)
-    there = folder / _ABOUT
-    empty = not os.path.lexists(folder) or (folder.is_dir() and not any(folder.iterdir()))
-    if empty or (there.is_file() and may_write(there, of=of)):
-      break
+
+  def is_free(folder: pathlib.Path) -> bool:
+    if not os.path.lexists(folder) or (folder.is_dir() and not any(folder.iterdir())):
+      return True
+    return (folder / _ABOUT).is_file() and may_write(folder / _ABOUT, of=of)
+
+  folder = next(place for n in itertools.count(1) if is_free(place := numbered(wanted, n)))
+  there = folder / _ABOUT
   write_text(there, json.dumps(of, indent=2) + '\n')
   mark(there, of=of)
   return folder
