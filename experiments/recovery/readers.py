@@ -174,6 +174,14 @@ def _run_log_resumed(folder: Path) -> None:
   RunLog(folder, last_step=6, unfinished=True).close()
 
 
+def _results(folder: Path) -> None:
+  from experiments.storage import results
+
+  for path in (folder / 'a_mask.png', folder / 'results.json'):
+    results.find_mark(path)
+    results.may_write(path, of=samples.RESULT_OF)
+
+
 def _prepared(folder: Path) -> None:
   from data_pipelines import make_benchmark
 
@@ -266,6 +274,7 @@ READERS: dict[str, Reader] = {
   'model': Reader(samples.model, _model, ('*/metadata', '*')),
   'run log': Reader(samples.run_log, _run_log),
   'run log, resumed': Reader(samples.run_log, _run_log_resumed),
+  'marked results': Reader(samples.results, _results),
   'prepared set': Reader(samples.prepared, _prepared, ('sets/*',)),
   'journal of checks': Reader(samples.journal, _journal, ('*.jsonl',)),
   'space of a sweep': Reader(samples.sweep, _space, ('*.toml',)),

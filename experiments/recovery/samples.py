@@ -286,6 +286,18 @@ def run_log(folder: Path) -> None:
   write(folder / 'metrics.jsonl', ''.join(json.dumps(line) + '\n' for line in lines))
 
 
+RESULT_OF: Mapping[str, Any] = {'checkpoint': 'best', 'shots': 1, 'episodes': 250}
+
+
+def results(folder: Path) -> None:
+  """Makes two results with their marks."""
+  from experiments.storage.results import mark, write_png
+
+  write_png(folder / 'a_mask.png', mask(), of=RESULT_OF)
+  write(folder / 'results.json', json.dumps({'miou': 61.5}))
+  mark(folder / 'results.json', of=RESULT_OF)
+
+
 def prepared(folder: Path) -> None:
   """Makes the prepared set of a folder of classes."""
   from data_pipelines import make_benchmark

@@ -5,6 +5,7 @@ Reading never executes a pickle, and writing never leaves half a file.
 
 import contextlib
 import io
+import math
 import os
 import pathlib
 import re
@@ -23,6 +24,10 @@ _SAFE_TORCH = (2, 6)
 # An archive of weights may unpack to this many bytes, or to so many times its own size: weights are
 # noise to a compressor, and what unpacks to more is no weights.
 _UNPACKED, _TIMES = 2**28, 100
+_HEADS = {
+  (1, 0): np.lib.format.read_array_header_1_0,
+  (2, 0): np.lib.format.read_array_header_2_0,
+}
 # What training scripts call the network's state dict, in a dict of theirs.
 _STATE_DICTS = ('state_dict', 'model_state_dict', 'model')
 
@@ -178,6 +183,7 @@ def _read_npz(path: pathlib.Path, skip: Callable[[str], bool]) -> dict[str, np.n
   try:
     # Opened here, so that it is closed where NumPy finds no archive in it.
     with open(path, 'rb') as stream, np.load(stream, allow_pickle=False) as file:
+      _check_arrays(file.zip)
       return {name: file[name] for name in file.files if not skip(name)}
   except Exception as error:  # zipfile, zlib and the header's parser raise a dozen kinds
     _check_damage(error)
@@ -205,6 +211,20 @@ def _read_torch(path: pathlib.Path, skip: Callable[[str], bool]) -> dict[str, np
   if strange:
     raise InputError(f'{path}: a state dict holds tensors alone, not {", ".join(strange[:10])}')
   return {name: torch_array(value) for name, value in tensors.items() if not skip(name)}
+
+
+def _check_arrays(archive: zipfile.ZipFile) -> None:
+  """Raises ValueError where an array's head promises more than its file holds.
+
+  NumPy makes room for all of it first, and where there is none, the memory would be blamed.
+  """
+  for info in archive.infolist():
+    with archive.open(info) as file:
+      head = _HEADS.get(np.lib.format.read_magic(file))
+      if head is not None:
+        shape, _, dtype = head(file)
+        if math.prod(shape) * dtype.itemsize > info.file_size:
+          raise ValueError(f'{info.filename} promises {shape} of {dtype}, more than it holds')
 
 
 def _check_unpacked(path: pathlib.Path) -> None:

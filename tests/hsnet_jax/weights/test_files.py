@@ -228,6 +228,19 @@ def test_an_archive_that_would_fill_the_memory_is_refused(tmp_path):
   assert files.read_tensors(path)['a'].shape == (1_000_000,)
 
 
+@pytest.mark.parametrize('shape', ['(1000000000000,)', '(4294967296, 4294967296)', '(3,)'])
+def test_an_array_that_promises_more_than_it_holds_is_damage(tmp_path, shape):
+  """Of which NumPy would say that the memory is short."""
+  path, whole = tmp_path / 'head.npz', io.BytesIO()
+  np.save(whole, np.ones(2, np.float32))
+  head = whole.getvalue().replace(b'(2,)', shape.encode())
+  length = int.from_bytes(head[8:10], 'little') + len(shape) - 4
+  with zipfile.ZipFile(path, 'w') as archive:
+    archive.writestr('a.npy', head[:8] + length.to_bytes(2, 'little') + head[10:])
+  with pytest.raises(InputError, match=r'head\.npz: no intact'):
+    files.read_tensors(path)
+
+
 @pytest.mark.parametrize('ending', ['safetensors', 'npz', 'pth'])
 @pytest.mark.parametrize('length', [0, 7, 200, 3000])
 def test_files_cut_short(tmp_path, ending, length):
