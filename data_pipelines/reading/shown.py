@@ -178,6 +178,13 @@ def _without_alpha(image: Image.Image) -> Image.Image:
 def _palette_colors(image: Image.Image, path: PathLike) -> Integer[np.ndarray, '256 3']:
   """Returns the colors of a palette as they are seen on black."""
   image = image.copy()
+  # What a file says of colors that its palette has not is passed over.
+  held = len(image.getpalette() or []) // 3
+  transparency = image.info.get('transparency')
+  if isinstance(transparency, bytes):
+    image.info['transparency'] = transparency[:held]
+  elif isinstance(transparency, int) and transparency >= held:
+    del image.info['transparency']
   image.apply_transparency()
   colors = np.zeros((256, 4), np.int64)
   held = np.asarray(image.getpalette('RGBA'), np.int64).reshape(-1, 4)[:256]

@@ -295,3 +295,19 @@ def test_a_head_that_promises_more_than_the_file_holds_takes_no_memory(tmp_path,
       read(path)
   Image.new('1', (2500, 2500), 1).save(path)
   assert read_label(path).shape == (2500, 2500)
+
+
+def test_transparency_of_colors_that_a_palette_has_not_is_passed_over(tmp_path):
+  path = tmp_path / 'mask.png'
+  drawn = np.zeros((8, 8), np.uint8)
+  drawn[2:5, 3:6] = 1
+  image = Image.fromarray(drawn, 'P')
+  image.putpalette([0, 0, 0, 255, 255, 255])
+  image.save(path)
+  data = path.read_bytes()
+  start = data.find(b'IDAT') - 4
+  for alphas in (b'\xff' * 9, b'\xff' * 200 + b'\0'):
+    chunk = b'tRNS' + alphas
+    more = struct.pack('>I', len(alphas)) + chunk + struct.pack('>I', zlib.crc32(chunk))
+    path.write_bytes(data[:start] + more + data[start:])
+    np.testing.assert_array_equal(read_mask(path), drawn)
