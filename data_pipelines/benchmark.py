@@ -65,7 +65,7 @@ class Benchmark(abc.ABC):
     return images.read_pair(image, mask, read=read)
 
   def load(self, image_name: str) -> Pair:
-    """Reads an image and its label at their own size.
+    """Reads an image and its label, each at its own size; nearly all are of one.
 
     A label holds 0 for the background, class_id + 1 for a class, and `boundary` where the
     annotation leaves a pixel open. Called from several threads at once.

@@ -16,8 +16,8 @@ A batch is a dict of NumPy arrays; B episodes, K shots, images of H x W:
 Every batch has the same shapes, so that a step is compiled once: the last batch of an epoch, which
 the protocol has smaller, is filled up with copies of its last episode that are not `valid`.
 
-With `original_size` the query's label stays at the photograph's own size, h x w, and nothing else
-does. `query_mask` and `query_ignore` are [B, H', W'], H' and W' the largest of the batch, each
+With `original_size` the query's label is at the photograph's own size, h x w, and nothing else
+is. `query_mask` and `query_ignore` are [B, H', W'], H' and W' the largest of the batch, each
 rounded up to a multiple of 64, so that few shapes occur. A label lies in the top left corner; the
 rest has a mask of 0 and is ignored. One more array says where it ends:
 
@@ -44,7 +44,7 @@ from data_pipelines.episodes import Episode
 from data_pipelines.loading.packed import PackedSplit
 from data_pipelines.loading.rows import RowBatches
 from data_pipelines.loading.workers import Batches
-from data_pipelines.reading.arrays import class_mask, episode_arrays, image_hw
+from data_pipelines.reading.arrays import class_mask, episode_arrays, image_hw, resize_mask
 from data_pipelines.splits import trainable
 from hsnet_jax.errors import InputError
 
@@ -211,7 +211,8 @@ class _ReadEpisode:
       boundary=boundary,
     )
     if self.original_size:
-      label = pairs[episode.query][1]
+      image, label = pairs[episode.query]
+      label = resize_mask(label, image.shape[:2])
       masks = class_mask(label, episode.class_id, boundary=boundary)
       arrays['query_mask'], arrays['query_ignore'] = masks
       arrays['query_size'] = np.array(label.shape, np.int32)

@@ -1,7 +1,6 @@
 """Reads a user's own pictures with COCO-style JSON, as CVAT, Roboflow and others export it."""
 
 import json
-import os
 import re
 import warnings
 from collections.abc import Mapping, Sequence
@@ -13,6 +12,7 @@ from data_pipelines.own_pictures.drawing import draw_label
 from data_pipelines.own_pictures.layouts import (
   check_found,
   check_size,
+  held_file,
   inner_name,
   read_json,
   whole_number,
@@ -116,8 +116,9 @@ class CocoJson:
       image = file.images[key]
       inner = inner_name(image['file_name'])
       # Label Studio and others write where the picture lay on their own machine.
-      names = [inner] if inner is not None else _last_parts(image['file_name'])
-      found = [p + n for n in names for p in self._folders(file.path) if self._holds(p + n)]
+      names = _last_parts(image['file_name']) if inner is None else [inner, unquote(inner)]
+      places = [p + n for n in dict.fromkeys(names) for p in self._folders(file.path)]
+      found = [held for place in places if (held := held_file(self._data / place))]
       if not found and inner is None:
         raise InputError(
           f'{file.path}: file_name {image["file_name"]!r} leads out of the folder, and no such'
@@ -125,10 +126,11 @@ class CocoJson:
         )
       if not found:
         missing.append(f'{file.path}: image {inner}')
-      elif found[0] in named:
-        raise InputError(f'{file.path}: two entries for image {found[0]}; keep one')
-      else:
-        named[found[0]] = (*_size(image), drawn)
+        continue
+      name = found[0].relative_to(self._data).as_posix()
+      if name in named:
+        raise InputError(f'{file.path}: two entries for image {name}; keep one')
+      named[name] = (*_size(image), drawn)
     check_found(
       missing,
       fix=f'no such file in {self._data} or its images/ or beside the JSON file; add it or take its'
@@ -143,10 +145,6 @@ class CocoJson:
     subset = _TASK.sub('', path.stem)
     inside = ['', 'images/', f'images/{subset}/', f'{subset}/', f'{subset}/images/', 'data/']
     return [base + folder for folder in inside]
-
-  def _holds(self, name: str) -> bool:
-    # Does not raise for what can be no name of a file, as a path's own method does.
-    return os.path.isfile(self._data / name)
 
 
 class _File:
@@ -168,6 +166,9 @@ class _File:
     rows = {key: _rows(path, content, key) for key in KEYS}
     self.images = _by_id(path, rows['images'], 'image')
     categories = _by_id(path, rows['categories'], 'category')
+    for key, row in categories.items():
+      if row['name'] in (None, ''):
+        raise InputError(f'{path}: category {key} has no name; give it one')
     self.drawn: dict[str, list[tuple[str, Any]]] = {}
     used: set[str] = set()
     for i, row in enumerate(rows['annotations']):

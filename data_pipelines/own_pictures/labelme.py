@@ -17,6 +17,7 @@ from data_pipelines.own_pictures.drawing import draw_label, no_class
 from data_pipelines.own_pictures.layouts import (
   OPEN,
   check_size,
+  held_file,
   inner_name,
   read_json,
   tell_left_out,
@@ -185,10 +186,14 @@ def _picture(data: Path, path: Path, content: Mapping[str, Any]) -> Path:
   named = content.get('imagePath')
   inner = inner_name(named)
   picture = path.parent / inner if inner is not None else _beside(data, path.parent, named)
-  if picture is not None and os.path.isfile(picture):
-    return picture
+  if found := picture and held_file(picture):
+    return found
   if isinstance(content.get('imageData'), str):
     return path
+  # Where the picture has moved since, one of the file's own name beside it is meant.
+  last = inner_name(str(named).replace('\\', '/').rsplit('/', 1)[-1])
+  if last and Path(last).stem == path.stem and (found := held_file(path.parent / last)):
+    return found
   why = 'is not there' if picture is not None else f'leads out of the folder {data}'
   raise InputError(
     f'{path}: its image {named!r} {why} and is not in the file either; put it into {path.parent}'

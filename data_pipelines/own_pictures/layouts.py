@@ -7,6 +7,7 @@ Layouts know which classes there are and where their pictures are. `folder` make
 import io
 import json
 import os
+import unicodedata
 import warnings
 from collections.abc import Collection, Mapping, Sequence
 from pathlib import Path, PurePosixPath
@@ -192,6 +193,21 @@ def inner_name(name: Any) -> str | None:
     return None  # Systems refuse to look for it.
   outside = path.is_absolute() or '..' in path.parts or ':' in str(path) or '\0' in str(path)
   return None if outside or not isinstance(name, str) or not path.name else str(path)
+
+
+def held_file(path: Path) -> Path | None:
+  """Finds a file, also where its name has é in one sign and the disk in two, as Macs write it.
+
+  Args:
+    path: the file; what can be no name is not there.
+
+  Returns:
+    The path as the disk has it, or None.
+  """
+  forms = (path.name, *(unicodedata.normalize(form, path.name) for form in ('NFC', 'NFD')))
+  paths = (path.with_name(name) for name in forms)
+  # A path's own method raises for what can be no name.
+  return next((found for found in paths if os.path.isfile(found)), None)
 
 
 def check_found(missing: list[str], *, fix: str) -> None:

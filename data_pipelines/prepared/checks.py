@@ -1,9 +1,9 @@
 """Checks of every image on a benchmark's lists, before a set is prepared from it.
 
-An image is sound if it and its mask can be read, are of one size, and the mask holds no value that
-is no class, and every class that the image is listed under. What has been found is written to a
-journal at once, so that a second attempt reads only what is new or has changed. A label that is
-drawn has no file by which to tell, and is drawn and checked again.
+An image is sound if it and its mask can be read, are of sizes that go together, and the mask holds
+no value that is no class, and every class that the image is listed under. What has been found is
+written to a journal at once, so that a second attempt reads only what is new or has changed. A
+label that is drawn has no file by which to tell, and is drawn and checked again.
 """
 
 import concurrent.futures

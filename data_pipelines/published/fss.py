@@ -32,7 +32,8 @@ class Fss1000(Benchmark):
 
   Categories are sorted, and the names of images as text: 1, 10, 2, ... A test has every image of
   its list as a query once. A mask is foreground where its gray value is 128 or more. Six of
-  the published ones are not of their photograph's size; such a mask is scaled to it, nearest.
+  the published ones are not of their photograph's size; such a label keeps its own, and is brought
+  to an episode's size straight from it, as the published loaders do.
 
   Args:
     data_dir: holds a folder for each category, with 1.jpg and its mask 1.png to 10.jpg and 10.png.
@@ -116,7 +117,7 @@ class Fss1000(Benchmark):
     category = image_name.rpartition('/')[0]
     if category not in self._ids:
       raise InputError(f'{image}: {category!r} is no category of the lists of {self.name}')
-    pixels, gray = images.read_pair(image, mask, read=_read_gray, scale=True)
+    pixels, gray = images.read_pair(image, mask, read=_read_gray, any_size=True)
     return pixels, (gray >= _FOREGROUND) * np.uint16(self._ids[category] + 1)
 
   def check_images(self, image_names: Iterable[str]) -> None:

@@ -12,8 +12,8 @@ from PIL import Image
 from hsnet_jax.errors import InputError
 from hsnet_jax.resize import nearest_indices
 
-# A photograph and its label, at the photograph's own size.
-Pair = tuple[UInt8[np.ndarray, 'h w 3'], Integer[np.ndarray, 'h w']]
+# A photograph and its label; of one size, but for labels that were published at another.
+Pair = tuple[UInt8[np.ndarray, 'h w 3'], Integer[np.ndarray, 'H W']]
 
 BOUNDARY = 255  # The label of pixels that the annotation leaves open, such as PASCAL's outlines.
 

@@ -22,7 +22,7 @@ import numpy as np
 from jaxtyping import Integer, UInt8
 from PIL import Image
 
-from data_pipelines.reading.arrays import Pair, resize_mask
+from data_pipelines.reading.arrays import Pair
 from data_pipelines.reading.masks import mask_values, read_mask, read_outlined_mask
 from data_pipelines.reading.opened import Encoded, PathLike, Source, open_image
 from data_pipelines.reading.shown import whole_values
@@ -102,7 +102,7 @@ def read_pair(
   *,
   upright: bool = False,
   read: Callable[[PathLike], Integer[np.ndarray, 'h w']] = read_label,
-  scale: bool = False,
+  any_size: bool = False,
 ) -> Pair:
   """Reads a photograph and what was drawn on it, on one pixel grid.
 
@@ -116,14 +116,13 @@ def read_pair(
     upright: the grid to return: upright, or as stored. Stored, as a benchmark's are, gives way to
       upright where only that fits the mask.
     read: `read_label`, or `read_mask` for {0, 1}.
-    scale: whether a mask of another size is scaled to the image's stored grid, nearest.
+    any_size: whether a mask may have another size; it keeps it, beside the stored grid.
 
   Returns:
-    The image and the label.
+    The image and the label, of one size unless `any_size`.
 
   Raises:
-    InputError: a file cannot be read, the mask is missing, or, where it is not to be scaled, its
-      size is not the image's.
+    InputError: a file cannot be read, the mask is missing, or has another size where it may not.
   """
   image = open_image(image_path)
   if not isinstance(mask_path, Encoded) and not os.path.exists(mask_path):
@@ -131,10 +130,10 @@ def read_pair(
   mask = read(mask_path)
   stored, turn = image.size, _turn(image)
   turned = image.transpose(turn) if turn is not None else image
-  if scale and mask.shape[::-1] not in (stored, turned.size):
-    mask = resize_mask(mask, (stored[1], stored[0]))
   size = mask.shape[1], mask.shape[0]
   if size not in (stored, turned.size):
+    if any_size:
+      return _rgb(image, image_path), mask
     raise InputError(
       f'{mask_path}: the mask is {size[0]} x {size[1]}, its image {image_path} is'
       f' {stored[0]} x {stored[1]}; save the mask at the size of the image'

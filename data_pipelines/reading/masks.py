@@ -281,11 +281,13 @@ def _graded(
     )
   low, high = _levels(present, counts)
   between = refuse_photograph(values, present, path)
-  inside = (present > low + (high - low) / 8) & (present < high - (high - low) / 8)
-  between = min(between, int(counts[inside].sum()))  # Noise may go beyond black and white.
+  if high >= 0.65 * top:  # Noise may go beyond black and white.
+    inside = (present > low + (high - low) / 8) & (present < high - (high - low) / 8)
+    between = min(between, int(counts[inside].sum()))
   doubt = ''
   mask = values >= (low + top) / 2
-  if between > max((0.1 if is_lossy else 0.02) * np.count_nonzero(mask), values.size / 2000):
+  least = min(np.count_nonzero(mask), np.count_nonzero(~mask))
+  if between > max((0.1 if is_lossy else 0.02) * least, values.size / 2000):
     doubt = (
       f'{between} pixels are gray, neither black nor white nor a narrow edge; from'
       f' {(low + top) / 2:g} on they are taken for the object; if gray is a class of its own, save'
@@ -299,6 +301,8 @@ def _several(present: np.ndarray, counts: np.ndarray) -> str:
   counts, present = counts[present > 0], present[present > 0]
   if present.size < 2 or counts.max() >= 0.95 * counts.sum():
     return ''
+  if present[0] >= BOUNDARY - _NEARLY_BLACK and present[-1] <= BOUNDARY:
+    return ''  # All of it is nearly white.
   return (
     f'{_listing(present, counts)} are all taken for the object; save one class alone, or {CHOOSE}'
   )

@@ -7,6 +7,7 @@ from data_pipelines.reading.pixels import FEW, grown, sample
 from data_pipelines.reading.shown import photograph
 
 _EDGE = 12  # Pixels that a soft edge may be wide.
+_RUN = 5  # Pixels that are more than a narrow edge.
 
 
 def refuse_photograph(values: np.ndarray, present: np.ndarray, path: PathLike) -> int:
@@ -18,7 +19,8 @@ def refuse_photograph(values: np.ndarray, present: np.ndarray, path: PathLike) -
     path: the file, for the message.
 
   Returns:
-    About how many pixels are neither near black or white nor on an edge between the two.
+    About how many pixels are neither near black or white nor on an edge between the two; all that
+    are gray where they go up and down as in a picture.
   """
   few, times = sample(values)
   middle, dark, bright = _thirds(few, present)
@@ -37,7 +39,37 @@ def refuse_photograph(values: np.ndarray, present: np.ndarray, path: PathLike) -
     )
     if rough.size and rough.mean() > 0.27:
       raise photograph(path, f'{present.size} gray values all over')
+  shown = min(np.count_nonzero(dark), np.count_nonzero(~dark))
+  if min(few.shape) > _EDGE and gray > 0.1 * shown and _is_cut_out(few, middle):
+    count = int(gray)  # However near black and white they are.
   return count * times
+
+
+def _is_cut_out(values: np.ndarray, middle: np.ndarray) -> bool:
+  """Tells the gray pixels of a small picture on black or white from those of edges.
+
+  On an edge brightness goes one way, and a wide one begins slowly. In a picture it goes up and
+  down, or begins at once and goes on.
+  """
+  rows, gray = values.astype(np.int32), middle
+  low, high = int(rows.min()), int(rows.max())
+  turns = steps = runs = 0
+  for _ in range(2):
+    before, after = rows[:, 1:-1] - rows[:, :-2], rows[:, 1:-1] - rows[:, 2:]
+    least = 2 * (high - low) / 255
+    turn = (np.minimum(before, after) >= least) | (np.maximum(before, after) <= -least)
+    turns += np.count_nonzero(turn & gray[:, 1:-1])
+    for line, inside in ((rows, gray), (rows[:, ::-1], gray[:, ::-1])):
+      black, white = line <= low + (high - low) / 32, line >= high - (high - low) / 32
+      far = (black[:, :-1] & (line[:, 1:] >= low + (high - low) / 4)) | (
+        white[:, :-1] & (line[:, 1:] <= high - (high - low) / 4)
+      )
+      steps += np.count_nonzero(far)
+      width = inside.shape[1] - _RUN
+      run = np.logical_and.reduce([inside[:, i : i + width] for i in range(1, _RUN + 1)])
+      runs += np.count_nonzero(far[:, :width] & run)
+    rows, gray = rows.T, gray.T
+  return turns > np.count_nonzero(middle) / 8 or runs > steps / 8
 
 
 def _thirds(values: np.ndarray, present: np.ndarray) -> tuple[np.ndarray, np.ndarray, np.ndarray]:

@@ -4,7 +4,6 @@ Each picture has a file with its objects: polygons, of which CVAT means what COC
 of the whole picture in `Masks` beside the file.
 """
 
-import os
 from pathlib import Path
 from typing import NamedTuple, NoReturn
 from xml.etree import ElementTree
@@ -18,6 +17,7 @@ from data_pipelines.own_pictures.layouts import (
   check_found,
   check_size,
   files_below,
+  held_file,
   inner_name,
   shown_size,
 )
@@ -91,9 +91,9 @@ class LabelMeXml:
     """Finds the picture of a file, by its path in the folder."""
     parts = path.relative_to(self._data).parent.parts
     homes = [parts, tuple('Images' if part == 'Annotations' else part for part in parts)]
-    for found in (Path(*home, name) for name in names for home in homes):
-      if os.path.isfile(self._data / found):
-        return found.as_posix()
+    for place in (Path(self._data, *home, name) for name in names for home in homes):
+      if found := held_file(place):
+        return found.relative_to(self._data).as_posix()
     return None
 
 

@@ -6,7 +6,6 @@ or an ellipse is told at the middle of each pixel.
 
 import json
 import math
-import os
 import warnings
 from collections.abc import Iterable, Mapping
 from pathlib import Path
@@ -17,6 +16,7 @@ import numpy as np
 from data_pipelines.own_pictures.drawing import draw_label
 from data_pipelines.own_pictures.layouts import (
   check_found,
+  held_file,
   inner_name,
   read_any_json,
   shown_size,
@@ -189,9 +189,8 @@ def _picture(data: Path, path: Path, named: str) -> str | None:
   """Names the image: its path in the folder. VIA may have it with a place of another computer."""
   for name in (inner_name(named), inner_name(named.replace('\\', '/').rsplit('/', 1)[-1])):
     for place in (path.parent, path.parent / 'images'):
-      # Does not raise for what can be no name of a file, as a path's own method does.
-      if name is not None and os.path.isfile(place / name):
-        return (place / name).relative_to(data).as_posix()
+      if name is not None and (found := held_file(place / name)):
+        return found.relative_to(data).as_posix()
   return None
 
 

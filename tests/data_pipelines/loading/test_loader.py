@@ -298,7 +298,7 @@ def test_own_sizes_are_padded_alike_in_every_process(toy_class):
     def load(self, image_name):
       image, label = super().load(image_name)
       times = 3 * (int(image_name) % 10) + 1
-      return image, np.repeat(np.repeat(label, times, 0), times, 1)
+      return tuple(array.repeat(times, 0).repeat(times, 1) for array in (image, label))
 
   options = {**OPTIONS, 'count': 10, 'original_size': True}
   whole = list(eval_batches(Growing(), **options))

@@ -1,5 +1,7 @@
 """A user's own pictures with a COCO-style JSON file."""
 
+import json
+
 import numpy as np
 import pytest
 from PIL import Image
@@ -145,3 +147,30 @@ def test_an_image_in_two_coco_files(tmp_path, coco):
   save_coco(tmp_path, coco)
   with refused('labels.json', 'more.json', '10.jpg'):
     Folder(tmp_path)
+
+
+@pytest.mark.parametrize(
+  ('written', 'held'),
+  [
+    ('caf\u00e9.jpg', 'cafe\u0301.jpg'),
+    ('cafe\u0301.jpg', 'caf\u00e9.jpg'),
+    ('my%20pic%231.jpg', 'my pic#1.jpg'),
+    ('100%20.jpg', '100%20.jpg'),
+  ],
+)
+def test_names_are_found_in_another_form(tmp_path, coco, written, held):
+  save_coco(tmp_path, coco)
+  (tmp_path / '10.jpg').rename(tmp_path / held)
+  coco['images'][[i['id'] for i in coco['images']].index(10)]['file_name'] = written
+  next(tmp_path.glob('*.json')).write_text(json.dumps(coco))
+  with warned("'my-project'"):
+    folder = Folder(tmp_path)
+  assert held in folder.image_names()
+  np.testing.assert_array_equal(folder.load(held)[1], box(2))
+
+
+@pytest.mark.parametrize('name', [None, ''])
+def test_a_category_without_a_name_is_named(tmp_path, coco, name):
+  coco['categories'][0]['name'] = name
+  with refused('.json', f'category {coco["categories"][0]["id"]}', 'name'):
+    Folder(save_coco(tmp_path, coco))

@@ -48,6 +48,18 @@ def test_labelme_shapes_become_labels(labelme):
   assert ('b.jpg', 1) in folder.split(0, 'trn').items
 
 
+@pytest.mark.parametrize('written', ['..\\old\\a.jpg', 'D:\\me\\a.jpg', '/home/me/a.jpg'])
+def test_a_picture_that_has_moved_is_the_one_of_the_files_own_name_beside_it(labelme, written):
+  content = json.loads((labelme / 'a.json').read_text())
+  content['imagePath'] = written
+  (labelme / 'a.json').write_text(json.dumps(content))
+  np.testing.assert_array_equal(Folder(labelme).load('a.jpg')[1], box(2))
+  content['imagePath'] = written.replace('a.jpg', 'c.jpg')
+  (labelme / 'a.json').write_text(json.dumps(content))
+  with refused('a.json', 'c.jpg'):
+    Folder(labelme)
+
+
 def test_labelme_takes_its_own_copy_where_the_picture_is_not_there(labelme):
   data = base64.b64encode((labelme / 'a.jpg').read_bytes()).decode()
   # A path out of the folder is not followed, though there is a picture.

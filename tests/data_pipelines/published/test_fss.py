@@ -9,6 +9,7 @@ import pytest
 from PIL import Image
 
 from data_pipelines import Fss1000, eval_batches, make_benchmark, trainable, training_episode
+from data_pipelines.prepared.preparation import Preparation
 from data_pipelines.reading.images import Encoded
 from tests.facts import refused, warned
 
@@ -211,19 +212,41 @@ def test_damaged_files_are_named(fss):
       Fss1000(*fss).load(f'cpu/{n}.jpg')
 
 
-def test_a_mask_of_another_size_is_scaled_to_its_photograph(fss):
-  label = np.random.default_rng(0).integers(0, 256, (50, 40), dtype=np.uint8)
-  Image.fromarray(label).save(fss[0] / 'bus' / '6.png')
-  image, scaled = Fss1000(*fss).load('bus/6.jpg')
-  # Nearest as the protocol has it: float32 steps, rounded down.
+def scaled(gray, size):
+  """Scales nearest as the protocol has it: float32 steps, rounded down; 1 from 128 on."""
   rows, columns = (
     np.minimum(
       (np.arange(out, dtype=np.float32) * (np.float32(n) / np.float32(out))).astype(int), n - 1
     )
-    for n, out in zip(label.shape, image.shape[:2], strict=True)
+    for n, out in zip(gray.shape, size, strict=True)
   )
-  np.testing.assert_array_equal(scaled > 0, label[rows][:, columns] >= 128)
-  assert set(np.unique(scaled)) == {0, 761}
+  return gray[rows][:, columns] >= 128
+
+
+def test_a_mask_of_another_size_goes_straight_to_the_size_of_the_episode(fss, tmp_path):
+  gray = np.random.default_rng(0).integers(0, 256, (50, 40), dtype=np.uint8)
+  for n in range(1, 11):
+    Image.fromarray(gray).save(fss[0] / 'bus' / f'{n}.png')
+  benchmark = Fss1000(*fss)
+  image, label = benchmark.load('bus/6.jpg')
+  assert image.shape == (12, 18, 3) and label.shape == gray.shape
+  options = {'fold': 0, 'split': 'test', 'shots': 1, 'count': 1, 'batch_size': 1, 'image_size': 31}
+  expected = scaled(gray, (31, 31))
+  # By way of the photograph's size it would be another mask.
+  assert (expected != scaled(255 * scaled(gray, (12, 18)).astype(np.uint8), (31, 31))).any()
+  sets = [
+    Preparation(benchmark, tmp_path / f'set{size}', image_size=size, data_dir=fss[0]).make()
+    for size in (None, 31)
+  ]
+  for source in (benchmark, *sets):
+    (batch,) = eval_batches(source, num_threads=0, **options)
+    np.testing.assert_array_equal(batch['query_mask'][0], expected)
+    np.testing.assert_array_equal(batch['support_masks'][0, 0], expected)
+  for source in (benchmark, sets[0]):
+    (batch,) = eval_batches(source, num_threads=0, original_size=True, **options)
+    assert batch['query_size'].tolist() == [[12, 18]]
+    np.testing.assert_array_equal(batch['query_mask'][0, :12, :18], scaled(gray, (12, 18)))
+    np.testing.assert_array_equal(batch['support_masks'][0, 0], expected)
 
 
 def test_a_category_in_two_lists_is_refused(fss):

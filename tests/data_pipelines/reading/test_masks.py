@@ -62,6 +62,7 @@ SHOWN = {
   **{f'inverted.{e}': indexed(~DISC, INVERTED) for e in ('png', 'gif', 'bmp', 'tif')},
   **{f'reversed.{e}': indexed(255 * ~DISC, REVERSED) for e in ('png', 'gif', 'bmp', 'tif')},
   'soft.gif': soft(WHITE).convert('RGB').quantize(32),
+  'nearly_white.png': Image.fromarray((DISC * (254 + ROWS % 2)).astype(np.uint8)),
   'bits.png': WHITE.convert('1'),
   'bits.bmp': WHITE.convert('1'),
   'bits.tif': WHITE.convert('1'),
@@ -146,6 +147,21 @@ def test_a_photograph_is_no_mask(tmp_path, name):
   PHOTOGRAPHS[name].save(tmp_path / name)
   with refused(tmp_path / name, 'photograph'):
     read_mask(tmp_path / name)
+
+
+def test_a_small_picture_on_black_or_white_is_not_cut_in_silence(tmp_path):
+  rng = np.random.default_rng(0)
+  pixels = 128 + 90 * np.sin(COLUMNS / 5) * np.cos(ROWS / 7) + rng.normal(0, 8, (H, W))
+  pixels = pixels.clip(10, 245).astype(np.uint8)
+  dot = np.hypot(ROWS - 110, COLUMNS - 200) < 13
+  strip = np.abs(COLUMNS - 150) < 7
+  smooth = np.asarray(soft(Image.fromarray(pixels), 2))
+  for background, place in ((0, dot), (255, strip)):
+    for values in (pixels, smooth):
+      cut = np.where(place, values, background).astype(np.uint8)
+      for name in ('a.png', 'a.jpg'):
+        Image.fromarray(cut).save(tmp_path / name)
+        check_facts(read_drawn_mask(tmp_path / name).doubt, ['gray', '`mask_value`'])
 
 
 def test_what_does_not_tell_the_object_is_refused(tmp_path):
