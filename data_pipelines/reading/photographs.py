@@ -8,6 +8,7 @@ from data_pipelines.reading.shown import photograph
 
 _EDGE = 12  # Pixels that a soft edge may be wide.
 _RUN = 5  # Pixels that are more than a narrow edge.
+_TURNING = 0.3  # Photographs turn at 0.4 to 0.9 of their gray pixels, soft masks at up to 0.25.
 
 
 def refuse_photograph(values: np.ndarray, present: np.ndarray, path: PathLike) -> int:
@@ -30,46 +31,61 @@ def refuse_photograph(values: np.ndarray, present: np.ndarray, path: PathLike) -
   count = int(np.count_nonzero(alone))
   gray = np.count_nonzero(middle)
   spread = count > max(few.size / 100, gray / 2) or gray > 0.3 * few.size
-  if present.size > FEW and spread and min(few.shape) > _EDGE:
-    row = few.astype(np.int32)
-    bend = np.abs(row[:, 2:] - 2 * row[:, 1:-1] + row[:, :-2])
-    rough = (
-      bend[(alone if count > gray / 2 else middle)[:, 1:-1]]
-      >= 2 * (int(present[-1]) - int(present[0])) / 255
-    )
-    if rough.size and rough.mean() > 0.27:
-      raise photograph(path, f'{present.size} gray values all over')
-  shown = min(np.count_nonzero(dark), np.count_nonzero(~dark))
-  if min(few.shape) > _EDGE and gray > 0.1 * shown and _is_cut_out(few, middle):
-    count = int(gray)  # However near black and white they are.
+  if min(few.shape) <= _EDGE:
+    return count * times
+  turns, steps = _turns(few, middle), _steps(few, middle)
+  is_smooth_one = gray > 0.3 * few.size and _bends(few, alone if count > gray / 2 else middle)
+  if present.size > FEW and spread and (turns > _TURNING or is_smooth_one):
+    raise photograph(path, f'{present.size} gray values all over')
+  shown = few.size - max(np.count_nonzero(dark), np.count_nonzero(bright))
+  if gray > 0.1 * shown and (turns > _TURNING or steps > 1 / 8):
+    count = int(gray)  # Of a small picture on black or white, near both as it is.
   return count * times
 
 
-def _is_cut_out(values: np.ndarray, middle: np.ndarray) -> bool:
-  """Tells the gray pixels of a small picture on black or white from those of edges.
+def _bends(values: np.ndarray, middle: np.ndarray) -> bool:
+  """Tells whether brightness bends at gray pixels, as slow changes from black to white do not."""
+  row = values.astype(np.int32)
+  bend = np.abs(row[:, 2:] - 2 * row[:, 1:-1] + row[:, :-2])
+  rough = bend[middle[:, 1:-1]] >= 2 * (int(row.max()) - int(row.min())) / 255
+  return bool(rough.size and rough.mean() > 0.27)
 
-  On an edge brightness goes one way, and a wide one begins slowly. In a picture it goes up and
-  down, or begins at once and goes on.
+
+def _turns(values: np.ndarray, middle: np.ndarray) -> float:
+  """Returns how often gray pixels are above or below both neighbors in their row and column.
+
+  On an edge, narrow or soft, brightness goes one way; in a picture it goes up and down.
+  """
+  rows, gray = values.astype(np.int32), middle
+  least = 2 * (int(rows.max()) - int(rows.min())) / 255
+  count = 0
+  for _ in range(2):
+    before, after = rows[:, 1:-1] - rows[:, :-2], rows[:, 1:-1] - rows[:, 2:]
+    turn = (np.minimum(before, after) >= least) | (np.maximum(before, after) <= -least)
+    count += np.count_nonzero(turn & gray[:, 1:-1])
+    rows, gray = rows.T, gray.T
+  return count / max(np.count_nonzero(middle), 1)
+
+
+def _steps(values: np.ndarray, middle: np.ndarray) -> float:
+  """Returns how many of the steps from black or white go on in gray, as no edge does.
+
+  A narrow edge is over in a few pixels, and a wide one begins slowly.
   """
   rows, gray = values.astype(np.int32), middle
   low, high = int(rows.min()), int(rows.max())
-  turns = steps = runs = 0
-  for _ in range(2):
-    before, after = rows[:, 1:-1] - rows[:, :-2], rows[:, 1:-1] - rows[:, 2:]
-    least = 2 * (high - low) / 255
-    turn = (np.minimum(before, after) >= least) | (np.maximum(before, after) <= -least)
-    turns += np.count_nonzero(turn & gray[:, 1:-1])
-    for line, inside in ((rows, gray), (rows[:, ::-1], gray[:, ::-1])):
-      black, white = line <= low + (high - low) / 32, line >= high - (high - low) / 32
-      far = (black[:, :-1] & (line[:, 1:] >= low + (high - low) / 4)) | (
-        white[:, :-1] & (line[:, 1:] <= high - (high - low) / 4)
-      )
-      steps += np.count_nonzero(far)
-      width = inside.shape[1] - _RUN
-      run = np.logical_and.reduce([inside[:, i : i + width] for i in range(1, _RUN + 1)])
-      runs += np.count_nonzero(far[:, :width] & run)
-    rows, gray = rows.T, gray.T
-  return turns > np.count_nonzero(middle) / 8 or runs > steps / 8
+  span = high - low
+  steps = long = 0
+  for _ in range(4):
+    rows, gray = np.rot90(rows), np.rot90(gray)
+    before, after = rows[:, :-1], rows[:, 1:]
+    step = (before <= low + span / 32) & (after >= low + span / 4)
+    step |= (before >= high - span / 32) & (after <= high - span / 4)
+    width = gray.shape[1] - _RUN
+    run = np.logical_and.reduce([gray[:, i : i + width] for i in range(1, _RUN + 1)])
+    steps += np.count_nonzero(step)
+    long += np.count_nonzero(step[:, :width] & run)
+  return long / max(steps, 1)
 
 
 def _thirds(values: np.ndarray, present: np.ndarray) -> tuple[np.ndarray, np.ndarray, np.ndarray]:

@@ -2,7 +2,7 @@
 
 import numpy as np
 import pytest
-from PIL import Image, ImageFilter
+from PIL import Image, ImageDraw, ImageFilter
 
 from data_pipelines.reading.masks import (
   mask_doubts,
@@ -153,7 +153,7 @@ def test_a_small_picture_on_black_or_white_is_not_cut_in_silence(tmp_path):
   rng = np.random.default_rng(0)
   pixels = 128 + 90 * np.sin(COLUMNS / 5) * np.cos(ROWS / 7) + rng.normal(0, 8, (H, W))
   pixels = pixels.clip(10, 245).astype(np.uint8)
-  dot = np.hypot(ROWS - 110, COLUMNS - 200) < 13
+  dot = np.hypot(ROWS - 110, COLUMNS - 200) < 9
   strip = np.abs(COLUMNS - 150) < 7
   smooth = np.asarray(soft(Image.fromarray(pixels), 2))
   for background, place in ((0, dot), (255, strip)):
@@ -256,6 +256,14 @@ def test_soft_edges_may_be_wide(tmp_path):
   drawn = read_drawn_mask(tmp_path / 'a.png')
   assert drawn.mask.mean() == pytest.approx(SHARE, abs=0.02)
   check_facts(drawn.doubt, ['gray'])
+
+
+def test_soft_lines_are_no_photograph(tmp_path):
+  lines = Image.new('L', (W, H))
+  ImageDraw.Draw(lines).line([(20, 30), (290, 90), (60, 200), (250, 220)], fill=255, width=6)
+  soft(lines, 2).save(tmp_path / 'a.png')
+  drawn = read_drawn_mask(tmp_path / 'a.png').mask
+  assert (drawn != (np.asarray(lines) > 0)).mean() < 0.005
 
 
 def test_objects_by_their_numbers_stay_objects(tmp_path):
