@@ -168,8 +168,8 @@ def _is_unchanged(path: Path, found: Mapping[str, Any]) -> bool:
       return found.get('bytes') == _bytes(path)
     with Image.open(path) as image:
       image.load()
-      # A title or a comment is a person's, too.
-      own = set(getattr(image, 'text', ())) <= {_FIELD, _SOFTWARE}
+      # A title, a comment or a camera's data is a person's, too.
+      own = set(image.info) <= {_FIELD, _SOFTWARE}
       return own and found.get('pixels') == _pixels(image)
   except Exception:  # As above: what cannot be read is not what was written.
     return False

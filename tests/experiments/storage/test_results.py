@@ -54,6 +54,23 @@ def comment_on(path):
     opened.save(path, pnginfo=fields)
 
 
+def save_with(**options):
+  """Makes a change that keeps the pixels and the text, and adds what a program may add."""
+
+  def save(path):
+    with Image.open(path) as opened:
+      fields = PngInfo()
+      for name, text in opened.info.items():
+        fields.add_text(name, text)
+      opened.save(path, pnginfo=fields, **options)
+
+  return save
+
+
+EXIF = Image.Exif()
+EXIF[0x010E] = 'checked by Ann'  # ImageDescription.
+
+
 def save_as_jpeg(path):
   with Image.open(path) as opened:
     opened.convert('L').save(path, 'JPEG')
@@ -64,6 +81,8 @@ def save_as_jpeg(path):
   [
     (draw_on, True),
     (comment_on, True),
+    (save_with(exif=EXIF), True),
+    (save_with(icc_profile=b'a profile'), True),
     (lambda path: path.write_bytes(path.read_bytes()[:-60]), True),
     (save_without_text, False),
     (save_as_jpeg, False),
