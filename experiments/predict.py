@@ -31,7 +31,7 @@ NAME_predicted-2.png. Each carries in its PNG text what it is of.
 
 Nothing is written before checkpoint, supports and flags are known to be sound. Then results are
 written one by one; a query that cannot be read is named, and the others are done. The exit code is
-2 if any could not be read, and the last line says how many; 0 if all are done.
+2 if any is not done, and the last line says how many; 0 if all are done.
 """
 
 from experiments.command import app

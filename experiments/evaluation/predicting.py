@@ -73,13 +73,15 @@ def predict(config: PredictConfig) -> list[pathlib.Path]:
       rows = images_at_once(len(queries), (size, size), largest=largest)
       predict_batch = predictor(model, images, masks)
       for found in segment_files(predict_batch, queries, size=(size, size), rows=rows):
-        if isinstance(found, Unreadable):
-          if len(queries) == 1:
+        try:
+          if isinstance(found, Unreadable):
             raise found.error
-          bar.clear()
-          outcome.failed(found)
-        else:
           outcome.add(found, write_results(found, folder, of=of))
+        except InputError as error:
+          if len(queries) == 1:
+            raise
+          bar.clear()
+          outcome.failed(found.query, error)
         bar.update()
     outcome.tell()
   return outcome.masks

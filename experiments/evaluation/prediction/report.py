@@ -1,5 +1,6 @@
 """Writes what a prediction found, under names that nothing else has, and tells what was done."""
 
+import errno
 import hashlib
 import pathlib
 import warnings
@@ -12,7 +13,7 @@ from PIL import Image
 
 from data_pipelines.reading.files import RESULT_ENDINGS
 from experiments.evaluation.prediction.queries import LeftOut, Query, digest_of
-from experiments.evaluation.prediction.segmenting import Segmented, Unreadable
+from experiments.evaluation.prediction.segmenting import Segmented
 from experiments.reporting.pictures import overlay
 from experiments.storage.results import find_place, numbered, write_png
 from hsnet_jax.errors import InputError
@@ -51,6 +52,9 @@ def write_results(found: Segmented, folder: pathlib.Path, *, of: dict[str, Any])
   Returns:
     The mask's file: `NAME_predicted.png`, or with a number, as the overlay's. Not `NAME_mask.png`,
     which is a mask that was drawn for NAME.
+
+  Raises:
+    InputError: no file can have such a name.
   """
   of = {**of, 'query': digest_of(found.query)}
   name = folder / found.query.name
@@ -59,8 +63,15 @@ def write_results(found: Segmented, folder: pathlib.Path, *, of: dict[str, Any])
     return [numbered(name.with_name(f'{name.name}{e}.png'), number) for e in RESULT_ENDINGS]
 
   mask_path, overlay_path = paths_of(find_place(paths_of, of=of))
-  write_png(mask_path, Image.fromarray(found.mask * np.uint8(255)), of=of)
-  write_png(overlay_path, Image.fromarray(overlay(found.image, found.mask)), of=of)
+  try:
+    write_png(mask_path, Image.fromarray(found.mask * np.uint8(255)), of=of)
+    write_png(overlay_path, Image.fromarray(overlay(found.image, found.mask)), of=of)
+  except OSError as error:
+    if error.errno != errno.ENAMETOOLONG:
+      raise
+    raise InputError(
+      f'{found.query}: its name is too long, with what those of results end in; give it a shorter'
+    ) from error
   return mask_path
 
 
@@ -91,10 +102,10 @@ class Outcome:
     if path.name != f'{found.query.name.name}{RESULT_ENDINGS[0]}.png':
       self._renamed.append(path)
 
-  def failed(self, found: Unreadable) -> None:
-    """Warns of a query that could not be read, and counts it."""
-    warnings.warn(f'not done: {found.error}', stacklevel=2)
-    self._failed.append(found.query)
+  def failed(self, query: Query, error: InputError) -> None:
+    """Warns of a query that is not done, and counts it."""
+    warnings.warn(f'not done: {error}', stacklevel=2)
+    self._failed.append(query)
 
   def tell(self) -> None:
     """Prints what was done, and raises InputError if a query was not."""
@@ -115,8 +126,8 @@ class Outcome:
     if self._failed:
       total = len(self.masks) + len(self._failed)
       raise InputError(
-        f'{len(self._failed)} of {total} queries could not be read: {_few(self._failed)}; the'
-        ' others are done'
+        f'{len(self._failed)} of {total} queries are not done: {_few(self._failed)}; all others'
+        ' are'
       )
 
 

@@ -186,6 +186,18 @@ def test_one_bad_picture_does_not_stop_the_others(config, tmp_path, capsys):
   assert '2 masks' in capsys.readouterr().out
 
 
+@pytest.mark.usefixtures('quick')
+def test_a_name_too_long_for_those_of_results_does_not_stop_the_others(config, tmp_path):
+  long = picture(tmp_path / f'{"b" * 250}.png')
+  queries = picture(tmp_path / 'a.png'), long, picture(tmp_path / 'c.png')
+  with (
+    pytest.warns(UserWarning, match=f'{long}: .*too long'),
+    pytest.raises(InputError, match=f'1 of 3 .*{long}'),
+  ):
+    predict(config(*queries))
+  assert {p[0] for p in contents(tmp_path / 'deep' / 'out')} == {'a', 'c'}
+
+
 @pytest.mark.parametrize('case', ['truncated query', 'no image', 'missing', 'empty mask'])
 def test_bad_input_is_named_and_nothing_is_written(config, tmp_path, case):
   query = picture(tmp_path / 'q.jpg', size=(200, 200))
