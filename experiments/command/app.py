@@ -115,6 +115,10 @@ def _parse_flags(argv: list[str]) -> list[str]:
     _fail(f'{error}; --help shows the flags')
   if len(rest) > 1:
     _fail(f"'{rest[1]}' belongs to no flag; write --name=value, --help shows the flags")
+  # As a shell makes of a variable that is not set: a path would be the folder one is in.
+  for name in flags.FLAGS:
+    if flags.FLAGS[name].present and flags.FLAGS[name].value == '':
+      _fail(f'--{name} is empty; give it a value, or leave it out')
   # Storage libraries report every file they write, and threads what they raise as well.
   logging.set_verbosity(logging.FATAL)
   return rest

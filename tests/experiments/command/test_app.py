@@ -73,6 +73,7 @@ def test_help_teaches(hello):
     (['--nmae=me'], 'nmae'),
     (['--count=0'], 'count'),
     (['--count=many'], 'many'),
+    (['--name='], '--name is empty'),
     (['me'], "'me' belongs to no flag"),
   ],
 )
