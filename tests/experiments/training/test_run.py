@@ -216,15 +216,23 @@ def test_a_schedule_is_resumed_at_its_own_length(run, train_small, tmp_path):
 def test_a_loss_that_is_no_number_stops_the_run(copied, train_small):
   """The step is that of the other tests, and compiled already."""
   path = copied / 'checkpoints' / 'last'
-  checkpoint = load_checkpoint(path)
-  variables = jax.device_get(checkpoint.variables)
-  kernel = variables['params']['decoder']['conv0']['kernel']
-  variables['params']['decoder']['conv0']['kernel'] = np.full_like(kernel, np.nan)
-  state = adam_state(variables)
-  save_checkpoint(path, variables, config=checkpoint.config, opt_state=state, step=3)
+  _save_filled(path, 3e38)
   with pytest.raises(NonFiniteLoss, match='nan at step 4.*`learning_rate`'):
     train_small(copied, max_steps=9)
   assert read_config(path)['step'] == 3
+  _save_filled(path, np.nan)
+  with pytest.raises(InputError, match='checkpoints/last.*NaN.*decoder/conv0/kernel'):
+    train_small(copied, max_steps=9)
+
+
+def _save_filled(path, value):
+  """Fills a kernel of a checkpoint with a value."""
+  checkpoint = load_checkpoint(path)
+  variables = jax.device_get(checkpoint.variables)
+  kernel = variables['params']['decoder']['conv0']['kernel']
+  variables['params']['decoder']['conv0']['kernel'] = np.full_like(kernel, value)
+  state = adam_state(variables)
+  save_checkpoint(path, variables, config=checkpoint.config, opt_state=state, step=3)
 
 
 @pytest.mark.wide  # Compiles a step for that rate; test_loop.py has all cases of a made-up step.
