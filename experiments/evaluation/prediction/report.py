@@ -126,8 +126,7 @@ class Outcome:
     if self._failed:
       total = len(self.masks) + len(self._failed)
       raise InputError(
-        f'{len(self._failed)} of {total} queries are not done: {_few(self._failed)}; all others'
-        ' are'
+        f'{len(self._failed)} of {total} queries are not done: {_few(self._failed)}; all others are'
       )
 
 
