@@ -208,10 +208,15 @@ def make_hooks(
   """
   compiled = _compiled_step(run.seed, run.accumulate, run.augment, parallel=parallel, mesh=mesh)
   schedule = jax.jit(schedule_of(run))
+
+  def learning_rate(step: int) -> Any:
+    with jax.numpy_dtype_promotion('standard'):  # As in the step: optax counts on it.
+      return jax.device_get(schedule(jax.device_put(np.int32(step))))
+
   return Hooks(
     step=lambda state, placed: compiled(state, placed.device),
     validate=make_validation(benchmark, val, fold=run.fold, mesh=mesh, stopping=stopping),
     saver=Saver(folder / 'checkpoints', to_json(run), writes=is_writer(), keep=keep),
-    learning_rate=lambda step: jax.device_get(schedule(jax.device_put(np.int32(step)))),
+    learning_rate=learning_rate,
     stopping=stopping,
   )
