@@ -12,6 +12,7 @@ from experiments.reporting.progress import progress_bar
 from experiments.tiny_backbone import steps
 from experiments.tiny_backbone.config import TinyConfig
 from hsnet_jax.errors import InputError
+from hsnet_jax.models import describe_devices
 from hsnet_jax.weights.convert import save_backbone
 from hsnet_jax.whole_files import writable_folder
 
@@ -44,6 +45,7 @@ def train_tiny(config: TinyConfig) -> pathlib.Path:
   if output.exists():
     raise InputError(f'{output}: exists already; name another file with `output`')
   writable_folder(output.parent, argument='output')
+  print('device:', describe_devices())  # Before the pictures: one may not start.
   print(f'drawing {config.plain_images + config.images} pictures ...', flush=True)
   plain, full = (
     draw_lessons(

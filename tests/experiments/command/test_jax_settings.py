@@ -60,6 +60,7 @@ EVALUATE = ('evaluate', '--checkpoint=c', '--episodes=2', '--batch_size=2', '--o
     ('tpu', ('train', '--random_backbone', '--run_dir=run')),
     ('cuda', EVALUATE),
     ('tpu', PREDICT),
+    ('cuda', ('train_tiny', '--output=t.safetensors')),
     ('nowhere', ('convert', '--input=c', '--export=d.safetensors')),
   ],
 )
