@@ -1,6 +1,8 @@
 """What commands write: with other flags beside what is there, and never over what a person changed.
 
 Each case is a command of a user as a function of this process, or where that is quick as a process.
+`predict` has its own in evaluation/test_predicting.py, `prepare` in test_prepare.py; that a run of
+other settings is refused is in training/test_run.py.
 """
 
 import hashlib
@@ -202,3 +204,16 @@ def test_converted_checkpoints_side_by_side_have_places_of_their_own(tmp_path, c
 def test_commands_that_print_write_nothing(served, tmp_path, command):
   served(*command, cwd=tmp_path)
   assert list(tmp_path.iterdir()) == []
+
+
+def test_a_demo_goes_beside_what_is_no_demo_of_its_own(served, tmp_path):
+  """There is no fold 9 or 8: its training ends before it begins."""
+  mine = tmp_path / 'mine' / 'a.png'
+  mine.parent.mkdir()
+  mine.write_bytes(b'drawn by Ann')
+  for fold, place in ((9, 'mine-2'), (9, 'mine-2'), (8, 'mine-3')):
+    done = served('demo', '--run_dir=mine', f'--fold={fold}', cwd=tmp_path)
+    assert done.returncode == 2
+    assert (tmp_path / place / '.demo.json').is_file()
+  assert held(tmp_path) == {mine: hashlib.sha256(b'drawn by Ann').hexdigest()}
+  assert not (tmp_path / 'mine-4').exists()
