@@ -1,0 +1,180 @@
+"""Runs one side of a comparison in a process of its own: the library, or the peer in PyTorch.
+
+`python -m experiments.timing.sides TASK.json` loads what the task names, answers a line of JSON on
+standard output to each line on standard input, and ends with the input. The line is the number of
+the episode to run; the answer has `seconds`, and `peak`: the most bytes that the process has held
+since it had loaded its weights, above what it held then.
+"""
+
+import dataclasses
+import json
+import sys
+import time
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+KINDS = ('forward', 'kshot', 'cached', 'train')
+
+
+@dataclasses.dataclass(frozen=True)
+class Task:
+  """Says what a side computes.
+
+  Attributes:
+    side: 'library' or 'torch'.
+    kind: one of `KINDS`: 1-shot logits; the vote of K shots; logits against a support set that
+      is encoded already (by the peer, which has no such thing, its 1-shot logits); a training step.
+    backbone: its name.
+    levels: how many maps each level has, finest first.
+    implementation: of the library's kernels.
+    weights: a safetensors file of a published state dict.
+    episodes: an .npz file: query [N, B, H, W, 3] and support [N, B, K, H, W, 3] normalized,
+      support_mask [N, B, K, H, W], query_mask [N, B, H, W].
+  """
+
+  side: str
+  kind: str
+  backbone: str
+  levels: tuple[int, ...]
+  implementation: str = 'auto'
+  weights: str = ''
+  episodes: str = ''
+
+
+def serve(task: Task) -> None:
+  """Answers the lines of standard input."""
+  with np.load(task.episodes) as file:
+    episodes = dict(file)
+  make = {'library': library, 'torch': peer}[task.side]
+  run, start = make(task, episodes), _held()
+  Path('/proc/self/clear_refs').write_text('5', encoding='ascii')  # The highest begins anew.
+  for line in sys.stdin:
+    began = time.perf_counter()
+    run(int(line))
+    answer = {'seconds': time.perf_counter() - began, 'peak': _held('VmHWM') - start}
+    print(json.dumps(answer), flush=True)
+
+
+def library(task: Task, episodes: dict[str, np.ndarray]) -> Callable[[int], Any]:
+  """Makes the library's side: runs the episode of a number, and waits for what comes out."""
+  import jax
+
+  from hsnet_jax.inference import combine_shots, encode_support, match_shots, predict_episodes
+  from hsnet_jax.model import HSNet
+  from hsnet_jax.weights.convert import from_torch
+  from hsnet_jax.weights.files import read_tensors
+
+  model = HSNet(task.backbone, implementation=task.implementation)
+  variables = from_torch(read_tensors(Path(task.weights)), backbone=task.backbone)
+  if task.kind == 'train':
+    return _library_training(model, variables, episodes)
+  size = episodes['query'].shape[2:4]
+
+  @jax.jit
+  def shots(variables, query, support, mask):
+    return predict_episodes(model, variables, query, support, mask)
+
+  @jax.jit
+  def cached(variables, query, support_set):
+    features = model.apply(variables, query, method='encode')
+    return match_shots(model, variables, features, support_set, output_size=size)
+
+  encode = jax.jit(lambda *args: encode_support(model, *args))
+
+  def run(number: int) -> Any:
+    query, support, mask = (episodes[k][number] for k in ('query', 'support', 'support_mask'))
+    if task.kind == 'cached':
+      found = cached(variables, query, sets[number])
+    else:
+      found = shots(variables, query, support, mask)
+    return jax.block_until_ready(combine(found))
+
+  combine = jax.jit(lambda logits: combine_shots(logits).mask if len(logits) > 1 else logits)
+  pairs = zip(episodes['support'], episodes['support_mask'], strict=True)
+  sets = []
+  if task.kind == 'cached':
+    sets = [jax.block_until_ready(encode(variables, s[0], m[0])) for s, m in pairs]
+  return run
+
+
+def _library_training(model, variables, episodes) -> Callable[[int], Any]:
+  import jax
+  import optax
+
+  from hsnet_jax.inference import predict_episodes
+  from hsnet_jax.training.losses import cross_entropy
+
+  tx = optax.adam(1e-3)
+  state = variables['params'], tx.init(variables['params'])
+
+  @jax.jit
+  def step(params, opt_state, query, support, mask, target):
+    def loss(params):
+      found = predict_episodes(model, variables | {'params': params}, query, support, mask)
+      return cross_entropy(found[0], target).mean()
+
+    value, gradients = jax.value_and_grad(loss)(params)
+    updates, opt_state = tx.update(gradients, opt_state)
+    return value, optax.apply_updates(params, updates), opt_state
+
+  def run(number: int) -> Any:
+    keys = 'query', 'support', 'support_mask', 'query_mask'
+    # The state stays: each round takes the same step.
+    return jax.block_until_ready(step(*state, *(episodes[k][number] for k in keys)))
+
+  return run
+
+
+def peer(task: Task, episodes: dict[str, np.ndarray]) -> Callable[[int], Any]:
+  """Makes PyTorch's side."""
+  import torch
+  from safetensors.numpy import load_file
+
+  from experiments.timing.peer import forward
+
+  state = {
+    name.removeprefix('module.'): torch.from_numpy(value)
+    for name, value in load_file(task.weights).items()
+  }
+
+  def images(name: str, number: int) -> Any:
+    moved = np.ascontiguousarray(np.moveaxis(episodes[name][number], -1, -3))
+    return torch.from_numpy(moved)
+
+  def logits(query, support, mask):
+    return forward(state, query, support, mask, backbone=task.backbone, levels=task.levels)
+
+  def run(number: int) -> Any:
+    query, support = (images(name, number) for name in ('query', 'support'))
+    mask = torch.from_numpy(episodes['support_mask'][number].astype(np.float32))
+    if task.kind == 'train':
+      target = torch.from_numpy(episodes['query_mask'][number].astype(np.int64))
+      optimizer.zero_grad()
+      torch.nn.functional.cross_entropy(logits(query, support[:, 0], mask[:, 0]), target).backward()
+      return optimizer.step()
+    with torch.no_grad():
+      shots = [logits(query, support[:, k], mask[:, k]) for k in range(support.shape[1])]
+      if len(shots) == 1:
+        return shots[0]
+      votes = torch.stack([s.argmax(dim=1) for s in shots]).sum(dim=0)
+      most = votes.amax(dim=(-2, -1), keepdim=True).clamp(min=1)
+      return votes / most >= 0.5
+
+  if task.kind == 'train':
+    learnable = [v.requires_grad_() for k, v in state.items() if k.startswith('hpn_learner.')]
+    optimizer = torch.optim.Adam(learnable, lr=1e-3)
+  return run
+
+
+def _held(what: str = 'VmRSS') -> int:
+  """Returns bytes of memory that the process holds, or has held."""
+  lines = Path('/proc/self/status').read_text(encoding='ascii').splitlines()
+  return next(int(line.split()[1]) for line in lines if line.startswith(f'{what}:')) * 1024
+
+
+if __name__ == '__main__':
+  given = json.loads(Path(sys.argv[1]).read_text(encoding='utf-8'))
+  serve(Task(**given | {'levels': tuple(given['levels'])}))
