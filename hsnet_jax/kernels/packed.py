@@ -1,32 +1,35 @@
 """Correlates and convolves in one, over the support positions alone that show the object.
 
 Eq. 1 makes every support position outside the object zero, and with it its correlations: of a
-photograph's 50 x 50 positions four in five at the median. Here the others are packed, Eq. 2 and the
-first center-pivot convolution see nothing else, and the 4D tensor never exists. The result is that
-of the plain form, for every mask.
+photograph's 50 x 50 positions four in five at the median. Here Eq. 2 and the first center-pivot
+convolution of a level go over the others alone, block by block, and the 4D tensor never exists. The
+result is that of the plain form, for every mask; how much is computed is decided on the device, by
+loops as long as an episode needs.
 
-How many positions there are is known on the device alone, so a few sizes are compiled, `BUCKETS`,
-and `lax.switch` takes the smallest that holds an episode's. Episodes go one after the other.
+A packed correlation is `[L, positions + 1, p]`: the rows of the positions that show something, in
+their order, then zeros; p query positions. Under the taps of a kernel's window lie some of its rows.
 """
 
 import functools
 import math
 from collections.abc import Sequence
+from typing import NamedTuple
 
 import jax
 import jax.numpy as jnp
 import numpy as np
 from jax import lax
 from jax.lax import PrecisionLike
-from jaxtyping import Array, Bool, Float
+from jaxtyping import Array, Float
 
 from hsnet_jax.kernels.conv2d import check_odd_sides, conv2d
 
-# Shares of the support positions, and of the kernel's windows over them: an object's outline
-# touches more windows than it fills.
-BUCKETS = ((1 / 8, 1 / 4), (1 / 4, 3 / 8), (3 / 8, 1 / 2), (1 / 2, 5 / 8), (3 / 4, 7 / 8), (1, 1))
-# Of the packed correlation and of gathered windows that are held at a time: fresh memory is slow.
+_POSITIONS = 128  # Support positions that a product takes at a time,
+_IMAGES = 8  # and windows' centers that a convolution over the query does.
+# Of the packed correlation, at its largest: fresh memory is slow, and this much is used again.
 _BLOCK_BYTES = 2**24
+
+Maps = tuple[Array, ...]
 
 
 def packed_correlation_conv4d(
@@ -56,27 +59,14 @@ def packed_correlation_conv4d(
   """
   check_odd_sides(query_kernel)
   check_odd_sides(support_kernel)
-  size = support[0].shape[1:3]
-  windows = window_positions(size, support_kernel.shape[:2], stride)
 
   def one(maps):
-    shown = functools.reduce(jnp.logical_or, [jnp.any(s != 0, axis=-1).ravel() for s in maps[1]])
-    active = jnp.any(jnp.append(shown, False)[windows], axis=1)
-    sizes = bucket_sizes(shown.size, active.size)
-    index = smallest_bucket(sizes, shown.sum(), active.sum())
-    branches = [
-      functools.partial(_convolve, windows=windows, stride=stride, precision=precision, size=size)
-      for size in sizes
-    ]
-    return lax.switch(index, branches, *maps, shown, active, query_kernel, support_kernel)
+    return _convolve(stride, precision, *maps, query_kernel, support_kernel)
 
   maps = tuple(query), tuple(support)
   if query[0].shape[0] == 1:
-    y = one(jax.tree.map(lambda x: x[0], maps))[None]
-  else:
-    y = lax.map(one, maps)
-  h2, w2 = (-(-n // stride) for n in size)
-  return y.reshape(*y.shape[:3], h2, w2, -1)
+    return one(jax.tree.map(lambda x: x[0], maps))[None]
+  return lax.map(one, maps)
 
 
 @functools.cache
@@ -98,90 +88,178 @@ def window_positions(size: tuple[int, int], kernel: tuple[int, int], stride: int
   return found.reshape(-1, math.prod(kernel)).astype(np.int32)
 
 
-def bucket_sizes(positions: int, windows: int) -> list[tuple[int, int]]:
-  """Returns how many positions and windows each bucket holds, ascending, without repeats."""
-  sizes = [(math.ceil(p * positions), math.ceil(w * windows)) for p, w in BUCKETS]
-  return list(dict.fromkeys(sizes))
+class _Packing(NamedTuple):
+  """Says where an episode's object lies on the support's grid.
+
+  Attributes:
+    positions: those that show something, in their order, and after them the one after the last.
+    count: how many show something.
+    windows: places of the kernel that touch any of them, likewise.
+    touched: how many do.
+    under: `[places, taps]`, the rows of the packed correlation under each of `windows`.
+    centers: the row under each window's center, where the query side reads.
+  """
+
+  positions: Array
+  count: Array
+  windows: Array
+  touched: Array
+  under: Array
+  centers: Array
 
 
-def smallest_bucket(sizes: Sequence[tuple[int, int]], positions: Array, windows: Array) -> Array:
-  """Returns the index of the first bucket that holds so many positions and windows."""
-  limits = np.asarray(sizes)
-  fits = (positions <= limits[:, 0]) & (windows <= limits[:, 1])
-  return jnp.argmax(fits)
+def _pack(support: Maps, kernel: tuple[int, int], stride: int) -> _Packing:
+  """Finds where an episode's object lies."""
+  size = support[0].shape[:2]
+  total = math.prod(size)
+  shown = functools.reduce(jnp.logical_or, [jnp.any(s != 0, axis=-1).ravel() for s in support])
+  taps = window_positions(size, kernel, stride)
+  touched = jnp.any(jnp.append(shown, False)[taps], axis=1)
+  room = -(-total // _POSITIONS) * _POSITIONS
+  positions = jnp.nonzero(shown, size=room, fill_value=total)[0]
+  rows = jnp.where(shown, jnp.cumsum(shown) - 1, room)
+  rows = jnp.append(rows, room)
+  places = -(-len(taps) // _IMAGES) * _IMAGES
+  windows = jnp.nonzero(touched, size=places, fill_value=len(taps))[0]
+  outside = np.full((1, taps.shape[1]), total, np.int32)
+  under = rows[jnp.asarray(np.append(taps, outside, axis=0))[windows]]
+  center = taps.shape[1] // 2
+  return _Packing(positions, shown.sum(), windows, touched.sum(), under, under[:, center])
 
 
-def _convolve(
-  query: tuple[Float[Array, 'Hq Wq _c'], ...],
-  support: tuple[Float[Array, 'Hs Ws _c'], ...],
-  shown: Bool[Array, ' positions'],
-  active: Bool[Array, ' places'],
-  query_kernel: Array,
-  support_kernel: Array,
-  *,
-  windows: np.ndarray,
-  stride: int,
-  precision: PrecisionLike,
-  size: tuple[int, int],
-) -> Float[Array, 'Hq Wq places O']:
-  """Convolves one episode whose positions and windows fit into a bucket."""
-  hq, wq = query[0].shape[:2]
-  out, maps = support_kernel.shape[-1], len(query)
-  count, places = size
-  # Positions in their order; those that fill the bucket up are the one after the last, all zeros.
-  chosen = jnp.nonzero(shown, size=count, fill_value=shown.size)[0]
-  packed = [
-    jnp.take(s.reshape(shown.size, -1), chosen, axis=0, mode='fill', fill_value=0) for s in support
-  ]
-  where = jnp.full(shown.size + 1, count).at[chosen].set(jnp.arange(count), mode='drop')
-  where = where.at[shown.size].set(count)
-  taken = jnp.nonzero(active, size=places, fill_value=active.size)[0]
-  taps = jnp.asarray(np.append(windows, np.full((1, windows.shape[1]), shown.size), axis=0))
-  under = where[taps[taken]]  # [places, taps]: rows of the packed correlation
-  kernel = support_kernel.reshape(-1, maps, out).transpose(2, 1, 0).reshape(out, -1)
-  center = windows.shape[1] // 2
+def _correlate(block: Maps, support: Maps, packing: _Packing, precision) -> Array:
+  """Computes the packed correlation of some query positions, `[p, C]` a map."""
+  flat = [s.reshape(-1, s.shape[-1]) for s in support]
 
-  def rows(block: tuple[Array, ...]) -> tuple[Array, Array]:
-    """Returns the support side, and the correlation at the windows' centers, of query rows."""
-    x = jnp.stack(
-      [
-        jnp.maximum(jnp.einsum('nc,pc->np', s, q.reshape(-1, q.shape[-1]), precision=precision), 0)
-        for s, q in zip(packed, block, strict=True)
-      ]
-    )
-    x = jnp.pad(x, ((0, 0), (0, 1), (0, 0)))
-    return _over_windows(x, under, kernel, precision), x[:, under[:, center]]
+  def some(i, x):
+    at = lax.dynamic_slice_in_dim(packing.positions, i * _POSITIONS, _POSITIONS)
+    products = [
+      jnp.dot(s.at[at].get(mode='fill', fill_value=0), q.T, precision=precision)
+      for s, q in zip(flat, block, strict=True)
+    ]
+    found = jnp.maximum(jnp.stack(products), 0)
+    return lax.dynamic_update_slice(x, found, (0, i * _POSITIONS, 0))
 
-  step = _rows_at_once(hq, wq, maps * count * query[0].dtype.itemsize)
-  if step == hq:
-    of_support, centers = rows(query)
-  else:
-    blocks = tuple(q.reshape(hq // step, step, wq, -1) for q in query)
-    of_support, centers = lax.map(rows, blocks)
-    of_support = jnp.moveaxis(of_support, 0, 2).reshape(places, out, hq * wq)
-    centers = jnp.moveaxis(centers, 0, 2).reshape(maps, places, hq * wq)
-  images = centers.transpose(1, 2, 0).reshape(places, hq, wq, maps)
-  of_query = conv2d(images, query_kernel, precision=precision)
-  y = of_support.swapaxes(1, 2) + of_query.reshape(places, hq * wq, out)
-  y = jnp.zeros((active.size, hq * wq, out), y.dtype).at[taken].set(y, mode='drop')
-  return y.swapaxes(0, 1).reshape(hq, wq, active.size, out)
+  room = len(packing.positions) + 1
+  x = jnp.zeros((len(support), room, block[0].shape[0]), block[0].dtype)
+  return lax.fori_loop(0, -(-packing.count // _POSITIONS), some, x)
 
 
-def _rows_at_once(height: int, width: int, bytes_each: int) -> int:
-  """Returns how many query rows go together: a divisor of the height, within `_BLOCK_BYTES`."""
-  most = max(1, _BLOCK_BYTES // (width * bytes_each))
-  return next(n for n in range(min(height, most), 0, -1) if height % n == 0)
+def _blocks(query: Maps, room: int) -> tuple[Maps, int]:
+  """Cuts the query's rows into blocks `[blocks, p, C]` whose packed correlations have room."""
+  height, width = query[0].shape[:2]
+  most = max(1, _BLOCK_BYTES // (width * len(query) * room * query[0].dtype.itemsize))
+  rows = next(n for n in range(min(height, most), 0, -1) if height % n == 0)
+  return tuple(q.reshape(height // rows, rows * width, -1) for q in query), rows * width
 
 
-def _over_windows(
-  x: Float[Array, 'L n p'], under: Array, kernel: Float[Array, 'O t'], precision: PrecisionLike
-) -> Float[Array, 'places O p']:
-  """Convolves over the support: a product of the kernel with the rows under each window."""
-  places, taps = under.shape
-  maps, _, positions = x.shape
+def _flat(kernel: Float[Array, 'k l L O']) -> Float[Array, 'O t']:
+  """Lays a kernel out as `_under` does the rows: maps first, then taps."""
+  *_, maps, out = kernel.shape
+  return kernel.reshape(-1, maps, out).transpose(2, 1, 0).reshape(out, -1)
 
-  @functools.partial(jax.checkpoint, prevent_cse=False)
-  def window(rows):
-    return jnp.dot(kernel, x[:, rows].reshape(maps * taps, positions), precision=precision)
 
-  return lax.map(window, under)
+def _under(x: Array, rows: Array) -> Float[Array, 't p']:
+  return x[:, rows].reshape(-1, x.shape[-1])
+
+
+def _side_of_support(query: Maps, support: Maps, packing: _Packing, kernel, precision):
+  """Convolves over the support: `[places, O, p]` of the windows that are touched, and centers."""
+  blocks, _ = _blocks(query, len(packing.positions) + 1)
+  places, flat = len(packing.windows), _flat(kernel)
+
+  def one(block):
+    x = _correlate(block, support, packing, precision)
+
+    def window(i, y):
+      found = jnp.dot(flat, _under(x, packing.under[i]), precision=precision)
+      return lax.dynamic_update_index_in_dim(y, found, i, 0)
+
+    y = jnp.zeros((places, flat.shape[0], x.shape[-1]), x.dtype)
+    return lax.fori_loop(0, packing.touched, window, y), x[:, packing.centers]
+
+  y, centers = lax.map(one, blocks)
+  y, centers = (jnp.moveaxis(z, 0, 2).reshape(*z.shape[1:3], -1) for z in (y, centers))
+  images = centers.transpose(1, 2, 0).reshape(places, *query[0].shape[:2], len(query))
+  return y, images
+
+
+def _images(i: Array, images: Array) -> Array:
+  return lax.dynamic_slice_in_dim(images, i * _IMAGES, _IMAGES)
+
+
+@functools.partial(jax.custom_vjp, nondiff_argnums=(0, 1))
+def _convolve(stride, precision, query: Maps, support: Maps, query_kernel, support_kernel):
+  """Convolves one episode, `[Hq, Wq, C]` and `[Hs, Ws, C]` a map."""
+  return _forward(stride, precision, query, support, query_kernel, support_kernel)[0]
+
+
+def _forward(stride, precision, query, support, query_kernel, support_kernel):
+  packing = _pack(support, support_kernel.shape[:2], stride)
+  y, images = _side_of_support(query, support, packing, support_kernel, precision)
+  places, out, positions = y.shape
+  y = y.swapaxes(1, 2).reshape(*images.shape[:3], out)
+
+  def some(i, y):
+    found = conv2d(_images(i, images), query_kernel, precision=precision)
+    return lax.dynamic_update_slice(y, _images(i, y) + found, (i * _IMAGES, 0, 0, 0))
+
+  y = lax.fori_loop(0, -(-packing.touched // _IMAGES), some, y)
+  size = tuple(-(-n // stride) for n in support[0].shape[:2])
+  whole = jnp.zeros((math.prod(size), *y.shape[1:]), y.dtype)
+  whole = whole.at[packing.windows].set(y, mode='drop')
+  whole = whole.transpose(1, 2, 0, 3).reshape(*y.shape[1:3], *size, out)
+  return whole, (query, support, query_kernel, support_kernel, packing, images)
+
+
+def _backward(stride, precision, kept, g):
+  """Computes gradients: the maps', which a frozen backbone does not ask for, by the plain form."""
+  query, support, query_kernel, support_kernel, packing, images = kept
+  of_maps = jax.vjp(
+    lambda *maps: _plain(stride, precision, *maps, query_kernel, support_kernel), query, support
+  )[1](g)
+  height, width, *_, out = g.shape
+  g = g.reshape(height, width, -1, out).transpose(2, 0, 1, 3)
+  g = g.at[packing.windows].get(mode='fill', fill_value=0)  # [places, Hq, Wq, O]
+
+  def some(i, gradient):
+    _, pull = jax.vjp(lambda k: conv2d(_images(i, images), k, precision=precision), query_kernel)
+    return gradient + pull(_images(i, g))[0]
+
+  of_query = lax.fori_loop(0, -(-packing.touched // _IMAGES), some, jnp.zeros_like(query_kernel))
+  blocks, p = _blocks(query, len(packing.positions) + 1)
+  by_block = g.reshape(len(g), -1, p, out).transpose(1, 0, 2, 3)
+
+  def one(total, block):
+    maps, of_block = block
+    x = _correlate(maps, support, packing, precision)
+
+    def window(i, total):
+      return total + jnp.dot(_under(x, packing.under[i]), of_block[i], precision=precision)
+
+    return lax.fori_loop(0, packing.touched, window, total), None
+
+  flat = jnp.zeros(_flat(support_kernel).shape[::-1], support_kernel.dtype)
+  flat, _ = lax.scan(one, flat, (blocks, by_block))
+  maps = len(query)
+  of_support = flat.reshape(maps, -1, out).swapaxes(0, 1).reshape(support_kernel.shape)
+  return (*of_maps, of_query, of_support)
+
+
+def _plain(stride, precision, query: Maps, support: Maps, query_kernel, support_kernel):
+  """Convolves one episode by way of its 4D tensor."""
+  pairs = zip(query, support, strict=True)
+  maps = [jnp.einsum('hwc,ijc->hwij', q, s, precision=precision) for q, s in pairs]
+  x = jnp.maximum(jnp.stack(maps, axis=-1), 0)
+  hq, wq, hs, ws, channels = x.shape
+  of_support = conv2d(
+    x.reshape(-1, hs, ws, channels), support_kernel, stride=stride, precision=precision
+  )
+  x = x[:, :, ::stride, ::stride]
+  h2, w2 = x.shape[2:4]
+  x = x.transpose(2, 3, 0, 1, 4).reshape(h2 * w2, hq, wq, channels)
+  of_query = conv2d(x, query_kernel, precision=precision).reshape(h2, w2, hq, wq, -1)
+  return of_support.reshape(hq, wq, h2, w2, -1) + of_query.transpose(2, 3, 0, 1, 4)
+
+
+_convolve.defvjp(_forward, _backward)
