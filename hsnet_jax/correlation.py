@@ -4,6 +4,7 @@ Feature maps are `[B, H, W, C]`; a 4D correlation is `[B, Hq, Wq, Hs, Ws]`, quer
 """
 
 from collections.abc import Sequence
+from typing import NamedTuple
 
 import jax.numpy as jnp
 import numpy as np
@@ -106,6 +107,61 @@ def _levels_by_size(features: Sequence[Float[Array, 'B _h _w _c']]) -> tuple[int
   return tuple(counts)
 
 
+class Level(NamedTuple):
+  """Holds the maps of one level of the pyramid, whose correlations need not be computed whole.
+
+  Attributes:
+    query: the query's maps, normalized, each `[B, Hq, Wq, C]`.
+    support: the support's, masked and normalized, each `[B, Hs, Ws, C]`.
+  """
+
+  query: tuple[Array, ...]
+  support: tuple[Array, ...]
+
+  def correlate(self, *, precision: PrecisionLike = 'highest') -> Float[Array, 'B Hq Wq Hs Ws L']:
+    """Computes the level's correlations (Eq. 2), its maps on the last axis in their order."""
+    pairs = zip(self.query, self.support, strict=True)
+    return jnp.stack([correlate(q, s, precision=precision) for q, s in pairs], axis=-1)
+
+
+def pyramid_levels(
+  query_features: Sequence[Float[Array, 'B _hq _wq _c']],
+  support_features: Sequence[Float[Array, 'B _hs _ws _c']],
+  *,
+  levels: Sequence[int] | None = None,
+  normalized: bool = False,
+) -> tuple[Level, ...]:
+  """Divides maps into the levels of the pyramid (Sec. 4.1), and normalizes them.
+
+  Args:
+    query_features: as `hypercorrelation`, and so are the others.
+    support_features: the support's.
+    levels: how many maps each level has, finest first.
+    normalized: whether the support's have been through `normalize_features`.
+
+  Returns:
+    The levels, coarsest first.
+
+  Raises:
+    ValueError: the numbers of maps disagree.
+  """
+  if levels is None:
+    levels = _levels_by_size(query_features)
+  if not len(query_features) == len(support_features) == sum(levels):
+    raise ValueError(
+      f'{len(query_features)} query maps, {len(support_features)} support maps and levels of '
+      f'{tuple(levels)} maps do not agree'
+    )
+  query = tuple(normalize_features(q) for q in query_features)
+  support = tuple(support_features)
+  if not normalized:
+    support = tuple(normalize_features(s) for s in support)
+  ends = np.cumsum(levels).tolist()
+  starts = [0, *ends[:-1]]
+  pairs = zip(starts, ends, strict=True)
+  return tuple(Level(query[i:j], support[i:j]) for i, j in pairs)[::-1]
+
+
 def hypercorrelation(
   query_features: Sequence[Float[Array, 'B _hq _wq _c']],
   support_features: Sequence[Float[Array, 'B _hs _ws _c']],
@@ -130,18 +186,5 @@ def hypercorrelation(
   Raises:
     ValueError: the numbers of maps disagree.
   """
-  if levels is None:
-    levels = _levels_by_size(query_features)
-  if not len(query_features) == len(support_features) == sum(levels):
-    raise ValueError(
-      f'{len(query_features)} query maps, {len(support_features)} support maps and levels of '
-      f'{tuple(levels)} maps do not agree'
-    )
-  if not normalized:
-    support_features = [normalize_features(s) for s in support_features]
-  pairs = zip(query_features, support_features, strict=True)
-  maps = [correlate(normalize_features(q), s, precision=precision) for q, s in pairs]
-  ends = np.cumsum(levels).tolist()
-  starts = [0, *ends[:-1]]
-  pyramid = [jnp.stack(maps[i:j], axis=-1) for i, j in zip(starts, ends, strict=True)]
-  return tuple(reversed(pyramid))
+  pyramid = pyramid_levels(query_features, support_features, levels=levels, normalized=normalized)
+  return tuple(level.correlate(precision=precision) for level in pyramid)

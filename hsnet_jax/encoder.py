@@ -9,11 +9,14 @@ import numpy as np
 from jax.lax import PrecisionLike
 from jaxtyping import Array, Float
 
-from hsnet_jax.conv4d import center_pivot_conv4d
+from hsnet_jax.conv4d import center_pivot_conv4d, correlation_conv4d
+from hsnet_jax.correlation import Level
 from hsnet_jax.errors import InputError
 from hsnet_jax.kernels.initial import fan_in_bound as fan_in_bound  # its name of 0.1.0
 from hsnet_jax.kernels.initial import uniform_by_fan_in
 from hsnet_jax.resize import map_size, resize_bilinear
+
+Embedding = Float[Array, 'B Hq Wq Hs Ws C']
 
 WIDTHS = (16, 64, 128)
 MIXING_WIDTHS = (WIDTHS[-1],) * 3
@@ -86,20 +89,22 @@ class CenterPivotConv4d(nn.Module):
   implementation: str = 'auto'
 
   @nn.compact
-  def __call__(self, x: Float[Array, 'B Hq Wq Hs Ws C']) -> Float[Array, 'B Hq Wq H2 W2 O']:
-    """Convolves; the support dimensions shrink by the stride."""
-    k, channels = self.kernel_size, x.shape[-1]
+  def __call__(self, x: Embedding | Level) -> Float[Array, 'B Hq Wq H2 W2 O']:
+    """Convolves an embedding, or a level's correlations, which need not be computed for it."""
+    k, channels = self.kernel_size, len(x.query) if isinstance(x, Level) else x.shape[-1]
     shape = (k, k, channels, self.features)
     init = uniform_by_fan_in(shape)
     query_kernel = self.param('query_kernel', init, shape)
     query_bias = self.param('query_bias', init, (self.features,))
     support_kernel = self.param('support_kernel', init, shape)
     support_bias = self.param('support_bias', init, (self.features,))
-    return center_pivot_conv4d(
+    convolve = correlation_conv4d if isinstance(x, Level) else center_pivot_conv4d
+    dtype = x.query[0].dtype if isinstance(x, Level) else x.dtype
+    return convolve(
       x,
-      query_kernel.astype(x.dtype),
-      support_kernel.astype(x.dtype),
-      (query_bias + support_bias).astype(x.dtype),
+      query_kernel.astype(dtype),
+      support_kernel.astype(dtype),
+      (query_bias + support_bias).astype(dtype),
       stride=self.stride,
       precision=self.precision,
       implementation=self.implementation,
@@ -144,7 +149,7 @@ class Block(nn.Module):
   implementation: str = 'auto'
 
   @nn.compact
-  def __call__(self, x: Float[Array, 'B Hq Wq Hs Ws C']) -> Float[Array, 'B Hq Wq H2 W2 O']:
+  def __call__(self, x: Embedding | Level) -> Float[Array, 'B Hq Wq H2 W2 O']:
     """Applies the layers; the support dimensions shrink by each one's stride."""
     for i, layer in enumerate(zip(self.features, self.kernels, self.strides, strict=True)):
       x = CenterPivotConv4d(*layer, self.precision, self.implementation, name=f'conv{i}')(x)
@@ -161,12 +166,12 @@ class Encoder(nn.Module):
 
   @nn.compact
   def __call__(
-    self, pyramid: tuple[Float[Array, 'B _Hq _Wq _Hs _Ws _L'], ...]
+    self, pyramid: tuple[Float[Array, 'B _Hq _Wq _Hs _Ws _L'] | Level, ...]
   ) -> Float[Array, 'B H W 128']:
     """Encodes a hypercorrelation.
 
     Args:
-      pyramid: one tensor a level, coarsest first.
+      pyramid: one tensor a level, coarsest first, or the maps that it is of.
 
     Returns:
       The context at every position of the finest query map: the mean over support positions.

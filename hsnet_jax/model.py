@@ -15,7 +15,7 @@ from jaxtyping import Array, Float, Shaped
 
 from hsnet_jax.backbones.backbone import Backbone, Weights, takes_keyword
 from hsnet_jax.backbones.table import get_backbone
-from hsnet_jax.correlation import hypercorrelation, mask_features, normalize_features
+from hsnet_jax.correlation import mask_features, normalize_features, pyramid_levels
 from hsnet_jax.decoder import Decoder
 from hsnet_jax.encoder import Encoder
 from hsnet_jax.errors import InputError
@@ -187,13 +187,11 @@ class HSNet(nn.Module):
       InputError: the backbone cannot take supports of this size, as VGG-16 at some.
     """
     spec = get_backbone(self.backbone)
-    pyramid = hypercorrelation(
-      query_features,
-      masked_features,
-      levels=spec.levels,
-      normalized=True,
-      precision=self.precision,
+    pyramid: tuple = pyramid_levels(
+      query_features, masked_features, levels=spec.levels, normalized=True
     )
+    if not self.mask_support:  # Without zeros there is nothing to leave out.
+      pyramid = tuple(level.correlate(precision=self.precision) for level in pyramid)
     try:
       context = self.encoder(pyramid)
     except InputError as error:

@@ -13,6 +13,7 @@ from jax.lax import PrecisionLike
 from jaxtyping import Array, Float
 
 from hsnet_jax.kernels.forms import choose
+from hsnet_jax.kernels.manual_axes import sum_replicated
 
 DIMENSIONS = ('NHWC', 'HWIO', 'NHWC')
 
@@ -95,20 +96,6 @@ def _kernel_gradient(
   return jnp.stack(taps).reshape(kh, kw, channels, out)
 
 
-def _varying_axes(x: Array) -> frozenset[str]:
-  """Finds the mesh axes over which a value differs in `shard_map`; jax renamed the attribute."""
-  aval = jax.typeof(x)
-  if hasattr(aval, 'manual_axis_type'):
-    return aval.manual_axis_type.varying
-  return getattr(aval, 'vma', frozenset())
-
-
-def _sum_replicated(gradient: Array, primal: Array) -> Array:
-  """Sums a cotangent over the mesh axes on which its primal is replicated."""
-  axes = tuple(_varying_axes(gradient) - _varying_axes(primal))
-  return lax.psum(gradient, axes) if axes else gradient
-
-
 @functools.partial(jax.custom_vjp, nondiff_argnums=(2,))
 def _conv2d_product_gradient(x, kernel, precision):
   return conv2d_plain(x, kernel, precision=precision)
@@ -123,7 +110,7 @@ def _conv2d_product_gradient_backward(precision, residuals, g):
   flipped = kernel[::-1, ::-1].swapaxes(2, 3)
   dx = conv2d_plain(g, flipped, precision=precision)
   dk = _kernel_gradient(x, g, kernel.shape[:2], precision)
-  return _sum_replicated(dx, x), _sum_replicated(dk, kernel)
+  return sum_replicated(dx, x), sum_replicated(dk, kernel)
 
 
 _conv2d_product_gradient.defvjp(_conv2d_product_gradient_forward, _conv2d_product_gradient_backward)

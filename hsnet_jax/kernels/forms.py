@@ -53,6 +53,12 @@ def _always(shape: Shape) -> bool:
 
 # Of a kernel the first form that suits is taken.
 FORMS: Mapping[str, Mapping[str, Suits]] = {
+  # Eq. 2 with the first layer over it. Loops start slowly: where there are few positions, all of
+  # them are computed sooner.
+  'correlation_conv4d': {
+    'packed': lambda s: s.platform == 'cpu' and s.size[0] * s.size[1] >= 512,
+    'plain': _always,
+  },
   'conv2d': {
     # A matrix product of the channels.
     'pointwise': lambda s: s.kernel == (1, 1),

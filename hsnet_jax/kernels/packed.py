@@ -7,7 +7,8 @@ result is that of the plain form, for every mask; how much is computed is decide
 loops as long as an episode needs.
 
 A packed correlation is `[L, positions + 1, p]`: the rows of the positions that show something, in
-their order, then zeros; p query positions. Under the taps of a kernel's window lie some of its rows.
+their order, then zeros; p query positions. Under the taps of a kernel's window lie some of its
+rows.
 """
 
 import functools
@@ -23,6 +24,7 @@ from jax.lax import PrecisionLike
 from jaxtyping import Array, Float
 
 from hsnet_jax.kernels.conv2d import check_odd_sides, conv2d
+from hsnet_jax.kernels.manual_axes import sum_replicated, vary_with
 
 _POSITIONS = 128  # Support positions that a product takes at a time,
 _IMAGES = 8  # and windows' centers that a convolution over the query does.
@@ -142,6 +144,7 @@ def _correlate(block: Maps, support: Maps, packing: _Packing, precision) -> Arra
 
   room = len(packing.positions) + 1
   x = jnp.zeros((len(support), room, block[0].shape[0]), block[0].dtype)
+  x = vary_with(x, block, support)
   return lax.fori_loop(0, -(-packing.count // _POSITIONS), some, x)
 
 
@@ -175,7 +178,7 @@ def _side_of_support(query: Maps, support: Maps, packing: _Packing, kernel, prec
       found = jnp.dot(flat, _under(x, packing.under[i]), precision=precision)
       return lax.dynamic_update_index_in_dim(y, found, i, 0)
 
-    y = jnp.zeros((places, flat.shape[0], x.shape[-1]), x.dtype)
+    y = vary_with(jnp.zeros((places, flat.shape[0], x.shape[-1]), x.dtype), x, flat)
     return lax.fori_loop(0, packing.touched, window, y), x[:, packing.centers]
 
   y, centers = lax.map(one, blocks)
@@ -198,7 +201,7 @@ def _forward(stride, precision, query, support, query_kernel, support_kernel):
   packing = _pack(support, support_kernel.shape[:2], stride)
   y, images = _side_of_support(query, support, packing, support_kernel, precision)
   places, out, positions = y.shape
-  y = y.swapaxes(1, 2).reshape(*images.shape[:3], out)
+  y = vary_with(y.swapaxes(1, 2).reshape(*images.shape[:3], out), query_kernel)
 
   def some(i, y):
     found = conv2d(_images(i, images), query_kernel, precision=precision)
@@ -222,11 +225,14 @@ def _backward(stride, precision, kept, g):
   g = g.reshape(height, width, -1, out).transpose(2, 0, 1, 3)
   g = g.at[packing.windows].get(mode='fill', fill_value=0)  # [places, Hq, Wq, O]
 
+  own = vary_with(query_kernel, images)
+
   def some(i, gradient):
-    _, pull = jax.vjp(lambda k: conv2d(_images(i, images), k, precision=precision), query_kernel)
+    _, pull = jax.vjp(lambda k: conv2d(_images(i, images), k, precision=precision), own)
     return gradient + pull(_images(i, g))[0]
 
-  of_query = lax.fori_loop(0, -(-packing.touched // _IMAGES), some, jnp.zeros_like(query_kernel))
+  start = vary_with(jnp.zeros(query_kernel.shape, query_kernel.dtype), images, g)
+  of_query = lax.fori_loop(0, -(-packing.touched // _IMAGES), some, start)
   blocks, p = _blocks(query, len(packing.positions) + 1)
   by_block = g.reshape(len(g), -1, p, out).transpose(1, 0, 2, 3)
 
@@ -240,10 +246,12 @@ def _backward(stride, precision, kept, g):
     return lax.fori_loop(0, packing.touched, window, total), None
 
   flat = jnp.zeros(_flat(support_kernel).shape[::-1], support_kernel.dtype)
+  flat = vary_with(flat, query, support, g)
   flat, _ = lax.scan(one, flat, (blocks, by_block))
   maps = len(query)
   of_support = flat.reshape(maps, -1, out).swapaxes(0, 1).reshape(support_kernel.shape)
-  return (*of_maps, of_query, of_support)
+  of_query = sum_replicated(of_query, query_kernel)
+  return (*of_maps, of_query, sum_replicated(of_support, support_kernel))
 
 
 def _plain(stride, precision, query: Maps, support: Maps, query_kernel, support_kernel):
