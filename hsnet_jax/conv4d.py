@@ -11,10 +11,8 @@ import numpy as np
 from jax.lax import PrecisionLike
 from jaxtyping import Array, Float
 
-from hsnet_jax.correlation import Level
 from hsnet_jax.kernels.conv2d import check_odd_sides, conv2d, conv2d_plain
 from hsnet_jax.kernels.forms import choose
-from hsnet_jax.kernels.packed import packed_correlation_conv4d
 
 
 def _query_side(x, kernel, precision, implementation='auto'):
@@ -101,56 +99,6 @@ def center_pivot_conv4d(
   of_query = 'plain' if implementation == 'plain' else 'auto'
   y = _query_side(x[:, :, :, ::stride, ::stride], query_kernel, precision, of_query)
   return _add_bias(y + _support_side(x, support_kernel, stride, precision, implementation), bias)
-
-
-def correlation_conv4d(
-  level: Level,
-  query_kernel: Float[Array, 'k l C O'],
-  support_kernel: Float[Array, 'k l C O'],
-  bias: Float[Array, ' O'] | None = None,
-  *,
-  stride: int = 1,
-  precision: PrecisionLike = 'highest',
-  implementation: str = 'auto',
-) -> Float[Array, 'B Hq Wq H2 W2 O']:
-  """Computes `center_pivot_conv4d` of a level's correlations (Eq. 2 and Eq. 4 in one).
-
-  Support positions that are all zeros, as Eq. 1 leaves most of them, cost nothing in the packed
-  form, and the 4D tensor is not computed whole.
-
-  Args:
-    level: the maps.
-    query_kernel: as `center_pivot_conv4d`, and so are the others.
-    support_kernel: over the support dimensions.
-    bias: the sum of both sides' biases.
-    stride: on the support dimensions.
-    precision: of the products.
-    implementation: of `FORMS['correlation_conv4d']`, by default what its table says.
-
-  Returns:
-    The sum of both convolutions.
-
-  Raises:
-    ValueError: a side of a kernel is even, or there is no such form.
-  """
-  form = choose(
-    'correlation_conv4d', implementation, weights=support_kernel, x=level.support[0], stride=stride
-  )
-  if form == 'plain':
-    x = level.correlate(precision=precision)
-    return center_pivot_conv4d(
-      x,
-      query_kernel,
-      support_kernel,
-      bias,
-      stride=stride,
-      precision=precision,
-      implementation=implementation,
-    )
-  y = packed_correlation_conv4d(
-    level.query, level.support, query_kernel, support_kernel, stride=stride, precision=precision
-  )
-  return _add_bias(y, bias)
 
 
 def separable_conv4d(

@@ -9,11 +9,13 @@ import numpy as np
 from jax.lax import PrecisionLike
 from jaxtyping import Array, Float
 
-from hsnet_jax.conv4d import center_pivot_conv4d, correlation_conv4d
+from hsnet_jax.conv4d import center_pivot_conv4d
 from hsnet_jax.correlation import Level
 from hsnet_jax.errors import InputError
+from hsnet_jax.kernels.forms import choose
 from hsnet_jax.kernels.initial import fan_in_bound as fan_in_bound  # its name of 0.1.0
 from hsnet_jax.kernels.initial import uniform_by_fan_in
+from hsnet_jax.kernels.packed import packed_correlation_conv4d
 from hsnet_jax.resize import map_size, resize_bilinear
 
 Embedding = Float[Array, 'B Hq Wq Hs Ws C']
@@ -74,6 +76,56 @@ def upsample_query(
   b, hq, wq, *rest = x.shape
   y = resize_bilinear(x.reshape(b, hq, wq, -1), size, precision=precision)
   return y.reshape(b, *size, *rest)
+
+
+def correlation_conv4d(
+  level: Level,
+  query_kernel: Float[Array, 'k l C O'],
+  support_kernel: Float[Array, 'k l C O'],
+  bias: Float[Array, ' O'] | None = None,
+  *,
+  stride: int = 1,
+  precision: PrecisionLike = 'highest',
+  implementation: str = 'auto',
+) -> Float[Array, 'B Hq Wq H2 W2 O']:
+  """Computes `center_pivot_conv4d` of a level's correlations (Eq. 2 and Eq. 4 in one).
+
+  Support positions that are all zeros, as Eq. 1 leaves most of them, cost nothing in the packed
+  form, and the 4D tensor is not computed whole.
+
+  Args:
+    level: the maps.
+    query_kernel: as `center_pivot_conv4d`, and so are the others.
+    support_kernel: over the support dimensions.
+    bias: the sum of both sides' biases.
+    stride: on the support dimensions.
+    precision: of the products.
+    implementation: of `FORMS['correlation_conv4d']`, by default what its table says.
+
+  Returns:
+    The sum of both convolutions.
+
+  Raises:
+    ValueError: a side of a kernel is even, or there is no such form.
+  """
+  form = choose(
+    'correlation_conv4d', implementation, weights=support_kernel, x=level.support[0], stride=stride
+  )
+  if form == 'plain':
+    x = level.correlate(precision=precision)
+    return center_pivot_conv4d(
+      x,
+      query_kernel,
+      support_kernel,
+      bias,
+      stride=stride,
+      precision=precision,
+      implementation=implementation,
+    )
+  y = packed_correlation_conv4d(
+    level.query, level.support, query_kernel, support_kernel, stride=stride, precision=precision
+  )
+  return y if bias is None else y + bias.reshape((1,) * 5 + (-1,))
 
 
 class CenterPivotConv4d(nn.Module):

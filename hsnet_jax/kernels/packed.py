@@ -187,7 +187,7 @@ def _side_of_support(query: Maps, support: Maps, packing: _Packing, kernel, prec
   return y, images
 
 
-def _images(i: Array, images: Array) -> Array:
+def _images(i: Array | int, images: Array) -> Array:
   return lax.dynamic_slice_in_dim(images, i * _IMAGES, _IMAGES)
 
 

@@ -61,7 +61,7 @@ def forward(name, variables, query, support, mask):
   def watch(call, args, kwargs, context):
     out = call(*args, **kwargs)
     if context.module.name == 'encoder':
-      seen['pyramid'] = args[0]
+      seen['pyramid'] = [level.correlate() for level in args[0]]
     elif context.module.name == 'decoder':
       seen['decoder_logits'] = out
     elif context.method_name == 'encode':
