@@ -128,6 +128,10 @@ def correlation_conv4d(
   return y if bias is None else y + bias.reshape((1,) * 5 + (-1,))
 
 
+def _support_size(x: Embedding | Level) -> tuple[int, ...]:
+  return x.support[0].shape[1:3] if isinstance(x, Level) else x.shape[3:5]
+
+
 class CenterPivotConv4d(nn.Module):
   """Applies `center_pivot_conv4d`; both sides keep the bias that the published layer has.
 
@@ -242,7 +246,7 @@ class Encoder(nn.Module):
       if mixed.shape[3:5] != finer.shape[3:5]:
         raise InputError(
           f'the support dimensions of two levels, {mixed.shape[3:5]} and {finer.shape[3:5]}, '
-          f'differ after squeezing (support maps of {tuple(x.shape[3:5] for x in pyramid)}, '
+          f'differ after squeezing (support maps of {tuple(map(_support_size, pyramid))}, '
           'coarsest first); choose another image size'
         )
       mixed = upsample_query(mixed, map_size(finer), precision=self.precision) + finer
