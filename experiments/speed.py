@@ -16,14 +16,22 @@ Examples, from the checkout's folder:
     python -m experiments.speed --what=loader --data_dir=VOC2012 --splits_dir=splits \\
       --prepared_dir=prepared
 
+  One episode of photographs on this machine, against HSNet in PyTorch (pip install torch) and
+  against XLA's own kernels:
+    python -m experiments.speed --what=forward --peer=torch --backbone=resnet50 \\
+      --data_dir=VOC2012 --splits_dir=splits
+
 step prints seconds a step, median and spread over the rounds, and the ratio round by round;
 throughput a step's time, its operations a second beside those of a large matrix product, and its
 memory; loop what part of a step the host adds, and a checkpoint. The weights are random: they cost
 the same. loader prints how long prepared sets take to open, that of PASCAL-5i and one of --records
 made images written for it; the memory that an epoch takes, of --images made images and of the
-prepared set; and episodes a second.
+prepared set; and episodes a second. forward, kshot, cached (a query against a support set that is
+encoded already) and train print seconds, the ratio round by round, and memory above the weights, on
+the masks of the episodes and on masks that cover the picture.
 """
 
+import functools
 from collections.abc import Iterator, Sequence
 
 from absl import flags
@@ -34,8 +42,10 @@ from experiments.settings.episodes import PRECISIONS
 from hsnet_jax.backbones import BACKBONES
 from hsnet_jax.errors import InputError
 
+# One thing on real episodes, by the library and by others, each in a process of its own.
+IN_TURN = ('forward', 'kshot', 'cached', 'train')
 _WHAT = flags.DEFINE_enum(
-  'what', 'step', ['step', 'throughput', 'loop', 'loader'], 'What to measure.'
+  'what', 'step', ['step', 'throughput', 'loop', 'loader', *IN_TURN], 'What to measure.'
 )
 _BACKBONE = flags.DEFINE_enum(
   'backbone', 'mobilenet_v1_075', list(BACKBONES), 'step, throughput, loop: the backbone.'
@@ -44,8 +54,18 @@ _IMAGE_SIZE = flags.DEFINE_integer(
   'image_size', None, 'Side of the images. Default: 200 (loader: 400).', lower_bound=32
 )
 _BATCH_SIZE = flags.DEFINE_integer(
-  'batch_size', 20, 'Episodes a batch (throughput: --batch_sizes).', lower_bound=1
+  'batch_size',
+  None,
+  'Episodes a batch (throughput: --batch_sizes). Default: 20; train 2; forward, kshot, cached 1.',
+  lower_bound=1,
 )
+_PEER = flags.DEFINE_enum(
+  'peer', None, ['torch'], 'forward, kshot, cached, train: what to compare with, beside plain XLA.'
+)
+_BATCHES = flags.DEFINE_integer(
+  'batches', 3, 'forward, kshot, cached, train: how many a round has.', lower_bound=1
+)
+_SHOTS = flags.DEFINE_integer('shots', 5, 'kshot: supports an episode.', lower_bound=2)
 _ROUNDS = flags.DEFINE_integer('rounds', 5, 'How often each is measured.', lower_bound=1)
 _BATCH_SIZES = define_list(
   'batch_sizes', ['1', '20', '40', '80', '160'], 'throughput: episodes a batch, each of these.'
@@ -63,7 +83,10 @@ _SAVE_EVERY = flags.DEFINE_integer(
   'save_every', 5, 'loop: a checkpoint every so many steps.', lower_bound=2
 )
 _DATA_DIR = flags.DEFINE_string(
-  'data_dir', None, 'loader: the folder that holds JPEGImages and SegmentationClassAug.'
+  'data_dir',
+  None,
+  'The folder that holds JPEGImages and SegmentationClassAug, for the loader; also for forward,'
+  ' kshot, cached, train, which take drawn shapes without it.',
 )
 _SPLITS_DIR = flags.DEFINE_string('splits_dir', None, 'loader: the folder that holds pascal/.')
 _PREPARED_DIR = flags.DEFINE_string(
@@ -96,7 +119,7 @@ def _step() -> Iterator[str]:
   return step_report(
     _BACKBONE.value,
     image_size=_IMAGE_SIZE.value or 200,
-    batch_size=_BATCH_SIZE.value,
+    batch_size=_BATCH_SIZE.value or 20,
     rounds=_ROUNDS.value,
   )
 
@@ -121,7 +144,7 @@ def _loop() -> Iterator[str]:
   return loop_report(
     _BACKBONE.value,
     image_size=_IMAGE_SIZE.value or 200,
-    batch_size=_BATCH_SIZE.value,
+    batch_size=_BATCH_SIZE.value or 20,
     rounds=_ROUNDS.value,
     save_every=_SAVE_EVERY.value,
   )
@@ -137,7 +160,7 @@ def _loader() -> Iterator[str]:
     prepared_dir=_PREPARED_DIR.value,
     fold=_FOLD.value,
     image_size=_IMAGE_SIZE.value or 400,
-    batch_size=_BATCH_SIZE.value,
+    batch_size=_BATCH_SIZE.value or 20,
     episodes=_EPISODES.value,
     workers=None if workers is None else _whole_numbers(workers, name='workers', least=0),
     images=_IMAGES.value,
@@ -146,7 +169,31 @@ def _loader() -> Iterator[str]:
   )
 
 
-_REPORTS = {'step': _step, 'throughput': _throughput, 'loop': _loop, 'loader': _loader}
+def _in_turn(kind: str) -> Iterator[str]:
+  from experiments.timing.in_turn import in_turn_report
+
+  return in_turn_report(
+    kind,
+    sides=('library', 'plain', *([_PEER.value] if _PEER.value else [])),
+    backbone=_BACKBONE.value,
+    image_size=_IMAGE_SIZE.value or 400,
+    batch_size=_BATCH_SIZE.value or (2 if kind == 'train' else 1),
+    shots=_SHOTS.value if kind == 'kshot' else 1,
+    rounds=_ROUNDS.value,
+    count=_BATCHES.value,
+    fold=_FOLD.value,
+    data_dir=_DATA_DIR.value,
+    splits_dir=_SPLITS_DIR.value,
+  )
+
+
+_REPORTS = {
+  'step': _step,
+  'throughput': _throughput,
+  'loop': _loop,
+  'loader': _loader,
+  **{kind: functools.partial(_in_turn, kind) for kind in IN_TURN},
+}
 
 
 def _whole_numbers(given: Sequence[str], *, name: str, least: int) -> list[int]:

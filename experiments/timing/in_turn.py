@@ -18,6 +18,7 @@ import numpy as np
 from data_pipelines import make_benchmark
 from data_pipelines.loading.loader import eval_batches
 from experiments.storage.checkout import child_environment
+from experiments.timing.peer import STAGES
 from experiments.timing.sides import Task
 from hsnet_jax.backbones import get_backbone
 from hsnet_jax.backbones.pixels import normalize
@@ -196,6 +197,8 @@ def in_turn_report(
   Yields:
     Lines: a Markdown table.
   """
+  if 'torch' in sides and backbone not in STAGES:
+    raise InputError(f'`peer`=torch has {" and ".join(STAGES)}, not `backbone`={backbone}')
   yield f'device: {describe_devices()}'
   side = f'{image_size} x {image_size}'
   yield f'{kind}: {backbone}, {side}, batch {batch_size}, {shots}-shot, {count} batches a round'
@@ -218,13 +221,27 @@ def in_turn_report(
     )
     for name in sides
   }
+  yield from table(tasks, episodes, rounds=rounds)
+
+
+def table(
+  tasks: Mapping[str, Task], episodes: Mapping[str, np.ndarray], *, rounds: int
+) -> Iterator[str]:
+  """Yields the lines of a Markdown table: real masks, then masks that cover the whole picture.
+
+  Args:
+    tasks: the sides; the first is what the others are compared with.
+    episodes: what they work on.
+    rounds: how often.
+  """
   yield '| masks | side | median s | least | most | times as long | its spread | MB above weights |'
   yield '|---|---|---|---|---|---|---|---|'
+  first = next(iter(tasks))
   full = {**episodes, 'support_mask': np.ones_like(episodes['support_mask'])}
   for masks, given in (('real', episodes), ('full', full)):
     found = compare(tasks, given, rounds=rounds)
     for name, seconds in found.seconds.items():
-      ratios = found.ratios(sides[0], name)
+      ratios = found.ratios(first, name)
       yield (
         f'| {masks} | {name} | {statistics.median(seconds):.3f} | {min(seconds):.3f}'
         f' | {max(seconds):.3f} | {statistics.median(ratios):.2f}'

@@ -14,7 +14,7 @@ from typing import Any
 from hsnet_jax.encoder import MIXING_WIDTHS, mixing, squeezing
 
 # Blocks of stages 2 to 4, whose outputs before their last ReLU are the features.
-_STAGES = {'resnet50': (3, 4, 6, 3), 'resnet101': (3, 4, 23, 3)}
+STAGES = {'resnet50': (3, 4, 6, 3), 'resnet101': (3, 4, 23, 3)}
 _GROUPS = 4
 
 State = Mapping[str, Any]
@@ -60,7 +60,7 @@ def features(state: State, images: Any, backbone: str) -> list[Any]:
   x = torch.relu(norm(conv(images, 'backbone.conv1', stride=2, padding=3), 'backbone.bn1'))
   x = F.max_pool2d(x, 3, stride=2, padding=1)
   found = []
-  for stage, count in enumerate(_STAGES[backbone], 1):
+  for stage, count in enumerate(STAGES[backbone], 1):
     for block in range(count):
       at = f'backbone.layer{stage}.{block}'
       stride = 2 if stage > 1 and block == 0 else 1

@@ -26,10 +26,10 @@ from jaxtyping import Array, Float
 from hsnet_jax.kernels.conv2d import check_odd_sides, conv2d
 from hsnet_jax.kernels.manual_axes import sum_replicated, vary_with
 
-_POSITIONS = 128  # Support positions that a product takes at a time,
-_IMAGES = 8  # and windows' centers that a convolution over the query does.
+POSITIONS = 128  # Support positions that a product takes at a time,
+IMAGES = 8  # and windows' centers that a convolution over the query does.
 # Of the packed correlation, at its largest: fresh memory is slow, and this much is used again.
-_BLOCK_BYTES = 2**24
+BLOCK_BYTES = 2**24
 
 Maps = tuple[Array, ...]
 
@@ -117,11 +117,11 @@ def _pack(support: Maps, kernel: tuple[int, int], stride: int) -> _Packing:
   shown = functools.reduce(jnp.logical_or, [jnp.any(s != 0, axis=-1).ravel() for s in support])
   taps = window_positions(size, kernel, stride)
   touched = jnp.any(jnp.append(shown, False)[taps], axis=1)
-  room = -(-total // _POSITIONS) * _POSITIONS
+  room = -(-total // POSITIONS) * POSITIONS
   positions = jnp.nonzero(shown, size=room, fill_value=total)[0]
   rows = jnp.where(shown, jnp.cumsum(shown) - 1, room)
   rows = jnp.append(rows, room)
-  places = -(-len(taps) // _IMAGES) * _IMAGES
+  places = -(-len(taps) // IMAGES) * IMAGES
   windows = jnp.nonzero(touched, size=places, fill_value=len(taps))[0]
   outside = np.full((1, taps.shape[1]), total, np.int32)
   under = rows[jnp.asarray(np.append(taps, outside, axis=0))[windows]]
@@ -134,24 +134,24 @@ def _correlate(block: Maps, support: Maps, packing: _Packing, precision) -> Arra
   flat = [s.reshape(-1, s.shape[-1]) for s in support]
 
   def some(i, x):
-    at = lax.dynamic_slice_in_dim(packing.positions, i * _POSITIONS, _POSITIONS)
+    at = lax.dynamic_slice_in_dim(packing.positions, i * POSITIONS, POSITIONS)
     products = [
       jnp.dot(s.at[at].get(mode='fill', fill_value=0), q.T, precision=precision)
       for s, q in zip(flat, block, strict=True)
     ]
     found = jnp.maximum(jnp.stack(products), 0)
-    return lax.dynamic_update_slice(x, found, (0, i * _POSITIONS, 0))
+    return lax.dynamic_update_slice(x, found, (0, i * POSITIONS, 0))
 
   room = len(packing.positions) + 1
   x = jnp.zeros((len(support), room, block[0].shape[0]), block[0].dtype)
   x = vary_with(x, block, support)
-  return lax.fori_loop(0, -(-packing.count // _POSITIONS), some, x)
+  return lax.fori_loop(0, -(-packing.count // POSITIONS), some, x)
 
 
 def _blocks(query: Maps, room: int) -> tuple[Maps, int]:
   """Cuts the query's rows into blocks `[blocks, p, C]` whose packed correlations have room."""
   height, width = query[0].shape[:2]
-  most = max(1, _BLOCK_BYTES // (width * len(query) * room * query[0].dtype.itemsize))
+  most = max(1, BLOCK_BYTES // (width * len(query) * room * query[0].dtype.itemsize))
   rows = next(n for n in range(min(height, most), 0, -1) if height % n == 0)
   return tuple(q.reshape(height // rows, rows * width, -1) for q in query), rows * width
 
@@ -188,7 +188,7 @@ def _side_of_support(query: Maps, support: Maps, packing: _Packing, kernel, prec
 
 
 def _images(i: Array | int, images: Array) -> Array:
-  return lax.dynamic_slice_in_dim(images, i * _IMAGES, _IMAGES)
+  return lax.dynamic_slice_in_dim(images, i * IMAGES, IMAGES)
 
 
 @functools.partial(jax.custom_vjp, nondiff_argnums=(0, 1))
@@ -205,9 +205,9 @@ def _forward(stride, precision, query, support, query_kernel, support_kernel):
 
   def some(i, y):
     found = conv2d(_images(i, images), query_kernel, precision=precision)
-    return lax.dynamic_update_slice(y, _images(i, y) + found, (i * _IMAGES, 0, 0, 0))
+    return lax.dynamic_update_slice(y, _images(i, y) + found, (i * IMAGES, 0, 0, 0))
 
-  y = lax.fori_loop(0, -(-packing.touched // _IMAGES), some, y)
+  y = lax.fori_loop(0, -(-packing.touched // IMAGES), some, y)
   size = tuple(-(-n // stride) for n in support[0].shape[:2])
   whole = jnp.zeros((math.prod(size), *y.shape[1:]), y.dtype)
   whole = whole.at[packing.windows].set(y, mode='drop')
@@ -232,7 +232,7 @@ def _backward(stride, precision, kept, g):
     return gradient + pull(_images(i, g))[0]
 
   start = vary_with(jnp.zeros(query_kernel.shape, query_kernel.dtype), images, g)
-  of_query = lax.fori_loop(0, -(-packing.touched // _IMAGES), some, start)
+  of_query = lax.fori_loop(0, -(-packing.touched // IMAGES), some, start)
   blocks, p = _blocks(query, len(packing.positions) + 1)
   by_block = g.reshape(len(g), -1, p, out).transpose(1, 0, 2, 3)
 

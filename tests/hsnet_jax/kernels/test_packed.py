@@ -86,9 +86,9 @@ def gradients(form, stride):
 @pytest.fixture(autouse=True)
 def small_blocks(monkeypatch):
   """Several blocks of each kind also where maps are small."""
-  monkeypatch.setattr(packed, '_BLOCK_BYTES', 2**12)
-  monkeypatch.setattr(packed, '_POSITIONS', 8)
-  monkeypatch.setattr(packed, '_IMAGES', 2)
+  monkeypatch.setattr(packed, 'BLOCK_BYTES', 2**12)
+  monkeypatch.setattr(packed, 'POSITIONS', 8)
+  monkeypatch.setattr(packed, 'IMAGES', 2)
 
 
 @pytest.mark.parametrize('size', SIZES, ids=str)
@@ -114,7 +114,7 @@ def test_work_grows_with_the_object(monkeypatch):
     return loop(low, high, *args, **kwargs)
 
   monkeypatch.setattr(packed.lax, 'fori_loop', counted)
-  monkeypatch.setattr(packed, '_BLOCK_BYTES', 2**30)
+  monkeypatch.setattr(packed, 'BLOCK_BYTES', 2**30)
   size = ((3, 2), (13, 13), 5, 4)
   (query, support), *kernels = made(size, ['one'])
   with jax.disable_jit():
