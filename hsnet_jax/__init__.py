@@ -21,7 +21,14 @@ if TYPE_CHECKING:
   )
   from hsnet_jax.baselines.threshold import ScoreHistogram, score_histogram
   from hsnet_jax.conv4d import center_pivot_conv4d, full_conv4d, separable_conv4d
-  from hsnet_jax.correlation import cosine_correlation, hypercorrelation, mask_features
+  from hsnet_jax.correlation import (
+    Level,
+    cosine_correlation,
+    hypercorrelation,
+    mask_features,
+    pyramid_levels,
+  )
+  from hsnet_jax.encoder import correlation_conv4d
   from hsnet_jax.errors import InputError
   from hsnet_jax.inference import (
     Segmentation,
@@ -64,6 +71,7 @@ __all__ = [
   'Confusion',
   'HSNet',
   'InputError',
+  'Level',
   'METRICS',
   'Metric',
   'Model',
@@ -80,6 +88,7 @@ __all__ = [
   'combine_shots',
   'confusion_counts',
   'conv2d',
+  'correlation_conv4d',
   'cosine_correlation',
   'count_episodes',
   'create_train_state',
@@ -112,6 +121,7 @@ __all__ = [
   'prototype_logits',
   'prototype_scores',
   'prototypes',
+  'pyramid_levels',
   'replicated',
   'resize_bilinear',
   'resize_bilinear_each',
@@ -140,7 +150,14 @@ __getattr__, __dir__ = lazy_names(
     ),
     '.baselines.threshold': ('ScoreHistogram', 'score_histogram'),
     '.conv4d': ('center_pivot_conv4d', 'full_conv4d', 'separable_conv4d'),
-    '.correlation': ('cosine_correlation', 'hypercorrelation', 'mask_features'),
+    '.correlation': (
+      'Level',
+      'cosine_correlation',
+      'hypercorrelation',
+      'mask_features',
+      'pyramid_levels',
+    ),
+    '.encoder': ('correlation_conv4d',),
     '.errors': ('InputError',),
     '.inference': (
       'Segmentation',

@@ -5,6 +5,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+import hsnet_jax
 from hsnet_jax.correlation import cosine_correlation, hypercorrelation, mask_features
 from tests.made import assert_close, normal, relative_error
 
@@ -136,3 +137,15 @@ def test_gradient_of_discarded_background_is_finite():
 
   for gradient in jax.grad(f, argnums=(0, 1))(query, support):
     np.testing.assert_array_equal(gradient, np.zeros_like(query))
+
+
+def test_levels_are_the_maps_of_the_pyramid():
+  maps = [jax.random.normal(jax.random.key(i), (1, n, n, 8)) for i, n in enumerate((6, 6, 3))]
+  found = hsnet_jax.pyramid_levels(maps, maps, levels=(2, 1))
+  assert [type(level) for level in found] == [hsnet_jax.Level] * 2
+  assert [len(level.query) for level in found] == [1, 2], 'coarsest first'
+  expected = hsnet_jax.hypercorrelation(maps, maps, levels=(2, 1))
+  for level, whole in zip(found, expected, strict=True):
+    np.testing.assert_array_equal(level.correlate(), whole)
+  with pytest.raises(ValueError, match='3 .* 2 '):
+    hsnet_jax.pyramid_levels(maps, maps[:2], levels=(2, 1))
