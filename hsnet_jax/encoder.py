@@ -1,7 +1,7 @@
 """Defines the 4D encoder: squeezing blocks for each level, mixing blocks down them (Fig. 2)."""
 
 import functools
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import flax.linen as nn
 import jax.numpy as jnp
@@ -154,7 +154,7 @@ class CenterPivotConv4d(nn.Module):
     query_bias = self.param('query_bias', init, (self.features,))
     support_kernel = self.param('support_kernel', init, shape)
     support_bias = self.param('support_bias', init, (self.features,))
-    convolve = correlation_conv4d if isinstance(x, Level) else center_pivot_conv4d
+    convolve: Any = correlation_conv4d if isinstance(x, Level) else center_pivot_conv4d
     dtype = x.query[0].dtype if isinstance(x, Level) else x.dtype
     return convolve(
       x,
@@ -205,8 +205,8 @@ class Block(nn.Module):
   implementation: str = 'auto'
 
   @nn.compact
-  def __call__(self, x: Embedding | Level) -> Float[Array, 'B Hq Wq H2 W2 O']:
-    """Applies the layers; the support dimensions shrink by each one's stride."""
+  def __call__(self, x: Any) -> Float[Array, 'B Hq Wq H2 W2 O']:
+    """Applies the layers to an embedding or a `Level`; support dimensions shrink by each stride."""
     for i, layer in enumerate(zip(self.features, self.kernels, self.strides, strict=True)):
       x = CenterPivotConv4d(*layer, self.precision, self.implementation, name=f'conv{i}')(x)
       x = GroupNorm(name=f'norm{i}')(x)

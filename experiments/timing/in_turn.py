@@ -40,7 +40,7 @@ class Compared:
   """
 
   seconds: Mapping[str, list[float]]
-  peak: Mapping[str, int]
+  peak: Mapping[str, float]
 
   def ratios(self, first: str, second: str) -> list[float]:
     """Returns how many times longer the second side took, round by round."""
@@ -113,10 +113,10 @@ def compare(
   """
   count = len(episodes['query'])
   seconds: dict[str, list[float]] = {name: [] for name in tasks}
-  peak = dict.fromkeys(tasks, 0)
+  peak = dict.fromkeys(tasks, 0.0)
   with tempfile.TemporaryDirectory() as folder, contextlib.ExitStack() as stack:
     files = {'episodes': f'{folder}/episodes.npz', 'weights': f'{folder}/weights.safetensors'}
-    np.savez(files['episodes'], **episodes)
+    np.savez(files['episodes'], allow_pickle=False, **episodes)
     write_tensors(files['weights'], random_weights(next(iter(tasks.values())).backbone))
     sides = {}
     for name, task in tasks.items():
@@ -213,7 +213,7 @@ def in_turn_report(
     count=count,
   )
   levels = get_backbone(backbone).levels
-  make = functools.partial(Task, kind=kind, backbone=backbone, levels=levels)
+  make = functools.partial(Task, kind=kind, backbone=backbone, levels=tuple(levels))
   tasks = {
     name: make(
       side='torch' if name == 'torch' else 'library',

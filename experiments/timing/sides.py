@@ -79,7 +79,7 @@ def library(task: Task, episodes: dict[str, np.ndarray]) -> Callable[[int], Any]
 
   @jax.jit
   def cached(variables, query, support_set):
-    features = model.apply(variables, query, method='encode')
+    features: Any = model.apply(variables, query, method='encode')
     return match_shots(model, variables, features, support_set, output_size=size)
 
   encode = jax.jit(lambda *args: encode_support(model, *args))

@@ -50,6 +50,4 @@ def vary_with(x: Array, *others: Any) -> Array:
   axes = frozenset().union(*map(varying_axes, leaves)) - varying_axes(x)
   if not axes:
     return x
-  if hasattr(lax, 'pcast'):
-    return lax.pcast(x, tuple(axes), to='varying')
-  return lax.pvary(x, tuple(axes))
+  return lax.pcast(x, tuple(axes), to='varying')

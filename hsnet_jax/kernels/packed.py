@@ -14,7 +14,7 @@ rows.
 import functools
 import math
 from collections.abc import Sequence
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import jax
 import jax.numpy as jnp
@@ -67,7 +67,8 @@ def packed_correlation_conv4d(
 
   maps = tuple(query), tuple(support)
   if query[0].shape[0] == 1:
-    return one(jax.tree.map(lambda x: x[0], maps))[None]
+    first: Any = one([tuple(x[0] for x in side) for side in maps])
+    return first[None]
   return lax.map(one, maps)
 
 
@@ -95,7 +96,7 @@ class _Packing(NamedTuple):
 
   Attributes:
     positions: those that show something, in their order, and after them the one after the last.
-    count: how many show something.
+    shown: how many show something.
     windows: places of the kernel that touch any of them, likewise.
     touched: how many do.
     under: `[places, taps]`, the rows of the packed correlation under each of `windows`.
@@ -103,7 +104,7 @@ class _Packing(NamedTuple):
   """
 
   positions: Array
-  count: Array
+  shown: Array
   windows: Array
   touched: Array
   under: Array
@@ -145,7 +146,7 @@ def _correlate(block: Maps, support: Maps, packing: _Packing, precision) -> Arra
   room = len(packing.positions) + 1
   x = jnp.zeros((len(support), room, block[0].shape[0]), block[0].dtype)
   x = vary_with(x, block, support)
-  return lax.fori_loop(0, -(-packing.count // POSITIONS), some, x)
+  return lax.fori_loop(0, -(-packing.shown // POSITIONS), some, x)
 
 
 def _blocks(query: Maps, room: int) -> tuple[Maps, int]:
@@ -218,9 +219,8 @@ def _forward(stride, precision, query, support, query_kernel, support_kernel):
 def _backward(stride, precision, kept, g):
   """Computes gradients: the maps', which a frozen backbone does not ask for, by the plain form."""
   query, support, query_kernel, support_kernel, packing, images = kept
-  of_maps = jax.vjp(
-    lambda *maps: _plain(stride, precision, *maps, query_kernel, support_kernel), query, support
-  )[1](g)
+  kernels = query_kernel, support_kernel
+  of_maps = jax.vjp(lambda q, s: _plain(stride, precision, q, s, *kernels), query, support)[1](g)
   height, width, *_, out = g.shape
   g = g.reshape(height, width, -1, out).transpose(2, 0, 1, 3)
   g = g.at[packing.windows].get(mode='fill', fill_value=0)  # [places, Hq, Wq, O]
