@@ -171,7 +171,9 @@ def mutate_json(data: bytes, rng: random.Random) -> bytes:
 
 
 def _places(tree: Any):
-  """Yields (holder, key) of every value below the top of a tree."""
+  """Yields (holder, key) of every value below the top of a tree, which may be a value itself."""
+  if not isinstance(tree, dict | list):
+    return
   items = tree.items() if isinstance(tree, dict) else enumerate(tree)
   for key, value in items:
     yield tree, key

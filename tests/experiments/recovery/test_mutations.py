@@ -46,6 +46,12 @@ def test_any_json_becomes_other_text_and_the_tree_stays(tree):
     assert one == two != text
 
 
+@pytest.mark.parametrize('text', [b'0', b'"a"', b'null', b'[]'])
+def test_a_value_alone_is_broken_too(text):
+  found = {mutations.mutate(text, random.Random(seed), mutations.mutate_json) for seed in range(9)}
+  assert text not in found and len(found) > 1
+
+
 def test_json_is_broken_in_every_way():
   text = json.dumps({'a': [1, 2.5, 'x'], 'b': {'c': None}, 'd': 'text'}).encode()
   made = [mutations.mutate_json(text, random.Random(seed)) for seed in range(400)]
