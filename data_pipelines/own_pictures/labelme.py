@@ -17,6 +17,7 @@ from data_pipelines.own_pictures.drawing import draw_label, no_class
 from data_pipelines.own_pictures.layouts import (
   OPEN,
   check_size,
+  classes_by_name,
   held_file,
   inner_name,
   read_json,
@@ -84,13 +85,7 @@ class LabelMe:
     if not shown:
       raise InputError(f'{data}: no shape of a class in any of its JSON files; draw outlines first')
     tell_left_out(left)
-    self.class_names = tuple(sorted(set().union(*shown.values())))
-    numbers = {label: i for i, label in enumerate(self.class_names)}
-    self.items = tuple(
-      (name, class_id)
-      for name in sorted(shown)
-      for class_id in sorted(numbers[label] for label in shown[name])
-    )
+    self.class_names, self.items = classes_by_name(dict(sorted(shown.items())))
 
   def encoded(self, image_name: str) -> tuple[Path | Encoded, Encoded]:
     """See `Benchmark.encoded`: the photograph, and its label drawn."""

@@ -107,6 +107,27 @@ def used_classes(where: str, names: Mapping[int, str], used: Collection[int]) ->
   return {number: class_id for class_id, number in enumerate(sorted(used))}
 
 
+def classes_by_name(
+  shown: Mapping[str, Collection[str]],
+) -> tuple[tuple[str, ...], tuple[tuple[str, int], ...]]:
+  """Numbers classes in the order of their names, and lists each image under those that it shows.
+
+  Args:
+    shown: the classes' names by image, in the order that images are to be listed in.
+
+  Returns:
+    `class_names` and `items` of a `Layout`.
+  """
+  class_names = tuple(sorted(set().union(*shown.values())))
+  numbers = {name: class_id for class_id, name in enumerate(class_names)}
+  items = [
+    (image, class_id)
+    for image, names in shown.items()
+    for class_id in sorted(numbers[name] for name in names)
+  ]
+  return class_names, tuple(items)
+
+
 def pictures_below(folder: Path) -> dict[str, list[str]]:
   """Lists the pictures in a folder and in all folders of it: paths, by the same without ending."""
   found: dict[str, list[str]] = {}
@@ -129,6 +150,18 @@ def tell_left_out(left: Sequence[str]) -> None:
   if left:
     more = f' (and {len(left) - 1} more)' if len(left) > 1 else ''
     warnings.warn(f'{left[0]} is left out{more}: lines and points have no inside', stacklevel=5)
+
+
+def check_insides(drawn: Collection[Any], without: Sequence[str], shapes: Collection[str]) -> None:
+  """Raises InputError where a picture has shapes, and none of them has an inside.
+
+  Args:
+    drawn: those that have one.
+    without: descriptions of those that have none.
+    shapes: the kinds that have one, for the message.
+  """
+  if without and not drawn:
+    raise InputError(f'{without[0]} has no inside; draw a {", ".join(shapes)} in its place')
 
 
 def files_below(folder: Path) -> list[Path]:

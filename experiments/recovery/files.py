@@ -1,10 +1,8 @@
 """Reads thousands of mutated files in every way that the commands do, and says what came of it."""
 
-import contextlib
 import multiprocessing.connection
 import os
 import shutil
-import tempfile
 from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import NamedTuple
@@ -13,8 +11,8 @@ from experiments.recovery.config import ChaosConfig
 from experiments.recovery.readers import READERS, Reader
 from experiments.recovery.workers import REFUSED, VALUE, Limits, Verdict, Worker
 from experiments.reporting.progress import progress_bar
+from experiments.storage.results import empty_folder
 from hsnet_jax.errors import InputError
-from hsnet_jax.whole_files import writable_folder
 
 _TABLE = 'experiments.recovery.readers'
 _INPUTS_OF_A_WORKER = 1000  # What readers leave in memory goes with the process.
@@ -43,7 +41,7 @@ def read_mutated_files(config: ChaosConfig) -> bool:
     InputError: a valid sample is refused, or the folder holds files already.
   """
   numbers = range(config.first, config.first + config.rounds)
-  with _folder(config.output_dir) as folder, progress_bar(len(numbers), unit='input') as bar:
+  with empty_folder(config.output_dir) as folder, progress_bar(len(numbers), unit='input') as bar:
     found = []
     for read in read_rounds(READERS, numbers, seed=config.seed, folder=folder):
       found.append(read)
@@ -169,16 +167,3 @@ def print_table(found: Sequence[Read]) -> None:
 def _place(folder: Path, name: str, number: int) -> Path:
   """Returns where the input of a round is."""
   return folder / f'{number}-{name.replace(" ", "-").replace(",", "")}'
-
-
-@contextlib.contextmanager
-def _folder(output_dir: str | None) -> Iterator[Path]:
-  """Gives the folder of samples and inputs."""
-  if output_dir:
-    folder = writable_folder(output_dir, argument='output_dir')
-    if any(folder.iterdir()):
-      raise InputError(f'{folder}: holds files already; name an empty folder with `output_dir`')
-    yield folder
-  else:
-    with tempfile.TemporaryDirectory(prefix='chaos') as name:
-      yield Path(name)

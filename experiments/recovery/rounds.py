@@ -1,6 +1,5 @@
 """Kills real runs at random moments, resumes them, and compares them with one never killed."""
 
-import contextlib
 import dataclasses
 import os
 import pathlib
@@ -9,9 +8,8 @@ import shutil
 import signal
 import subprocess
 import sys
-import tempfile
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 
 import numpy as np
 
@@ -20,9 +18,9 @@ from experiments.recovery.config import ChaosConfig
 from experiments.recovery.fingerprint import checkpoints_of, fingerprint, saved_names
 from experiments.reporting.pictures import save_image
 from experiments.storage.checkout import child_environment
+from experiments.storage.results import empty_folder
 from hsnet_jax.checkpoints import load_checkpoint
 from hsnet_jax.errors import InputError
-from hsnet_jax.whole_files import writable_folder
 
 # Of each of four classes; two classes train, or three: 12 pictures, six steps an epoch.
 _PICTURES = 4
@@ -56,7 +54,7 @@ def kill_and_compare(config: ChaosConfig) -> bool:
     InputError: two unbroken runs differ, a run fails, or the folder holds files already.
   """
   rng = random.Random(config.seed)
-  with _folder(config.output_dir) as folder:
+  with empty_folder(config.output_dir) as folder:
     _save_pictures(folder / 'pictures')
     command = _command(folder / 'pictures', epochs=config.epochs)
     print('$', *command, '--run_dir=RUN', flush=True)
@@ -84,19 +82,6 @@ def kill_and_compare(config: ChaosConfig) -> bool:
   counts = ', '.join(f'{phases.count(p)} {p}' for p in dict.fromkeys(phases))
   print(f'{equal} of {config.rounds} rounds bit-equal ({counts})')
   return equal == config.rounds
-
-
-@contextlib.contextmanager
-def _folder(output_dir: str | None) -> Iterator[pathlib.Path]:
-  """Gives the folder of all runs."""
-  if output_dir:
-    folder = writable_folder(output_dir, argument='output_dir')
-    if any(folder.iterdir()):
-      raise InputError(f'{folder}: holds files already; name an empty folder with `output_dir`')
-    yield folder
-  else:
-    with tempfile.TemporaryDirectory(prefix='chaos') as name:
-      yield pathlib.Path(name)
 
 
 def _save_pictures(folder: pathlib.Path) -> None:

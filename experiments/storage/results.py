@@ -9,12 +9,14 @@ A command may write to a path where nothing is, and over its own unchanged resul
 anything else lies, its result gets the next number: `a_overlay-2.png`, `evaluation-2`.
 """
 
+import contextlib
 import dataclasses
 import hashlib
 import itertools
 import json
 import os
-from collections.abc import Callable, Mapping, Sequence
+import tempfile
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -22,7 +24,8 @@ from PIL import Image
 from PIL.PngImagePlugin import PngInfo
 
 import hsnet_jax
-from hsnet_jax.whole_files import replacing, write_text
+from hsnet_jax.errors import InputError
+from hsnet_jax.whole_files import replacing, writable_folder, write_text
 
 # What the folder's file of marks is called.
 MARKS = '.hsnet-results.json'
@@ -133,6 +136,29 @@ def find_place(paths_of: Callable[[int], Sequence[Path]], *, of: Of) -> int:
     The first number, from 1, at which each path may be written to.
   """
   return next(n for n in itertools.count(1) if all(may_write(p, of=of) for p in paths_of(n)))
+
+
+@contextlib.contextmanager
+def empty_folder(output_dir: str | None) -> Iterator[Path]:
+  """Gives the folder that everything goes to: the one named, or a temporary one.
+
+  Args:
+    output_dir: the folder's name; None for one that goes when it is done.
+
+  Yields:
+    The folder, empty.
+
+  Raises:
+    InputError: it holds files already, or cannot be written to.
+  """
+  if output_dir:
+    folder = writable_folder(output_dir, argument='output_dir')
+    if any(folder.iterdir()):
+      raise InputError(f'{folder}: holds files already; name an empty folder with `output_dir`')
+    yield folder
+  else:
+    with tempfile.TemporaryDirectory(prefix='hsnet') as name:
+      yield Path(name)
 
 
 def _mark(path: Path) -> dict[str, Any] | None:

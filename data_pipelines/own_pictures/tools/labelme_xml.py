@@ -16,6 +16,7 @@ from data_pipelines.own_pictures.drawing import draw_label
 from data_pipelines.own_pictures.layouts import (
   check_found,
   check_size,
+  classes_by_name,
   files_below,
   held_file,
   inner_name,
@@ -66,13 +67,7 @@ class LabelMeXml:
     check_found(missing, fix='no such file beside it; export with images, or add the image')
     if not shown:
       raise InputError(f'{data}: no object in any of its XML files; draw outlines first')
-    self.class_names = tuple(sorted(set().union(*shown.values())))
-    numbers = {name: class_id for class_id, name in enumerate(self.class_names)}
-    self.items = tuple(
-      (name, class_id)
-      for name in sorted(shown)
-      for class_id in sorted(numbers[one] for one in shown[name])
-    )
+    self.class_names, self.items = classes_by_name(dict(sorted(shown.items())))
 
   def encoded(self, image_name: str) -> tuple[Path, Encoded]:
     """See `Benchmark.encoded`: the photograph, and its label drawn."""

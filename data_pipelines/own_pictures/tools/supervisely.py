@@ -17,7 +17,9 @@ from PIL import Image, ImageDraw
 from data_pipelines.own_pictures.drawing import draw_label
 from data_pipelines.own_pictures.layouts import (
   check_found,
+  check_insides,
   check_size,
+  classes_by_name,
   files_below,
   read_json,
   tell_left_out,
@@ -73,13 +75,7 @@ class Supervisely:
     tell_left_out(left)
     if not shown:
       raise InputError(f'{data}: no object in any JSON file of its ann/; draw outlines first')
-    self.class_names = tuple(sorted(set().union(*shown.values())))
-    numbers = {title: i for i, title in enumerate(self.class_names)}
-    self.items = tuple(
-      (name, class_id)
-      for name in sorted(shown)
-      for class_id in sorted(numbers[title] for title in shown[name])
-    )
+    self.class_names, self.items = classes_by_name(dict(sorted(shown.items())))
 
   def encoded(self, image_name: str) -> tuple[Path, Encoded]:
     """See `Benchmark.encoded`: the photograph, and its label drawn."""
@@ -135,8 +131,7 @@ def _objects(
       found.append((i, one))
     else:
       raise InputError(f'{where} is a {str(kind)[:40]!r}; draw a {", ".join(_SHAPES)}')
-  if without and not found:
-    raise InputError(f'{without[0]} has no inside; draw a {", ".join(_SHAPES)} in its place')
+  check_insides(found, without, _SHAPES)
   left += without
   return found
 

@@ -16,6 +16,8 @@ import numpy as np
 from data_pipelines.own_pictures.drawing import draw_label
 from data_pipelines.own_pictures.layouts import (
   check_found,
+  check_insides,
+  classes_by_name,
   held_file,
   inner_name,
   read_any_json,
@@ -94,13 +96,7 @@ class Via:
       shown[name] = {label for _, label, _ in shapes}
       # Text takes a tenth of the memory of what is parsed from it.
       self._drawn[name] = where, json.dumps(shapes).encode()
-    self.class_names = tuple(sorted(set().union(*shown.values())))
-    numbers = {label: i for i, label in enumerate(self.class_names)}
-    self.items = tuple(
-      (name, class_id)
-      for name, classes in shown.items()
-      for class_id in sorted(numbers[label] for label in classes)
-    )
+    self.class_names, self.items = classes_by_name(shown)
 
   def encoded(self, image_name: str) -> tuple[Path, Encoded]:
     """See `Benchmark.encoded`: the photograph, and its label drawn."""
@@ -162,8 +158,7 @@ def _regions(
       found.append((i, region))
     else:
       raise InputError(f'{where} is a {str(kind)[:40]!r}; draw a {", ".join(_SHAPES)}')
-  if without and not found:
-    raise InputError(f'{without[0]} has no inside; draw a {", ".join(_SHAPES)} in its place')
+  check_insides(found, without, _SHAPES)
   left += without
   return found
 
