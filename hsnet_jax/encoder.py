@@ -184,13 +184,18 @@ class GroupNorm(nn.Module):
     scale = self.param('scale', nn.initializers.ones, (channels,), jnp.float32)
     bias = self.param('bias', nn.initializers.zeros, (channels,), jnp.float32)
     wide = x.astype(np.promote_types(x.dtype, np.float32))
-    grouped = wide.reshape(len(x), -1, self.groups, channels // self.groups)
-    mean = grouped.mean((1, 3), keepdims=True)
-    variance = jnp.square(grouped - mean).mean((1, 3))
-    inverse, mean = 1 / jnp.sqrt(variance + self.epsilon), mean[:, 0, :, 0]
     each = channels // self.groups
-    scale = jnp.repeat(inverse, each, axis=1) * scale[None]
-    shift = bias[None] - jnp.repeat(mean, each, axis=1) * scale
+    flat = wide.reshape(len(x), -1, channels)
+
+    def of_group(y):
+      """Averages over positions first, which are contiguous in memory, then over a group."""
+      means = y.mean(1).reshape(len(x), self.groups, each).mean(-1)
+      return jnp.repeat(means, each, axis=1)
+
+    mean = of_group(flat)
+    variance = of_group(jnp.square(flat - mean[:, None]))
+    scale = 1 / jnp.sqrt(variance + self.epsilon) * scale[None]
+    shift = bias[None] - mean * scale
     rows = (len(x), 1, 1, 1, 1, channels)
     return (wide * scale.reshape(rows) + shift.reshape(rows)).astype(x.dtype)
 

@@ -27,9 +27,9 @@ from hsnet_jax.kernels.conv2d import check_odd_sides, conv2d
 from hsnet_jax.kernels.manual_axes import sum_replicated, vary_with
 
 POSITIONS = 128  # Support positions that a product takes at a time,
-IMAGES = 8  # and windows' centers that a convolution over the query does.
+WINDOWS = 8  # and windows that a product and a convolution over their centers do.
 # Of the packed correlation, at its largest: fresh memory is slow, and this much is used again.
-BLOCK_BYTES = 2**24
+BLOCK_BYTES = 2**25
 
 Maps = tuple[Array, ...]
 
@@ -99,7 +99,7 @@ class _Packing(NamedTuple):
     shown: how many show something.
     windows: places of the kernel that touch any of them, likewise.
     touched: how many do.
-    under: `[places, taps]`, the rows of the packed correlation under each of `windows`.
+    under: `[taps, places]`, the rows of the packed correlation under each of `windows`.
     centers: the row under each window's center, where the query side reads.
   """
 
@@ -122,16 +122,25 @@ def _pack(support: Maps, kernel: tuple[int, int], stride: int) -> _Packing:
   positions = jnp.nonzero(shown, size=room, fill_value=total)[0]
   rows = jnp.where(shown, jnp.cumsum(shown) - 1, room)
   rows = jnp.append(rows, room)
-  places = -(-len(taps) // IMAGES) * IMAGES
+  places = -(-len(taps) // WINDOWS) * WINDOWS
   windows = jnp.nonzero(touched, size=places, fill_value=len(taps))[0]
   outside = np.full((1, taps.shape[1]), total, np.int32)
-  under = rows[jnp.asarray(np.append(taps, outside, axis=0))[windows]]
+  under = rows[jnp.asarray(np.append(taps, outside, axis=0))[windows]].T
   center = taps.shape[1] // 2
-  return _Packing(positions, shown.sum(), windows, touched.sum(), under, under[:, center])
+  return _Packing(positions, shown.sum(), windows, touched.sum(), under, under[center])
 
 
-def _correlate(block: Maps, support: Maps, packing: _Packing, precision) -> Array:
-  """Computes the packed correlation of some query positions, `[p, C]` a map."""
+def _nothing(query: Maps, support: Maps, packing: _Packing, positions: int) -> Array:
+  """Makes room for the packed correlation of some query positions."""
+  x = jnp.zeros((len(support), len(packing.positions) + 1, positions), query[0].dtype)
+  return vary_with(x, query, support)
+
+
+def _correlate(x: Array, block: Maps, support: Maps, packing: _Packing, precision) -> Array:
+  """Computes the packed correlation of some query positions, `[p, C]` a map.
+
+  It takes the place of another block's, `x`: the same rows are written, and the others stay zeros.
+  """
   flat = [s.reshape(-1, s.shape[-1]) for s in support]
 
   def some(i, x):
@@ -143,9 +152,6 @@ def _correlate(block: Maps, support: Maps, packing: _Packing, precision) -> Arra
     found = jnp.maximum(jnp.stack(products), 0)
     return lax.dynamic_update_slice(x, found, (0, i * POSITIONS, 0))
 
-  room = len(packing.positions) + 1
-  x = jnp.zeros((len(support), room, block[0].shape[0]), block[0].dtype)
-  x = vary_with(x, block, support)
   return lax.fori_loop(0, -(-packing.shown // POSITIONS), some, x)
 
 
@@ -163,33 +169,43 @@ def _flat(kernel: Float[Array, 'k l L O']) -> Float[Array, 'O t']:
   return kernel.reshape(-1, maps, out).transpose(2, 1, 0).reshape(out, -1)
 
 
-def _under(x: Array, rows: Array) -> Float[Array, 't p']:
-  return x[:, rows].reshape(-1, x.shape[-1])
+def _under(x: Array, packing: _Packing, i: Array | int) -> Float[Array, 't wp']:
+  """Gathers what lies under some windows: for each tap, window by window, the query positions."""
+  rows = lax.dynamic_slice_in_dim(packing.under, i * WINDOWS, WINDOWS, axis=1)
+  return x[:, rows].reshape(-1, WINDOWS * x.shape[-1])
 
 
 def _side_of_support(query: Maps, support: Maps, packing: _Packing, kernel, precision):
-  """Convolves over the support: `[places, O, p]` of the windows that are touched, and centers."""
-  blocks, _ = _blocks(query, len(packing.positions) + 1)
+  """Convolves over the support: `[places, positions, O]` of touched windows, and their centers."""
+  blocks, p = _blocks(query, len(packing.positions) + 1)
   places, flat = len(packing.windows), _flat(kernel)
 
-  def one(block):
-    x = _correlate(block, support, packing, precision)
+  def one(carry, numbered):
+    x, y = carry
+    number, block = numbered
+    x = _correlate(x, block, support, packing, precision)
 
-    def window(i, y):
-      found = jnp.dot(flat, _under(x, packing.under[i]), precision=precision)
-      return lax.dynamic_update_index_in_dim(y, found, i, 0)
+    def some(i, y):
+      under = _under(x, packing, i)
+      found = lax.dot_general(under, flat, (((0,), (1,)), ((), ())), precision=precision)
+      found = found.reshape(WINDOWS, p, -1)
+      return lax.dynamic_update_slice(y, found, (i * WINDOWS, number * p, 0))
 
-    y = vary_with(jnp.zeros((places, flat.shape[0], x.shape[-1]), x.dtype), x, flat)
-    return lax.fori_loop(0, packing.touched, window, y), x[:, packing.centers]
+    y = lax.fori_loop(0, -(-packing.touched // WINDOWS), some, y)
+    return (x, y), x[:, packing.centers]
 
-  y, centers = lax.map(one, blocks)
-  y, centers = (jnp.moveaxis(z, 0, 2).reshape(*z.shape[1:3], -1) for z in (y, centers))
-  images = centers.transpose(1, 2, 0).reshape(places, *query[0].shape[:2], len(query))
-  return y, images
+  positions = math.prod(query[0].shape[:2])
+  y = jnp.zeros((places, positions, flat.shape[0]), query[0].dtype)
+  y = vary_with(y, query, support, kernel)
+  start = _nothing(query, support, packing, p), y
+  (_, y), centers = lax.scan(one, start, (jnp.arange(positions // p), blocks))
+  centers = jnp.moveaxis(centers, 0, 2)  # [L, places, blocks, p]
+  images = centers.reshape(len(query), places, *query[0].shape[:2])
+  return y, jnp.moveaxis(images, 0, -1)
 
 
 def _images(i: Array | int, images: Array) -> Array:
-  return lax.dynamic_slice_in_dim(images, i * IMAGES, IMAGES)
+  return lax.dynamic_slice_in_dim(images, i * WINDOWS, WINDOWS)
 
 
 @functools.partial(jax.custom_vjp, nondiff_argnums=(0, 1))
@@ -201,18 +217,18 @@ def _convolve(stride, precision, query: Maps, support: Maps, query_kernel, suppo
 def _forward(stride, precision, query, support, query_kernel, support_kernel):
   packing = _pack(support, support_kernel.shape[:2], stride)
   y, images = _side_of_support(query, support, packing, support_kernel, precision)
-  places, out, positions = y.shape
-  y = vary_with(y.swapaxes(1, 2).reshape(*images.shape[:3], out), query_kernel)
+  y = vary_with(y.reshape(*images.shape[:3], -1), query_kernel)
 
   def some(i, y):
     found = conv2d(_images(i, images), query_kernel, precision=precision)
-    return lax.dynamic_update_slice(y, _images(i, y) + found, (i * IMAGES, 0, 0, 0))
+    return lax.dynamic_update_slice(y, _images(i, y) + found, (i * WINDOWS, 0, 0, 0))
 
-  y = lax.fori_loop(0, -(-packing.touched // IMAGES), some, y)
+  y = lax.fori_loop(0, -(-packing.touched // WINDOWS), some, y)
   size = tuple(-(-n // stride) for n in support[0].shape[:2])
-  whole = jnp.zeros((math.prod(size), *y.shape[1:]), y.dtype)
-  whole = whole.at[packing.windows].set(y, mode='drop')
-  whole = whole.transpose(1, 2, 0, 3).reshape(*y.shape[1:3], *size, out)
+  # Where each window of the whole grid is found; the last of `y` is none's, and zeros.
+  found = jnp.full(math.prod(size), len(y)).at[packing.windows].set(np.arange(len(y)), mode='drop')
+  whole = y.at[found].get(mode='fill', fill_value=0)
+  whole = whole.transpose(1, 2, 0, 3).reshape(*y.shape[1:3], *size, -1)
   return whole, (query, support, query_kernel, support_kernel, packing, images)
 
 
@@ -232,22 +248,25 @@ def _backward(stride, precision, kept, g):
     return gradient + pull(_images(i, g))[0]
 
   start = vary_with(jnp.zeros(query_kernel.shape, query_kernel.dtype), images, g)
-  of_query = lax.fori_loop(0, -(-packing.touched // IMAGES), some, start)
+  of_query = lax.fori_loop(0, -(-packing.touched // WINDOWS), some, start)
   blocks, p = _blocks(query, len(packing.positions) + 1)
   by_block = g.reshape(len(g), -1, p, out).transpose(1, 0, 2, 3)
 
-  def one(total, block):
+  def one(carry, block):
+    x, total = carry
     maps, of_block = block
-    x = _correlate(maps, support, packing, precision)
+    x = _correlate(x, maps, support, packing, precision)
 
-    def window(i, total):
-      return total + jnp.dot(_under(x, packing.under[i]), of_block[i], precision=precision)
+    def some(i, total):
+      found = _images(i, of_block).reshape(-1, out)
+      return total + jnp.dot(_under(x, packing, i), found, precision=precision)
 
-    return lax.fori_loop(0, packing.touched, window, total), None
+    return (x, lax.fori_loop(0, -(-packing.touched // WINDOWS), some, total)), None
 
   flat = jnp.zeros(_flat(support_kernel).shape[::-1], support_kernel.dtype)
   flat = vary_with(flat, query, support, g)
-  flat, _ = lax.scan(one, flat, (blocks, by_block))
+  start = _nothing(query, support, packing, p), flat
+  (_, flat), _ = lax.scan(one, start, (blocks, by_block))
   maps = len(query)
   of_support = flat.reshape(maps, -1, out).swapaxes(0, 1).reshape(support_kernel.shape)
   of_query = sum_replicated(of_query, query_kernel)

@@ -9,6 +9,7 @@ import pytest
 from jax.sharding import Mesh
 from jax.sharding import PartitionSpec as P
 
+from hsnet_jax.kernels import conv2d as module
 from hsnet_jax.kernels.conv2d import DIMENSIONS, conv2d, conv2d_plain
 from hsnet_jax.kernels.depthwise import depthwise_conv2d
 from tests.made import assert_close, conv_oracle, normal, relative_error
@@ -50,6 +51,17 @@ def test_conv2d_against_the_plain_form(size, channels, out, stride, implementati
   plain = value_and_gradients(functools.partial(conv2d_plain, stride=stride), x, kernel)
   assert_close(ours, plain)
   assert_close(ours[0], conv_oracle(x, kernel, stride))
+
+
+@pytest.mark.parametrize('stride', [1, 4])
+def test_many_images_go_in_parts_and_windows_in_blocks(stride, monkeypatch):
+  monkeypatch.setattr(module, 'BLOCK_BYTES', 2**14)
+  x, kernel = normal((18, 7, 6, 16), (5, 5, 16, 8))
+  forms = (functools.partial(f, stride=stride) for f in (conv2d, conv2d_plain))
+  ours, plain = (value_and_gradients(f, x, kernel) for f in forms)
+  assert_close(ours, plain)
+  jaxpr = str(jax.make_jaxpr(functools.partial(conv2d, stride=stride))(x, kernel))
+  assert jaxpr.count('conv_general_dilated[') == module.PARTS
 
 
 def test_a_cpu_gets_its_own_gradient():
