@@ -58,7 +58,7 @@ def use_cache(environment: MutableMapping[str, str]) -> None:
   found = cache_folder(environment, platform=sys.platform)
   if found is None or not _is_ours(folder := pathlib.Path(found)):
     return
-  _bound(folder, most=_MOST_BYTES)
+  bound(folder, most=_MOST_BYTES)
   _mend(folder)
   environment[_FOLDER] = str(folder)
   environment.setdefault(_LEAST, _LEAST_SECONDS)
@@ -105,8 +105,13 @@ def _is_ours(folder: pathlib.Path) -> bool:
   return own and os.access(folder, os.R_OK | os.W_OK | os.X_OK)
 
 
-def _bound(folder: pathlib.Path, *, most: int) -> None:
-  """Removes the programs that were not used for longest, so that the rest fits."""
+def bound(folder: pathlib.Path, *, most: int) -> None:
+  """Removes the programs that were not used for longest, so that the rest fits.
+
+  Args:
+    folder: of programs.
+    most: bytes of the rest.
+  """
   used = []
   for path in folder.glob('*-cache'):
     with contextlib.suppress(OSError):  # Another command does the same.

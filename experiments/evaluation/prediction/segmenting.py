@@ -16,6 +16,7 @@ from experiments.evaluation.prediction.queries import Query, read_query
 from hsnet_jax.backbones import normalize
 from hsnet_jax.errors import InputError
 from hsnet_jax.inference import SupportSet, match_shots
+from hsnet_jax.model import HSNet
 from hsnet_jax.models import Model
 from hsnet_jax.resize import bilinear_matrix
 
@@ -85,40 +86,48 @@ def predictor(
   """
   module, variables = model.module, model.variables
 
-  @jax.jit
-  def encode(variables, images) -> Any:
-    return module.apply(variables, normalize(images, module.backbone), method='encode')
-
-  @jax.jit
-  def mask(variables, features, masks) -> SupportSet:
-    masked: Any = module.apply(
-      variables, features, masks.astype(jnp.float32), method='mask_support_features'
-    )
-    return SupportSet(tuple(masked))
-
-  @jax.jit
-  def match(variables, features, support_set) -> Float[Array, 'K B h w 2']:
-    return match_shots(module, variables, features, support_set)
-
   @functools.cache
   def support_set() -> SupportSet:
     # Put on the device in so many words: a guard against transfers lets these pass.
-    return mask(variables, encode(variables, jax.device_put(images)), jax.device_put(masks))
+    features = encode(module, variables, jax.device_put(images))
+    return mask(module, variables, features, jax.device_put(masks))
 
   def check(variables, queries, images, masks):
-    supports = mask(variables, encode(variables, images), masks)
-    return match(variables, encode(variables, queries), supports)
+    supports = mask(module, variables, encode(module, variables, images), masks)
+    return match(module, variables, encode(module, variables, queries), supports)
 
   # Says what does not fit before anything is compiled; nothing is traced a second time.
   queries = jax.ShapeDtypeStruct((rows, *images.shape[1:]), images.dtype)
   jax.eval_shape(check, variables, queries, images, masks)
 
   def predict_batch(images: np.ndarray, sizes: Sequence[Size]) -> list[Array]:
-    features = encode(variables, jax.device_put(images))
-    found = match(variables, features, support_set())
-    return [resized_mask(found, row, size=tuple(size)) for row, size in enumerate(sizes)]
+    features = encode(module, variables, jax.device_put(images))
+    found = match(module, variables, features, support_set())
+    return [resized_mask(found, row, size=size) for row, size in enumerate(sizes)]
 
   return predict_batch
+
+
+@functools.partial(jax.jit, static_argnums=0)
+def encode(module: HSNet, variables: Any, images: UInt8[Array, 'B H W 3']) -> Any:
+  """Computes the backbone's features of images as they are read."""
+  return module.apply(variables, normalize(images, module.backbone), method='encode')
+
+
+@functools.partial(jax.jit, static_argnums=0)
+def mask(module: HSNet, variables: Any, features: Any, masks: UInt8[Array, 'K H W']) -> SupportSet:
+  """Makes a support set of features and masks, as `encode_support` does of images."""
+  floats = masks.astype(jnp.float32)
+  masked: Any = module.apply(variables, features, floats, method='mask_support_features')
+  return SupportSet(tuple(masked))
+
+
+@functools.partial(jax.jit, static_argnums=0)
+def match(
+  module: HSNet, variables: Any, features: Any, support_set: SupportSet
+) -> Float[Array, 'K B h w 2']:
+  """Computes logits of the decoder's own size from the queries' features."""
+  return match_shots(module, variables, features, support_set)
 
 
 def resized_mask(
@@ -135,12 +144,11 @@ def resized_mask(
     The mask that `combine_shots` makes of the logits resized, {0, 1}; below and right of it
     background, up to a size that many photographs share: so they share the program as well.
   """
-  height, width = (math.ceil(side / _CANVAS) * _CANVAS for side in size)
-  rows = np.zeros((height, logits.shape[2]), np.float32)
-  rows[: size[0]] = bilinear_matrix(logits.shape[2], size[0])
-  columns = np.zeros((width, logits.shape[3]), np.float32)
-  columns[: size[1]] = bilinear_matrix(logits.shape[3], size[1])
-  return vote_in_strips(logits, *jax.device_put((np.int32(row), rows, columns)))
+  matrices = []
+  for n_in, n_out in zip(logits.shape[2:4], size, strict=True):
+    matrix = bilinear_matrix(n_in, n_out)
+    matrices.append(np.pad(matrix, ((0, -n_out % _CANVAS), (0, 0))))
+  return vote_in_strips(logits, *jax.device_put((np.int32(row), *matrices)))
 
 
 @jax.jit

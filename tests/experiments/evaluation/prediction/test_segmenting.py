@@ -11,7 +11,10 @@ from experiments.evaluation.prediction import segmenting
 from experiments.evaluation.prediction.queries import find_queries, read_query
 from experiments.evaluation.prediction.segmenting import (
   Unreadable,
+  encode,
   images_at_once,
+  mask,
+  match,
   predictor,
   resized_mask,
   segment_files,
@@ -49,9 +52,9 @@ def made_predictor(model, images, masks):
 
   def predict(queries, sizes):
     found = predictor(model, images, masks, rows=len(queries))(queries, sizes)
-    for mask, (height, width) in zip(found, sizes, strict=True):
-      assert not mask[height:].any() and not mask[:, width:].any()
-    return [np.asarray(mask)[:h, :w] for mask, (h, w) in zip(found, sizes, strict=True)]
+    for one, (height, width) in zip(found, sizes, strict=True):
+      assert not one[height:].any() and not one[:, width:].any()
+    return [np.asarray(one)[:h, :w] for one, (h, w) in zip(found, sizes, strict=True)]
 
   return predict
 
@@ -158,7 +161,8 @@ def test_24_megapixels_take_little_memory(shots, most):
 def test_nothing_is_compiled_twice_whatever_the_sizes(caplog):
   query, images = np.random.default_rng(1).integers(0, 256, (2, 1, 64, 96, 3), np.uint8)
   model = Model(hs.HSNet('tiny'), variables('tiny'))
-  vote_in_strips.clear_cache()
+  for program in (encode, mask, match, vote_in_strips):
+    program.clear_cache()
   with jax.log_compiles(), caplog.at_level('WARNING'):
     predict_batch = predictor(model, images, np.ones((1, 64, 96), np.uint8), rows=1)
     for size in ((50, 81), (375, 500), (500, 333), (512, 512)):
