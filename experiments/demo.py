@@ -18,6 +18,7 @@ import time
 from absl import flags
 
 from experiments.command import app
+from experiments.command.cache import define_cache
 from experiments.storage.checkout import child_environment
 from experiments.storage.results import mark, may_write, numbered
 from hsnet_jax.whole_files import write_text
@@ -31,6 +32,8 @@ _FOLD = flags.DEFINE_integer('fold', 0, 'Fold whose classes are never seen in tr
 _EPOCHS = flags.DEFINE_integer('epochs', 2, 'Passes over the training list.', lower_bound=1)
 _MINUTES = flags.DEFINE_float('minutes', 3, 'Training time at most.', lower_bound=0)
 _EPISODES = flags.DEFINE_integer('episodes', 250, 'Test episodes.', lower_bound=1)
+
+define_cache()
 
 # What the file is called that says which demo a folder is of.
 _ABOUT = '.demo.json'

@@ -23,10 +23,12 @@ gets the next number (-2). results.json says what they are of: weights, lists, v
 """
 
 from experiments.command import app
+from experiments.command.cache import define_cache
 from experiments.command.flags import config_from_flags, define_flags
 from experiments.evaluation.config import EvaluateConfig
 
 define_flags(EvaluateConfig)
+define_cache()
 
 
 def main() -> None:

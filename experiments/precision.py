@@ -8,10 +8,12 @@ logits differ, how many pixels change sides, and mIoU in both.
 """
 
 from experiments.command import app
+from experiments.command.cache import define_cache
 from experiments.command.flags import config_from_flags, define_flags
 from experiments.evaluation.config import PrecisionConfig
 
 define_flags(PrecisionConfig)
+define_cache()
 
 
 def main() -> None:

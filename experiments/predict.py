@@ -35,10 +35,12 @@ written one by one; a query that cannot be read is named, and the others are don
 """
 
 from experiments.command import app
+from experiments.command.cache import define_cache
 from experiments.command.flags import config_from_flags, define_flags
 from experiments.evaluation.config import PredictConfig
 
 define_flags(PredictConfig)
+define_cache()
 
 
 def main() -> None:

@@ -23,10 +23,12 @@ save its step; the exit code is then 130 or 143, and 1 where trials failed.
 import sys
 
 from experiments.command import app
+from experiments.command.cache import define_cache
 from experiments.command.flags import config_from_flags, define_flags
 from experiments.sweeps import SweepConfig
 
 define_flags(SweepConfig)
+define_cache()
 
 
 def main() -> int:

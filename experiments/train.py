@@ -28,11 +28,13 @@ import signal
 import sys
 
 from experiments.command import hosts
+from experiments.command.cache import define_cache
 from experiments.command.flags import config_from_flags, define_flags
 from experiments.training import TrainConfig
 
 define_flags(TrainConfig)
 define_flags(hosts.HostConfig)
+define_cache()
 
 
 def main() -> int:

@@ -14,10 +14,12 @@ of 41% of the objects' positions and the coarsest of 71% (chance: 0.4%).
 """
 
 from experiments.command import app
+from experiments.command.cache import define_cache
 from experiments.command.flags import config_from_flags, define_flags
 from experiments.tiny_backbone import TinyConfig
 
 define_flags(TinyConfig)
+define_cache()
 
 
 def main() -> None:

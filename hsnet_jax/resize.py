@@ -18,8 +18,16 @@ def map_size(x: Shaped[Array | np.ndarray, 'B H W *rest']) -> Size:
   return height, width
 
 
-def _bilinear_matrix(n_in: int, n_out: int) -> np.ndarray:
-  """Computes the weights `[n_out, n_in]` of an axis; first and last pixels' centers coincide."""
+def bilinear_matrix(n_in: int, n_out: int) -> np.ndarray:
+  """Computes the weights of an axis; first and last pixels' centers coincide.
+
+  Args:
+    n_in: pixels of the source along an axis.
+    n_out: pixels of the result along it.
+
+  Returns:
+    float32 `[n_out, n_in]`, two weights a row at most.
+  """
   # In float32 throughout, as PyTorch computes them, so that the weights agree to the last bit.
   scale = np.float32(n_in - 1) / np.float32(n_out - 1) if n_out > 1 else np.float32(0)
   source = scale * np.arange(n_out, dtype=np.float32)
@@ -66,10 +74,10 @@ def resize_bilinear(
   _check_inexact(x, 'resize_bilinear')
   height, width = size
   if x.shape[1] != height:
-    rows = jnp.asarray(_bilinear_matrix(x.shape[1], height), x.dtype)
+    rows = jnp.asarray(bilinear_matrix(x.shape[1], height), x.dtype)
     x = jnp.einsum('oh,bhwc->bowc', rows, x, precision=precision)
   if x.shape[2] != width:
-    columns = jnp.asarray(_bilinear_matrix(x.shape[2], width), x.dtype)
+    columns = jnp.asarray(bilinear_matrix(x.shape[2], width), x.dtype)
     x = jnp.einsum('ow,bhwc->bhoc', columns, x, precision=precision)
   return x
 
@@ -77,7 +85,7 @@ def resize_bilinear(
 def _bilinear_matrices(
   n_in: int, n_out: Integer[Array, ' B'], length: int
 ) -> Float[Array, 'B length n_in']:
-  """Computes `_bilinear_matrix` of several output sizes, known only when the program runs."""
+  """Computes `bilinear_matrix` of several output sizes, known only when the program runs."""
   scale = jnp.where(n_out > 1, (n_in - 1) / jnp.maximum(n_out - 1, 1).astype(jnp.float32), 0)
   source = scale[:, None] * jnp.arange(length, dtype=jnp.float32)[None]
   source = jnp.minimum(source, n_in - 1)[..., None]

@@ -18,6 +18,7 @@ from typing import NoReturn
 
 from absl import app, flags, logging
 
+from experiments.command import cache
 from hsnet_jax.errors import InputError
 from hsnet_jax.whole_files import machine_error
 
@@ -42,7 +43,7 @@ def run(main: Callable[[], int | None]) -> None:
   warnings.filterwarnings('ignore', 'Image size', module='PIL')
   _hush_threads()
   try:
-    app.run(lambda _: main(), flags_parser=_parse_flags)
+    app.run(lambda _: _begin(main), flags_parser=_parse_flags)
   except InputError as error:
     _fail(error)
   except KeyboardInterrupt:
@@ -57,6 +58,12 @@ def run(main: Callable[[], int | None]) -> None:
     if line is None:
       raise
     _fail(line)
+
+
+def _begin(main: Callable[[], int | None]) -> int | None:
+  """Runs a command whose flags are known."""
+  cache.use_cache(os.environ)
+  return main()
 
 
 def with_flags(text: str) -> str:

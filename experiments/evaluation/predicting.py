@@ -24,7 +24,7 @@ from experiments.evaluation.prediction.segmenting import (
 )
 from experiments.reporting.progress import progress_bar
 from hsnet_jax.errors import InputError
-from hsnet_jax.models import check_image_size, describe_devices, load_model
+from hsnet_jax.models import describe_devices, load_model
 from hsnet_jax.whole_files import writable_folder
 
 # A network sees objects of the size that it was trained on; further from it, it may find nothing.
@@ -54,7 +54,6 @@ def predict(config: PredictConfig) -> list[pathlib.Path]:
     read_query(queries[0])  # Says what is wrong with it, if anything is.
   model = load_model(config.checkpoint)
   size = config.image_size or model.config.get('image_size', 400)
-  check_image_size(model.module, model.variables, size)
   _warn_of_size(size, model.config.get('image_size'))
   images, masks = read_supports(
     config.support_images,
@@ -63,15 +62,15 @@ def predict(config: PredictConfig) -> list[pathlib.Path]:
     value=config.mask_value,
     class_name=config.support_class,
   )
+  largest = max(query.pixels for query in queries)
+  rows = images_at_once(len(queries), (size, size), largest=largest)
+  predict_batch = predictor(model, images, masks, rows=rows)
   of = describe(model, images, masks)
   with _folder(path_of(config.output_dir)) as folder:
     print('device:', describe_devices())
     print(f'model: backbone {model.backbone.name}, {model.path}, {len(images)}-shot', flush=True)
     outcome = Outcome(folder, left)
     with progress_bar(len(queries), unit='image') as bar:
-      largest = max(query.pixels for query in queries)
-      rows = images_at_once(len(queries), (size, size), largest=largest)
-      predict_batch = predictor(model, images, masks)
       for found in segment_files(predict_batch, queries, size=(size, size), rows=rows):
         try:
           if isinstance(found, Unreadable):

@@ -15,9 +15,10 @@ from data_pipelines.reading.arrays import resize_image
 from experiments.evaluation.prediction.queries import Query, read_query
 from hsnet_jax.backbones import normalize
 from hsnet_jax.errors import InputError
-from hsnet_jax.inference import encode_support, match_shots
+from hsnet_jax.inference import SupportSet, match_shots
+from hsnet_jax.model import HSNet
 from hsnet_jax.models import Model
-from hsnet_jax.resize import resize_bilinear
+from hsnet_jax.resize import bilinear_matrix
 
 Size = tuple[int, int]
 
@@ -29,6 +30,8 @@ _MOST_AT_ONCE = 32
 _PHOTOGRAPH_PIXELS_AT_ONCE = 32 * 2**20
 # Of one photograph's logits at its own size, over all shots: 8 MB.
 _LOGITS_AT_ONCE = 2**20
+# Photographs whose sides are as many times so long, rounded up, share one program.
+_CANVAS = 512
 
 
 @dataclasses.dataclass(frozen=True)
@@ -55,70 +58,122 @@ class Unreadable:
 
 
 def predictor(
-  model: Model, images: UInt8[np.ndarray, 'K H W 3'], masks: UInt8[np.ndarray, 'K H W']
+  model: Model,
+  images: UInt8[np.ndarray, 'K H W 3'],
+  masks: UInt8[np.ndarray, 'K H W'],
+  *,
+  rows: int,
 ) -> Callable[[np.ndarray, Sequence[Size]], list[Array]]:
-  """Encodes a support set, once, to segment any number of photographs with.
+  """Prepares to segment any number of photographs with a support set, which is encoded once.
 
-  The network is compiled for the one size it sees; only the last resize, from the decoder's logits
-  straight to the photograph, is compiled anew for photographs of another size.
+  The backbone and what matches are programs of their own, so that one query and one support share
+  the backbone's. Neither is compiled anew for photographs of another size: that is an operand of
+  the last resize, from the decoder's logits straight to the photograph's pixels.
 
   Args:
     model: a trained model.
     images: the support images.
     masks: their masks in {0, 1}.
+    rows: how many photographs go through the network at a time.
 
   Returns:
-    `(images uint8 [B, H, W, 3], sizes (height, width)) -> masks uint8 {0, 1} [height, width]`, one
-    mask a size, of the first images; on the device, perhaps not computed yet.
+    `(images uint8 [B, H, W, 3], sizes (height, width)) -> masks uint8 {0, 1}`, one mask a size, of
+    the first images; on the device, perhaps not computed yet, in the top left corner of what may
+    be larger: the rest is background.
+
+  Raises:
+    InputError: the feature maps of images of this size do not fit one another.
   """
   module, variables = model.module, model.variables
-  encode = jax.jit(lambda v, x, m: encode_support(module, v, normalize(x, module.backbone), m))
-  # Put on the device in so many words: a guard against transfers lets these pass.
-  support_set = encode(variables, *jax.device_put((images, masks)))
 
-  @jax.jit
-  def logits(variables, images, support_set) -> Float[Array, 'K B h w 2']:
-    pixels = normalize(images, module.backbone)
-    features: Any = module.apply(variables, pixels, method='encode')
-    return match_shots(module, variables, features, support_set)
+  @functools.cache
+  def support_set() -> SupportSet:
+    # Put on the device in so many words: a guard against transfers lets these pass.
+    features = encode(module, variables, jax.device_put(images))
+    return mask(module, variables, features, jax.device_put(masks))
 
-  @functools.partial(jax.jit, static_argnames='size')
-  def finish(logits, row, *, size: Size):
-    one = jax.lax.dynamic_index_in_dim(logits, row, axis=1, keepdims=False)
-    return resized_mask(one, size=size)
+  def check(variables, queries, images, masks):
+    supports = mask(module, variables, encode(module, variables, images), masks)
+    return match(module, variables, encode(module, variables, queries), supports)
+
+  # Says what does not fit before anything is compiled; nothing is traced a second time.
+  queries = jax.ShapeDtypeStruct((rows, *images.shape[1:]), images.dtype)
+  jax.eval_shape(check, variables, queries, images, masks)
 
   def predict_batch(images: np.ndarray, sizes: Sequence[Size]) -> list[Array]:
-    found = logits(variables, jax.device_put(images), support_set)
-    return [
-      finish(found, jax.device_put(np.int32(row)), size=tuple(size))
-      for row, size in enumerate(sizes)
-    ]
+    features = encode(module, variables, jax.device_put(images))
+    found = match(module, variables, features, support_set())
+    return [resized_mask(found, row, size=size) for row, size in enumerate(sizes)]
 
   return predict_batch
 
 
-@functools.partial(jax.jit, static_argnames='size', inline=True)
+@functools.partial(jax.jit, static_argnums=0)
+def encode(module: HSNet, variables: Any, images: UInt8[Array, 'B H W 3']) -> Any:
+  """Computes the backbone's features of images as they are read."""
+  return module.apply(variables, normalize(images, module.backbone), method='encode')
+
+
+@functools.partial(jax.jit, static_argnums=0)
+def mask(module: HSNet, variables: Any, features: Any, masks: UInt8[Array, 'K H W']) -> SupportSet:
+  """Makes a support set of features and masks, as `encode_support` does of images."""
+  floats = masks.astype(jnp.float32)
+  masked: Any = module.apply(variables, features, floats, method='mask_support_features')
+  return SupportSet(tuple(masked))
+
+
+@functools.partial(jax.jit, static_argnums=0)
+def match(
+  module: HSNet, variables: Any, features: Any, support_set: SupportSet
+) -> Float[Array, 'K B h w 2']:
+  """Computes logits of the decoder's own size from the queries' features."""
+  return match_shots(module, variables, features, support_set)
+
+
 def resized_mask(
-  logits: Float[Array | np.ndarray, 'K h w 2'], *, size: Size
+  logits: Float[Array | np.ndarray, 'K B h w 2'], row: int, *, size: Size
 ) -> UInt8[Array, 'H W']:
   """Votes a mask at a photograph's size; logits of that size are never in memory whole.
 
   Args:
-    logits: a set for each shot.
+    logits: of several photographs, a set for each shot.
+    row: which of them.
     size: (height, width) of the mask.
 
   Returns:
-    The mask that `combine_shots` makes of the logits resized, {0, 1}.
+    The mask that `combine_shots` makes of the logits resized, {0, 1}; below and right of it
+    background, up to a size that many photographs share: so they share the program as well.
   """
-  (shots, _, narrow, _), (height, width) = logits.shape, size
-  tall = resize_bilinear(jnp.asarray(logits), (height, narrow))
-  rows = min(height, max(1, _LOGITS_AT_ONCE // (shots * width)))
+  matrices = []
+  for n_in, n_out in zip(logits.shape[2:4], size, strict=True):
+    matrix = bilinear_matrix(n_in, n_out)
+    matrices.append(np.pad(matrix, ((0, -n_out % _CANVAS), (0, 0))))
+  return vote_in_strips(logits, *jax.device_put((np.int32(row), *matrices)))
+
+
+@jax.jit
+def vote_in_strips(logits, row, rows, columns) -> UInt8[Array, 'H W']:
+  """Resizes the logits of one photograph by a matrix for each axis, and votes.
+
+  Args:
+    logits: `[K, B, h, w, 2]`.
+    row: which of the photographs, int32.
+    rows: weights of the height, float32 `[H, h]`; rows of zeros make background.
+    columns: weights of the width, `[W, w]`.
+
+  Returns:
+    The mask, {0, 1}.
+  """
+  one = jax.lax.dynamic_index_in_dim(logits, row, axis=1, keepdims=False)
+  (shots, _, narrow, _), height, width = one.shape, len(rows), len(columns)
+  tall = jnp.einsum('oh,bhwc->bowc', rows.astype(one.dtype), one, precision='highest')
+  strip_rows = min(height, max(1, _LOGITS_AT_ONCE // (shots * width)))
   # Rows that fill the last strip up are background.
-  tall = jnp.pad(tall, ((0, 0), (0, -height % rows), (0, 0), (0, 0)))
-  strips = jnp.moveaxis(tall.reshape(shots, -1, rows, narrow, 2), 1, 0)
+  tall = jnp.pad(tall, ((0, 0), (0, -height % strip_rows), (0, 0), (0, 0)))
+  strips = jnp.moveaxis(tall.reshape(shots, -1, strip_rows, narrow, 2), 1, 0)
 
   def count(strip):
-    wide = resize_bilinear(strip, (rows, width))
+    wide = jnp.einsum('ow,bhwc->bhoc', columns.astype(one.dtype), strip, precision='highest')
     return jnp.sum(wide[..., 1] > wide[..., 0], 0, dtype=jnp.uint8 if shots < 256 else jnp.int32)
 
   counts = jax.lax.map(count, strips).reshape(-1, width)[:height]
@@ -177,7 +232,11 @@ def _finished(waiting: list[Any]) -> Iterator[Segmented | Unreadable]:
   """Takes what is waiting out of its list, so that no photograph is held longer than needed."""
   while waiting:
     one = waiting.pop(0)
-    yield one if isinstance(one, Unreadable) else Segmented(one[0], one[1], np.asarray(one[2]))
+    if isinstance(one, Unreadable):
+      yield one
+    else:
+      height, width = one[1].shape[:2]
+      yield Segmented(one[0], one[1], np.asarray(one[2])[:height, :width])
     del one
 
 

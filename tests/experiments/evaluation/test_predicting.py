@@ -42,7 +42,6 @@ def config(run, tmp_path):
 def test_masks_have_the_size_of_the_upright_query(config, tmp_path, capsys):
   folder = tmp_path / 'queries'
   folder.mkdir()
-  # Each size is compiled for.
   sizes = {'wide': (90, 40), 'gray': (33, 70), 'alpha': (33, 70), 'deep': (90, 40)}
   picture(folder / 'wide.jpg', size=(90, 40))
   picture(folder / 'gray.jpg', size=(33, 70), mode='L')
@@ -72,7 +71,7 @@ def quick(monkeypatch):
   def predict_batch(images, sizes):
     return [(np.arange(w)[None].repeat(h, 0) < w // 2).astype(np.uint8) for h, w in sizes]
 
-  monkeypatch.setattr(predicting, 'predictor', lambda *_: predict_batch)
+  monkeypatch.setattr(predicting, 'predictor', lambda *_, **__: predict_batch)
 
 
 def contents(folder):

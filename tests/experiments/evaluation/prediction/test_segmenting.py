@@ -1,5 +1,7 @@
 """Photographs become masks, several at a time: what the library segments, bit for bit."""
 
+import re
+
 import jax
 import numpy as np
 import pytest
@@ -9,10 +11,14 @@ from experiments.evaluation.prediction import segmenting
 from experiments.evaluation.prediction.queries import find_queries, read_query
 from experiments.evaluation.prediction.segmenting import (
   Unreadable,
+  encode,
   images_at_once,
+  mask,
+  match,
   predictor,
   resized_mask,
   segment_files,
+  vote_in_strips,
 )
 from hsnet_jax.models import Model
 from tests.experiments.evaluation.given import picture
@@ -38,7 +44,19 @@ def predicted_and_segmented(shots):
 
   expected = segment(made, query, images, masks)
   assert set(np.unique(expected)) == {0, 1}, 'a mask of one value would show nothing'
-  return predictor(Model(module, made), images, masks), query, expected
+  return made_predictor(Model(module, made), images, masks), query, expected
+
+
+def made_predictor(model, images, masks):
+  """Masks of queries, a batch of any size, cut as those of photographs are."""
+
+  def predict(queries, sizes):
+    found = predictor(model, images, masks, rows=len(queries))(queries, sizes)
+    for one, (height, width) in zip(found, sizes, strict=True):
+      assert not one[height:].any() and not one[:, width:].any()
+    return [np.asarray(one)[:h, :w] for one, (h, w) in zip(found, sizes, strict=True)]
+
+  return predict
 
 
 @pytest.mark.parametrize('shots', [1, 2])
@@ -104,13 +122,20 @@ def test_what_cannot_be_read_takes_no_ones_place(tmp_path, rows):
   assert '0.png' in str(found[0].error)
 
 
+def cut(logits, size):
+  """The mask of one photograph, without what lies below and right of it."""
+  found = np.asarray(resized_mask(logits[:, None], 0, size=size))
+  assert not found[size[0] :].any() and not found[:, size[1] :].any()
+  return found[: size[0], : size[1]]
+
+
 @pytest.mark.parametrize('shots', [1, 3])
 @pytest.mark.parametrize('size', [(1, 1), (7, 500), (613, 2111), (2600, 301), (32, 48)])
 def test_a_mask_made_in_strips_is_that_of_the_whole(shots, size):
   logits = np.random.default_rng(shots).normal(size=(shots, 32, 48, 2)).astype(np.float32)
   logits[:, :5, :7] = 0.5  # Equal ones are background.
   whole = jax.jit(lambda x: hs.combine_shots(hs.resize_bilinear(x, size)[:, None]).mask[0])
-  np.testing.assert_array_equal(resized_mask(logits, size=size), whole(logits))
+  np.testing.assert_array_equal(cut(logits, size), whole(logits))
 
 
 def test_the_vote_of_strips_is_over_all_of_them():
@@ -118,15 +143,30 @@ def test_the_vote_of_strips_is_over_all_of_them():
   logits = np.zeros((3, 2000, 1000, 2), np.float32)
   logits[0, ..., 1] = 1
   logits[:, -1, -1, 1] = 1
-  found = np.asarray(resized_mask(logits, size=(2000, 1000)))
+  found = cut(logits, (2000, 1000))
   assert found.sum() == 1 and found[-1, -1] == 1
 
 
 @pytest.mark.parametrize('shots, most', [(1, 60e6), (5, 90e6)])
 def test_24_megapixels_take_little_memory(shots, most):
   """The mask itself, its counts, and a strip; of whole logits it would be 192 MB a shot."""
-  logits = jax.ShapeDtypeStruct((shots, 100, 100, 2), np.float32)
-  made = jax.jit(lambda x: resized_mask(x, size=(4000, 6000))).lower(logits).compile()
+  shapes = ((shots, 1, 100, 100, 2), (), (4000, 100), (6000, 100))
+  types = (np.float32, np.int32, np.float32, np.float32)
+  made = vote_in_strips.lower(*map(jax.ShapeDtypeStruct, shapes, types)).compile()
   memory = made.memory_analysis()
   assert memory.output_size_in_bytes == 24e6
   assert memory.temp_size_in_bytes + memory.output_size_in_bytes < most
+
+
+def test_nothing_is_compiled_twice_whatever_the_sizes(caplog):
+  query, images = np.random.default_rng(1).integers(0, 256, (2, 1, 64, 96, 3), np.uint8)
+  model = Model(hs.HSNet('tiny'), variables('tiny'))
+  for program in (encode, mask, match, vote_in_strips):
+    program.clear_cache()
+  with jax.log_compiles(), caplog.at_level('WARNING'):
+    predict_batch = predictor(model, images, np.ones((1, 64, 96), np.uint8), rows=1)
+    for size in ((50, 81), (375, 500), (500, 333), (512, 512)):
+      predict_batch(query, [size])
+  compiled = re.findall(r'^Compiling (?:jit\()?(\w+)', '\n'.join(caplog.messages), re.M)
+  # The query and the support are of one shape, and share the backbone's program.
+  assert sorted(compiled) == ['encode', 'mask', 'match', 'vote_in_strips']
