@@ -47,7 +47,7 @@ if TYPE_CHECKING:
   from hsnet_jax.metrics.confusion import Confusion, confusion_counts
   from hsnet_jax.metrics.roc import RocHistogram, probability_histogram
   from hsnet_jax.metrics.table import METRICS, Metric, Tally, count_episodes
-  from hsnet_jax.model import HSNet
+  from hsnet_jax.model import HSNet, fold_backbone
   from hsnet_jax.models import Model, find_checkpoint, load_model
   from hsnet_jax.resize import (
     nearest_indices,
@@ -100,6 +100,7 @@ __all__ = [
   'episode_scores',
   'eval_step',
   'find_checkpoint',
+  'fold_backbone',
   'from_torch',
   'full_conv4d',
   'get_backbone',
@@ -176,7 +177,7 @@ __getattr__, __dir__ = lazy_names(
     '.metrics.confusion': ('Confusion', 'confusion_counts'),
     '.metrics.roc': ('RocHistogram', 'probability_histogram'),
     '.metrics.table': ('METRICS', 'Metric', 'Tally', 'count_episodes'),
-    '.model': ('HSNet',),
+    '.model': ('HSNet', 'fold_backbone'),
     '.models': ('Model', 'find_checkpoint', 'load_model'),
     '.resize': ('nearest_indices', 'resize_bilinear', 'resize_bilinear_each', 'resize_nearest'),
     '.training.averaging': ('average_params', 'averaged_params'),

@@ -4,6 +4,7 @@ import dataclasses
 import functools
 import itertools
 from collections.abc import Mapping
+from typing import Any
 
 import flax.linen as nn
 import jax
@@ -204,6 +205,27 @@ class HSNet(nn.Module):
     if output_size is None:
       return logits
     return resize_bilinear(logits, output_size, precision=self.precision)
+
+
+def fold_backbone(variables: Mapping[str, Any], *, backbone: str | Backbone) -> dict[str, Any]:
+  """Makes variables to segment with, whose backbone does the same with less work on each image.
+
+  A norm's scale goes into the kernel before it once, in place of once a call: of ResNet-50 94 MB.
+  They are for `HSNet.apply`; checkpoints and conversion take the original ones.
+
+  Args:
+    variables: {'params', 'backbone'}, either may be missing.
+    backbone: of the network, a name or the row itself.
+
+  Returns:
+    The same parameters, and the weights that the backbone's `fold` gives; as they were where it
+    has none.
+  """
+  fold = get_backbone(backbone).fold
+  if fold is None or 'backbone' not in variables:
+    return dict(variables)
+  weights = jax.device_put(dict(variables['backbone']))
+  return {**variables, 'backbone': jax.jit(fold)(weights)}
 
 
 def _check_maps(spec: Backbone, features: Features, image_size: tuple[int, int]) -> None:

@@ -38,6 +38,7 @@ from experiments.settings.sources import batch_size, image_size, open_backbone, 
 from experiments.storage.evaluations import free_folder, home_of, name_of
 from experiments.storage.results import mark, write_png
 from hsnet_jax.errors import InputError
+from hsnet_jax.model import fold_backbone
 from hsnet_jax.models import (
   Model,
   check_image_size,
@@ -212,6 +213,10 @@ def _training_batches(config: EvaluateConfig, benchmark: Benchmark, about: Mappi
   )
 
 
+def _to_run(model: Model) -> dict[str, Any]:
+  return fold_backbone(model.variables, backbone=model.backbone)
+
+
 def _fit(
   config: EvaluateConfig, model: Model, benchmark: Benchmark, examples: Batches, mesh: Mesh
 ) -> dict[str, float]:
@@ -220,7 +225,7 @@ def _fit(
   with contextlib.closing(to_devices(examples, sharding=batch_sharding(mesh))) as placed:
     found = method.load(method.fit)(
       model.module,
-      jax.device_put(model.variables, replicated(mesh)),
+      jax.device_put(_to_run(model), replicated(mesh)),
       (batch.device for batch in placed),
       episodes=config.threshold_episodes,
       num_classes=benchmark.num_classes,
@@ -240,7 +245,7 @@ def _count(
   about: Mapping[str, Any],
   mesh: Mesh,
 ) -> Evaluation:
-  variables = jax.device_put(model.variables, replicated(mesh))
+  variables = jax.device_put(_to_run(model), replicated(mesh))
   step = functools.partial(counting_step(logits, mesh), variables)
   with progress_bar(batches.num_episodes, unit='episode') as bar:
 

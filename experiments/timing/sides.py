@@ -63,7 +63,7 @@ def library(task: Task, episodes: dict[str, np.ndarray]) -> Callable[[int], Any]
   import jax
 
   from hsnet_jax.inference import combine_shots, encode_support, match_shots, predict_episodes
-  from hsnet_jax.model import HSNet
+  from hsnet_jax.model import HSNet, fold_backbone
   from hsnet_jax.weights.convert import from_torch
   from hsnet_jax.weights.files import read_tensors
 
@@ -71,6 +71,7 @@ def library(task: Task, episodes: dict[str, np.ndarray]) -> Callable[[int], Any]
   variables = from_torch(read_tensors(Path(task.weights)), backbone=task.backbone)
   if task.kind == 'train':
     return _library_training(model, variables, episodes)
+  variables = fold_backbone(variables, backbone=task.backbone)
   size = episodes['query'].shape[2:4]
 
   @jax.jit

@@ -32,6 +32,8 @@ class Backbone:
     packaged: the file of its weights in this folder, where they come with the package.
     keras: the .h5 file of the Keras application that has its weights.
     stride: pixels from one position of the finest map to the next, for messages.
+    fold: `weights -> weights` that `apply` takes too, for less work on each image: those of norms
+      inside of those of convolutions. None where there is nothing to gain.
     depthwise: pattern of the layers whose kernels `[k, l, C, 1]` are depthwise.
     unused: pattern of what files of its weights hold beside the network: classifiers.
   """
@@ -46,6 +48,7 @@ class Backbone:
   packaged: str | None = dataclasses.field(default=None, kw_only=True)
   keras: str | None = dataclasses.field(default=None, kw_only=True)
   stride: int = dataclasses.field(default=8, kw_only=True)
+  fold: Callable[[Weights], Weights] | None = dataclasses.field(default=None, kw_only=True)
   depthwise: str = dataclasses.field(default='', kw_only=True)
   # Of torchvision (fc, classifier) and timm (fc, pre_logits, head).
   unused: str = dataclasses.field(default=r'(fc|classifier|pre_logits|head)\..*', kw_only=True)

@@ -29,9 +29,29 @@ def fold_batch_norm(
   return scale, weights['bias'] - weights['mean'] * scale
 
 
+def fold_into(
+  conv: dict[str, Float[Array, 'k l C O']],
+  norm: dict[str, Float[Array, ' O']],
+  *,
+  epsilon: float = 1e-5,
+) -> Weights:
+  """Multiplies a kernel by the scale of the frozen batch norm behind it, once for all images.
+
+  Args:
+    conv: its 'kernel'.
+    norm: what `fold_batch_norm` takes.
+    epsilon: added to the norm's variance.
+
+  Returns:
+    The convolution's 'kernel' and 'bias' that do both; `conv_batch_norm` takes it with the norm {}.
+  """
+  scale, shift = fold_batch_norm(norm, epsilon=epsilon)
+  return {'kernel': conv['kernel'] * scale[None, None, None], 'bias': shift}
+
+
 def conv_batch_norm(
   x: Float[Array, 'B H W C'],
-  conv: dict[str, Float[Array, 'k l C O']],
+  conv: dict[str, Array],
   norm: dict[str, Float[Array, ' O']],
   *,
   stride: int = 1,
@@ -43,8 +63,8 @@ def conv_batch_norm(
 
   Args:
     x: feature maps.
-    conv: its 'kernel', with odd sides; padded by half of them.
-    norm: what `fold_batch_norm` takes.
+    conv: its 'kernel' `[k, l, C, O]`, with odd sides; padded by half of them.
+    norm: what `fold_batch_norm` takes; or {}, where `fold_into` has made one of both.
     stride: of both axes.
     epsilon: added to the norm's variance.
     precision: of the products.
@@ -53,11 +73,12 @@ def conv_batch_norm(
   Returns:
     The normalized maps, `ceil(H / stride)` by `ceil(W / stride)`.
   """
-  scale, shift = fold_batch_norm(norm, epsilon=epsilon)
+  if norm:
+    conv = fold_into(conv, norm, epsilon=epsilon)
   # Folded in the weights' own type, and only then in that of `x`.
-  kernel = (conv['kernel'] * scale[None, None, None]).astype(x.dtype)
+  kernel, bias = (conv[name].astype(x.dtype) for name in ('kernel', 'bias'))
   y = conv2d(x, kernel, stride=stride, precision=precision, implementation=implementation)
-  return y + _bias(shift).astype(x.dtype)
+  return y + _bias(bias)
 
 
 def conv_bias(

@@ -12,7 +12,13 @@ from jax.lax import PrecisionLike
 from jaxtyping import Array, Float
 
 from hsnet_jax.backbones.backbone import Backbone, Weights
-from hsnet_jax.backbones.layers import conv_batch_norm, init_conv, init_norm, max_pool
+from hsnet_jax.backbones.layers import (
+  conv_batch_norm,
+  fold_into,
+  init_conv,
+  init_norm,
+  max_pool,
+)
 
 STAGES = {'resnet50': (3, 4, 6, 3), 'resnet101': (3, 4, 23, 3)}
 _WIDTHS = (64, 128, 256, 512)
@@ -53,6 +59,27 @@ def init(key: Array, *, stages: tuple[int, ...]) -> Weights:
       channels = out
     weights[f'layer{i + 1}'] = layer
   return weights
+
+
+def fold(weights: Weights) -> Weights:
+  """Makes one layer of each convolution and the frozen batch norm behind it.
+
+  Args:
+    weights: as `init` makes them.
+
+  Returns:
+    What `apply` takes in their place; nothing of the norms is left.
+  """
+  folded: Weights = {}
+  for name, layer in weights.items():
+    if name.startswith('layer') or name.isdigit():
+      folded[name] = fold(layer)
+    elif name == 'downsample':
+      folded[name] = {'0': fold_into(layer['0'], layer['1']), '1': {}}
+    elif name.startswith('conv'):
+      norm = name.replace('conv', 'bn')
+      folded |= {name: fold_into(layer, weights[norm]), norm: {}}
+  return folded
 
 
 def _bottleneck(
@@ -110,6 +137,7 @@ def _row(name: str) -> Backbone:
     functools.partial(apply, stages=stages),
     stages[1:],
     hub=f'timm/{name}.tv_in1k',
+    fold=fold,
   )
 
 

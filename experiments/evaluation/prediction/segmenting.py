@@ -16,7 +16,7 @@ from experiments.evaluation.prediction.queries import Query, read_query
 from hsnet_jax.backbones import normalize
 from hsnet_jax.errors import InputError
 from hsnet_jax.inference import SupportSet, match_shots
-from hsnet_jax.model import HSNet
+from hsnet_jax.model import HSNet, fold_backbone
 from hsnet_jax.models import Model
 from hsnet_jax.resize import bilinear_matrix
 
@@ -84,7 +84,7 @@ def predictor(
   Raises:
     InputError: the feature maps of images of this size do not fit one another.
   """
-  module, variables = model.module, model.variables
+  module, variables = model.module, fold_backbone(model.variables, backbone=model.backbone)
 
   @functools.cache
   def support_set() -> SupportSet:

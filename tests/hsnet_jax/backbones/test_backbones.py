@@ -8,7 +8,7 @@ import pytest
 from hsnet_jax.backbones import BACKBONES, get_backbone, tiny
 from hsnet_jax.backbones.layers import conv_batch_norm, max_pool
 from hsnet_jax.errors import InputError
-from hsnet_jax.model import HSNet
+from hsnet_jax.model import HSNet, fold_backbone
 from hsnet_jax.weights.convert import load_backbone
 from tests import made
 from tests.made import assert_close, conv_oracle, normal, relative_error
@@ -67,6 +67,29 @@ def test_normalization_is_the_weights_own(name, low, high):
 def batch_norm_oracle(x, norm, epsilon=1e-5):
   norm = {name: np.asarray(value, np.float64) for name, value in norm.items()}
   return (x - norm['mean']) / np.sqrt(norm['var'] + epsilon) * norm['scale'] + norm['bias']
+
+
+def test_norms_fold_into_kernels():
+  """The same maps come from weights that hold nothing of the norms."""
+  backbone = BACKBONES['resnet50']
+
+  @jax.jit
+  def run(key):
+    weights = jax.tree.map(lambda x: x + 0.1, backbone.init(key))
+    folded = fold_backbone({'backbone': weights}, backbone=backbone)['backbone']
+    images = jax.random.normal(key, (1, 33, 40, 3))
+    return folded, backbone.apply(folded, images), backbone.apply(weights, images)
+
+  folded, found, expected = run(jax.random.key(0))
+  assert not [name for name, layer in folded.items() if name.startswith('bn') and layer]
+  assert {path[-1].key for path, _ in jax.tree.leaves_with_path(folded)} == {'kernel', 'bias'}
+  assert_close(found, expected)
+
+
+def test_weights_of_a_backbone_without_fold_stay():
+  variables = {'params': {}, 'backbone': {'a': np.ones(3)}}
+  assert fold_backbone(variables, backbone='tiny') == variables
+  assert fold_backbone({'params': {}}, backbone='resnet50') == {'params': {}}
 
 
 @pytest.mark.parametrize('stride', [1, 2])
