@@ -75,7 +75,7 @@ def test_norms_fold_into_kernels():
 
   @jax.jit
   def run(key):
-    weights = jax.tree.map(lambda x: x + 0.1, backbone.init(key))
+    weights = jax.tree.map(lambda x: x + 0.1 * (x.ndim == 1), backbone.init(key))
     folded = fold_backbone({'backbone': weights}, backbone=backbone)['backbone']
     images = jax.random.normal(key, (1, 33, 40, 3))
     return folded, backbone.apply(folded, images), backbone.apply(weights, images)
