@@ -41,13 +41,38 @@ def pytest_addoption(parser):
   parser.addoption('--heavy', action='store_true', help='those alone that are marked heavy')
 
 
-# Whose files take longest comes first, so that workers which take turns at files end together.
+# Workers take turns at files, and end together where those come first that take longest: those
+# that take ten seconds or more, in their order, then the rooms, in theirs.
+LONGEST = (
+  'hsnet_jax/test_golden_networks.py',
+  'experiments/test_outputs.py',
+  'experiments/training/test_run.py',
+  'experiments/evaluation/test_precisions.py',
+  'hsnet_jax/training/test_augment.py',
+  'experiments/evaluation/test_evaluating.py',
+  'hsnet_jax/training/test_sharding.py',
+  'experiments/evaluation/test_predicting.py',
+  'hsnet_jax/test_inference.py',
+  'experiments/command/test_hosts.py',
+  'hsnet_jax/test_model.py',
+  'hsnet_jax/kernels/test_packed.py',
+  'hsnet_jax/training/test_steps.py',
+  'data_pipelines/loading/test_workers.py',
+  'experiments/training/test_session.py',
+  'experiments/evaluation/prediction/test_segmenting.py',
+)
 ROOMS = ('experiments', 'hsnet_jax', 'data_pipelines', 'tests')
 
 
 def pytest_collection_modifyitems(config, items):
   """Leaves out what is marked wide or heavy, unless asked for; puts the rooms in order."""
-  items.sort(key=lambda item: ROOMS.index((*item.path.relative_to(ROOT).parts[:-1], 'tests')[1]))
+
+  def turn(item):
+    path = item.path.relative_to(ROOT / 'tests')
+    longest = LONGEST.index(path.as_posix()) if path.as_posix() in LONGEST else len(LONGEST)
+    return longest, ROOMS.index((*path.parts[:-1], 'tests')[0])
+
+  items.sort(key=turn)
 
   def taken(item):
     wide, heavy = (item.get_closest_marker(name) is not None for name in ('wide', 'heavy'))

@@ -26,7 +26,7 @@ def test_answers_are_near_those_of_float32():
   mask = np.zeros((2, 64, 64), np.uint8)
   mask[:, 16:48, 8:40] = 1
   wide, short = (
-    jax.jit(HSNet('tiny', dtype=dtype).apply)(made.variables('tiny'), query, support, mask)
+    jax.jit(HSNet(made.SMALL, dtype=dtype).apply)(made.variables(made.SMALL), query, support, mask)
     for dtype in (None, jnp.bfloat16)
   )
   assert wide.dtype == short.dtype == jnp.float32
@@ -35,8 +35,8 @@ def test_answers_are_near_those_of_float32():
 
 
 def test_parameters_and_their_gradients_stay_float32():
-  model = HSNet('tiny', dtype=jnp.bfloat16)
-  backbone = jax.jit(get_backbone('tiny').init)(jax.random.key(0))
+  model = HSNet(made.SMALL, dtype=jnp.bfloat16)
+  backbone = made.SMALL.init(jax.random.key(0))
   state = create_train_state(jax.random.key(1), model=model, backbone=backbone)
   image, mask = np.zeros((2, 64, 64, 3), np.uint8), np.ones((2, 64, 64), np.uint8)
   batch = {

@@ -17,7 +17,7 @@ from experiments.training.log import RunLog
 from experiments.training.loop import Limits, fit
 from experiments.training.session import make_hooks, new_state, resumed_state
 from hsnet_jax import inference
-from hsnet_jax.backbones import get_backbone
+from hsnet_jax.backbones import BACKBONES
 from hsnet_jax.checkpoints import load_checkpoint, save_checkpoint
 from hsnet_jax.errors import InputError
 from hsnet_jax.training import steps
@@ -79,12 +79,12 @@ def test_what_a_run_is_not_resumed_with_is_named(tmp_path, now, words):
 def test_a_best_checkpoint_of_another_kind_is_none(tmp_path):
   variables = jax.device_get(made.variables('tiny'))
   config = {'backbone': 'tiny', 'figures': None}
-  state = new_state(RUN, variables['backbone'])
+  new = new_state(RUN, variables['backbone'])
   folder = tmp_path / 'checkpoints'
-  save_checkpoint(folder / 'last', variables, config=config, opt_state=state.opt_state, step=4)
+  save_checkpoint(folder / 'last', variables, config=config, opt_state=new.opt_state, step=4)
   for further in ({}, {'step': 3}, {'config': config | {'figures': {}}, 'step': 3}):
     save_checkpoint(folder / 'best', variables, **{'config': {'backbone': 'tiny'}} | further)
-    state, progress = resumed_state(new_state(RUN, variables['backbone']), tmp_path, RUN)
+    state, progress = resumed_state(new, tmp_path, RUN)
     assert state.step == 4 and progress.best_step is None and progress.miou == {}
 
 
@@ -100,17 +100,19 @@ def test_nothing_is_traced_twice_or_moved_but_by_name(tmp_path, monkeypatch, par
 
   All under JAX's strictest guard, which on CPUs says nothing of reads; see `guarded`.
   """
+  monkeypatch.setitem(BACKBONES, 'small', made.SMALL)
+  settings = dataclasses.replace(RUN, backbone='small')
   traced = [Mock(wraps=step) for step in (steps.train_step, inference.episode_logits)]
   monkeypatch.setattr(steps, 'train_step', traced[0])
   monkeypatch.setattr(inference, 'episode_logits', traced[1])
   benchmark, mesh = make_benchmark('shapes'), data_mesh(devices=jax.devices()[:2])
   given = {'fold': 1, 'shots': 1, 'image_size': 32, 'batch_size': 4, 'num_threads': 0}
   val = eval_batches(benchmark, count=6, **given)
-  state = new_state(RUN, get_backbone('tiny').init(jax.random.key(0)))
+  state = new_state(settings, made.SMALL.init(jax.random.key(0)))
   state = place(state, replicated(mesh))
   run = tmp_path / 'run'
   limits = Limits(epochs=2, steps=None, minutes=None, steps_per_epoch=3, save_every=2)
-  hooks = make_hooks(benchmark, RUN, val, run, mesh=mesh, parallel=parallel)
+  hooks = make_hooks(benchmark, settings, val, run, mesh=mesh, parallel=parallel)
   source = train_batches(benchmark, seed=0, **given).from_step(0)
   with (
     contextlib.closing(to_devices(source, sharding=batch_sharding(mesh))) as batches,

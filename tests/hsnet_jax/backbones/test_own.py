@@ -1,6 +1,7 @@
 """A researcher's own backbone is passed as it is: any number of levels, errors in words."""
 
 import dataclasses
+import functools
 import inspect
 
 import jax
@@ -14,26 +15,10 @@ from hsnet_jax.encoder import mixing, squeezing
 from hsnet_jax.errors import InputError
 from hsnet_jax.models import load_model
 from hsnet_jax.weights import save_backbone
+from tests.made import averages
 
 CHANNELS = 5
-
-
-def pooled(levels, *, stride=2, name='own'):
-  """A backbone of averages over squares, each level twice as coarse as the one before."""
-
-  def init(key):
-    return {'color': {'kernel': jax.random.normal(key, (1, 1, 3, CHANNELS))}}
-
-  def apply(weights, images, *, precision='highest'):
-    x = jnp.einsum('bhwc,co->bhwo', images, weights['color']['kernel'][0, 0], precision=precision)
-    features = []
-    for level, count in enumerate(levels):
-      side = stride * 2**level
-      rows = x.reshape(len(x), x.shape[1] // side, side, x.shape[2] // side, side, CHANNELS)
-      features += [rows.mean((2, 4)) - i for i in range(count)]
-    return features
-
-  return hs.Backbone(name, init, apply, levels, mean=(100.0, 110.0, 120.0), std=(50.0, 60.0, 70.0))
+pooled = functools.partial(averages, channels=CHANNELS, name='own')
 
 
 def batch(rows=2, size=16):
@@ -66,7 +51,7 @@ def test_any_number_of_levels_fits_together(levels):
   assert jax.tree.map(jnp.shape, after) == jax.tree.map(jnp.shape, state.params)
   logits = jax.eval_shape(lambda v: hs.episode_logits(model, v, batch()), state.variables)
   assert logits.shape == (1, 2, 16, 16, 2)
-  scores = hs.episode_scores(model, state.variables, batch())
+  scores = jax.jit(functools.partial(hs.episode_scores, model))(state.variables, batch())
   assert scores.shape == (2, 16, 16) and np.abs(scores).max() <= 1 + 1e-6
 
 
@@ -189,7 +174,7 @@ def described(**wrong):
   ('wrong', 'facts'),
   [
     # Without the wrapper by which the tests refuse what is no name.
-    (lambda: inspect.unwrap(hs.get_backbone)(pooled), 'function.*resnet50.*Backbone'),
+    (lambda: inspect.unwrap(hs.get_backbone)(batch), 'function.*resnet50.*Backbone'),
     (lambda: pooled(()), 'own.*levels'),
     (lambda: pooled((2, 0)), r'own.*levels.*\(2, 0\)'),
     (lambda: hs.Backbone('own', lambda key: {}, lambda w, x: x, (1,)), 'own.*apply.*precision'),

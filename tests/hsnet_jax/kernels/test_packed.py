@@ -68,6 +68,11 @@ def run(level, query_kernel, support_kernel, stride):
   )
 
 
+@functools.cache
+def compiled(form, stride):
+  return jax.jit(functools.partial(form, stride=stride))
+
+
 def assert_close(a, b):
   for x, y in zip(jax.tree.leaves(a), jax.tree.leaves(b), strict=True):
     scale = max(float(jnp.abs(y).max()), 1e-3)
@@ -94,24 +99,23 @@ def small_blocks(monkeypatch):
 @pytest.mark.parametrize('size', SIZES, ids=str)
 def test_every_mask_gives_what_the_plain_form_gives(size):
   operands, stride = made(size, MASKS), size[-1]
-  forms = [jax.jit(functools.partial(form, stride=stride)) for form in (run, plain)]
-  assert_close(*(form(*operands) for form in forms))
+  assert_close(*(compiled(form, stride)(*operands) for form in (run, plain)))
   assert_close(*(jax.jit(gradients(form, stride))(*operands) for form in (run, plain)))
 
 
 def test_an_empty_mask_computes_nothing_and_gives_zeros():
-  operands = made(SIZES[0], ['empty'])
-  assert not np.any(run(*operands, stride=4))
+  operands = made(SIZES[0], ['empty'] * len(MASKS))  # As many as are compiled for already.
+  assert not np.any(compiled(run, 4)(*operands))
 
 
 def test_work_grows_with_the_object(monkeypatch):
   """As many products and windows are taken as the object asks for, and no more."""
   taken = []
-  loop = jax.lax.fori_loop
 
-  def counted(low, high, *args, **kwargs):
+  def counted(low, high, body, init):
+    del low, body
     taken.append(int(high))
-    return loop(low, high, *args, **kwargs)
+    return init
 
   monkeypatch.setattr(packed.lax, 'fori_loop', counted)
   monkeypatch.setattr(packed, 'BLOCK_BYTES', 2**30)
@@ -129,7 +133,7 @@ def test_work_grows_with_the_object(monkeypatch):
 @pytest.mark.parametrize('dtype', ['bfloat16', 'float16'])
 def test_short_types_keep_their_type(dtype):
   operands = jax.tree.map(lambda x: x.astype(dtype), made(SIZES[0], MASKS))
-  found, expected = run(*operands, stride=4), plain(*operands, stride=4)
+  found, expected = (compiled(form, 4)(*operands) for form in (run, plain))
   assert found.dtype == expected.dtype == jnp.dtype(dtype)
   np.testing.assert_allclose(
     found.astype(np.float32), expected.astype(np.float32), rtol=0, atol=0.2
@@ -139,12 +143,12 @@ def test_short_types_keep_their_type(dtype):
 def test_mapped_scanned_and_on_several_devices():
   operands = made(SIZES[3], ['object', 'soft', 'empty', 'full'] * 2)
   level, *kernels = operands
-  expected = plain(*operands, stride=4)
+  expected = compiled(plain, 4)(*operands)
   one = functools.partial(run, stride=4)
   alone = jax.tree.map(lambda x: x[:, None], level)
-  assert_close(jax.vmap(lambda x: one(x, *kernels))(alone)[:, 0], expected)
+  assert_close(jax.jit(jax.vmap(lambda x: one(x, *kernels)))(alone)[:, 0], expected)
   assert_close(jax.pmap(lambda x: one(x, *kernels))(alone)[:, 0], expected)
-  scanned = jax.lax.scan(lambda c, x: (c, one(x, *kernels)), None, alone)[1]
+  scanned = jax.jit(lambda xs: jax.lax.map(lambda x: one(x, *kernels), xs))(alone)
   assert_close(scanned[:, 0], expected)
   mesh = Mesh(np.array(jax.devices()[:8]), ('data',), axis_types=(AxisType.Auto,))
   spread = jax.device_put(level, NamedSharding(mesh, P('data')))

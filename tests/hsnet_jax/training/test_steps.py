@@ -7,14 +7,14 @@ import numpy as np
 import optax
 import pytest
 
-from hsnet_jax.backbones import get_backbone
 from hsnet_jax.metrics import Confusion
 from hsnet_jax.model import HSNet
 from hsnet_jax.training import TrainState, create_train_state, eval_step, train_step
 from tests import made
 from tests.made import assert_close
 
-MODEL, MADE = HSNet('tiny'), made.OneParameter('tiny')
+# Every kind of layer; the programs of the whole network are compiled in experiments/.
+MODEL, MADE = HSNet(made.SMALL), made.OneParameter('tiny')
 SIZE = (32, 32)
 
 
@@ -50,7 +50,7 @@ def make_batch(rows=8, shots=1, valid=None, seed=0):
 
 @pytest.fixture(scope='module')
 def initial():
-  variables = jax.device_get(made.variables('tiny'))
+  variables = jax.device_get(made.variables(made.SMALL))
   return variables['params'], variables['backbone']
 
 
@@ -178,7 +178,7 @@ def test_metrics(fresh, step):
 def test_the_backbone_sees_each_image_once(fresh, shots=5):
   """K shots run the query's backbone once, with the supports, in one pass."""
   calls = []
-  spec = get_backbone('tiny')
+  spec = made.SMALL
 
   def counting(weights, images, *, precision):
     calls.append(len(images))

@@ -14,7 +14,7 @@ from hsnet_jax.training import create_train_state
 from hsnet_jax.training.augment import AUGMENTATIONS, augmented
 from hsnet_jax.training.optimizers import make_optimizer, make_schedule
 from hsnet_jax.training.steps import eval_step, train_step
-from tests.made import variables
+from tests.made import SMALL, variables
 
 SIDE, ROWS, SHOTS = 64, 4, 2
 
@@ -52,9 +52,9 @@ def types(tree):
 def test_a_step_keeps_every_type(wide, schedule, precision):
   rate = make_schedule(1e-3, schedule=schedule, warmup_steps=2, last_step=9)
   tx = make_optimizer(rate, weight_decay=0.1, clip=1.0, ema=0.9)
-  model = HSNet('tiny', dtype=precision)
+  model = HSNet(SMALL, dtype=precision)
   state = create_train_state(
-    jax.random.key(0), model=model, backbone=variables('tiny')['backbone'], tx=tx
+    jax.random.key(0), model=model, backbone=variables(SMALL)['backbone'], tx=tx
   )
   assert set(jax.tree.leaves(types(state.variables))) == {jnp.dtype('float32')}
   step = functools.partial(train_step, accumulate=2)
@@ -74,13 +74,13 @@ def test_a_step_keeps_every_type(wide, schedule, precision):
 
 @pytest.mark.parametrize('own_sizes', [False, True])
 def test_what_is_counted_is_of_the_same_types(wide, own_sizes):
-  count = functools.partial(eval_step, variables('tiny'), model=HSNet('tiny'))
+  count = functools.partial(eval_step, variables(SMALL), model=HSNet(SMALL))
   counted = types(jax.eval_shape(count, batch(own_sizes)))
   assert set(jax.tree.leaves(counted)) <= {jnp.dtype(name) for name in ('int32', 'uint8')}
 
 
 def test_segmenting_is_in_float32(wide):
-  model, held = HSNet('tiny'), variables('tiny')
+  model, held = HSNet(SMALL), variables(SMALL)
 
   def segment(query, images, masks):
     support = encode_support(model, held, images, masks)
@@ -96,5 +96,5 @@ def test_segmenting_is_in_float32(wide):
 
 
 def test_the_prototype_is_in_float32(wide):
-  scores = functools.partial(prototype.episode_scores, HSNet('tiny'), variables('tiny'))
+  scores = functools.partial(prototype.episode_scores, HSNet(SMALL), variables(SMALL))
   assert jax.eval_shape(scores, batch()).dtype == jnp.float32
