@@ -2,8 +2,8 @@
 
 `python -m experiments.timing.sides TASK.json` loads what the task names, answers a line of JSON on
 standard output to each line on standard input, and ends with the input. The line is the number of
-the episode to run; the answer has `seconds`, and `peak`: the most bytes that the process has held
-since it had loaded its weights, above what it held then.
+the episode to run; the answer has `seconds`, and `peak`: the most bytes that the process held
+meanwhile, above what it held when it had loaded its weights.
 """
 
 import dataclasses
@@ -50,8 +50,8 @@ def serve(task: Task) -> None:
     episodes = dict(file)
   make = {'library': library, 'torch': peer}[task.side]
   run, start = make(task, episodes), _held()
-  Path('/proc/self/clear_refs').write_text('5', encoding='ascii')  # The highest begins anew.
   for line in sys.stdin:
+    Path('/proc/self/clear_refs').write_text('5', encoding='ascii')  # The highest begins anew.
     began = time.perf_counter()
     run(int(line))
     answer = {'seconds': time.perf_counter() - began, 'peak': _held('VmHWM') - start}

@@ -38,7 +38,7 @@ def test_both_sides_answer_on_the_same_episodes():
 
 
 def test_ratios_are_those_of_each_round():
-  found = Compared({'a': [1.0, 2.0], 'b': [3.0, 5.0]}, {'a': 0, 'b': 0})
+  found = Compared({'a': [1.0, 2.0], 'b': [3.0, 5.0]}, {'a': 0, 'b': 0}, {})
   assert found.ratios('a', 'b') == [3.0, 2.5]
 
 
