@@ -18,7 +18,7 @@ import numpy as np
 from data_pipelines import make_benchmark
 from data_pipelines.loading.loader import eval_batches
 from experiments.storage.checkout import child_environment
-from experiments.timing.peer import STAGES
+from experiments.timing.peer import BACKBONES
 from experiments.timing.sides import Task
 from hsnet_jax.backbones import get_backbone
 from hsnet_jax.backbones.pixels import normalize
@@ -201,8 +201,8 @@ def in_turn_report(
   Yields:
     Lines: a Markdown table.
   """
-  if 'torch' in sides and backbone not in STAGES:
-    raise InputError(f'`peer`=torch has {" and ".join(STAGES)}, not `backbone`={backbone}')
+  if 'torch' in sides and backbone not in BACKBONES:
+    raise InputError(f'`peer`=torch has {", ".join(BACKBONES)}, not `backbone`={backbone}')
   yield f'device: {describe_devices()}'
   side = f'{image_size} x {image_size}'
   yield f'{kind}: {backbone}, {side}, batch {batch_size}, {shots}-shot, {count} batches a round'

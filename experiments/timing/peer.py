@@ -15,6 +15,8 @@ from hsnet_jax.encoder import MIXING_WIDTHS, mixing, squeezing
 
 # Blocks of stages 2 to 4, whose outputs before their last ReLU are the features.
 STAGES = {'resnet50': (3, 4, 6, 3), 'resnet101': (3, 4, 23, 3)}
+MOBILENET = 'mobilenet_v1_075'
+BACKBONES = (*STAGES, MOBILENET)
 _GROUPS = 4
 
 State = Mapping[str, Any]
@@ -30,7 +32,7 @@ def forward(
     query: normalized images, a tensor [B, 3, H, W].
     support: likewise.
     support_mask: float [B, H, W].
-    backbone: 'resnet50' or 'resnet101'.
+    backbone: of `BACKBONES`.
     levels: how many maps each level has, finest first.
 
   Returns:
@@ -46,7 +48,40 @@ def forward(
 
 
 def features(state: State, images: Any, backbone: str) -> list[Any]:
-  """Computes the maps of a frozen ResNet, finest first, [B, C, h, w] each."""
+  """Computes the maps of a frozen backbone, finest first, [B, C, h, w] each."""
+  if backbone == MOBILENET:
+    return _mobilenet(state, images)
+  return _resnet(state, images, backbone)
+
+
+def _mobilenet(state: State, images: Any) -> list[Any]:
+  """Computes the outputs of MobileNetV1's blocks 4 to 13, padded as TensorFlow pads."""
+  import torch.nn.functional as F
+
+  def layer(x, name, *, stride=1, groups=1):
+    kernel, norm = state[f'backbone.{name}.weight'], f'backbone.{name}_bn'
+    rows, columns = (
+      max((-(-n // stride) - 1) * stride + k - n, 0)
+      for n, k in zip(x.shape[-2:], kernel.shape[-2:], strict=True)
+    )
+    pads = (columns // 2, columns - columns // 2, rows // 2, rows - rows // 2)
+    x = F.conv2d(F.pad(x, pads), kernel, stride=stride, groups=groups)
+    mean, var = state[f'{norm}.running_mean'], state[f'{norm}.running_var']
+    return F.batch_norm(x, mean, var, state[f'{norm}.weight'], state[f'{norm}.bias'], eps=1e-3)
+
+  x, found = F.relu6(layer(images, 'conv1', stride=2)), []
+  for block in range(1, 14):
+    stride = 2 if block in (2, 4, 6, 12) else 1
+    x = F.relu6(layer(x, f'conv_dw_{block}', stride=stride, groups=x.shape[1]))
+    y = layer(x, f'conv_pw_{block}')
+    if block >= 4:
+      found.append(y)
+    x = F.relu6(y)
+  return found
+
+
+def _resnet(state: State, images: Any, backbone: str) -> list[Any]:
+  """Computes the outputs of a ResNet's bottlenecks from stage 2 on, before their ReLUs."""
   import torch
   import torch.nn.functional as F
 

@@ -2,6 +2,7 @@
 
 import json
 
+import jax
 import numpy as np
 import pytest
 
@@ -10,7 +11,9 @@ from experiments.timing.peer import forward
 from experiments.timing.sides import Task
 from hsnet_jax.backbones import get_backbone
 from hsnet_jax.errors import InputError
-from tests import golden_recipe
+from hsnet_jax.model import HSNet
+from hsnet_jax.weights.convert import from_torch
+from tests import golden_recipe, made
 
 
 def test_both_sides_answer_on_the_same_episodes():
@@ -70,3 +73,18 @@ def test_the_peer_is_the_published_network(golden, name):
   levels = get_backbone(name).levels
   logits = forward(state, query, support, mask, backbone=name, levels=levels)
   np.testing.assert_allclose(logits[:, :, ::4, ::4], expected, rtol=0, atol=1e-5)
+
+
+def test_the_peer_s_mobilenet_is_the_library_s():
+  torch = pytest.importorskip('torch')
+  name = 'mobilenet_v1_075'
+  state = random_weights(name)
+  variables = from_torch(state, backbone=name)
+  query, support = made.normal((1, 70, 64, 3), (1, 70, 64, 3))
+  mask = np.ones((1, 70, 64), np.float32)
+  expected = jax.jit(HSNet(name).apply)(variables, query, support, mask)
+  tensors = {key: torch.from_numpy(np.array(value)) for key, value in state.items()}
+  images = [torch.from_numpy(np.moveaxis(np.array(x), -1, 1)) for x in (query, support)]
+  levels = get_backbone(name).levels
+  logits = forward(tensors, *images, torch.from_numpy(mask), backbone=name, levels=levels)
+  made.assert_close(np.moveaxis(logits.numpy(), 1, -1), np.asarray(expected))
