@@ -41,7 +41,7 @@ def test_a_run_leaves_checkpoints_curves_and_pictures(trained):
     assert words in said
 
 
-@pytest.mark.heavy  # Two real processes; in this one training/test_run.py has it, but for the signal.
+@pytest.mark.heavy  # Real processes; in this one training/test_run.py has it.
 def test_a_run_that_is_stopped_ends_as_an_unbroken_one_does(
   environment, script, small, trained, tmp_path
 ):

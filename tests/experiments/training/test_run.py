@@ -119,7 +119,10 @@ def test_a_stopped_run_resumes_and_ends_as_an_unbroken_one(run, train_small, tmp
 
   config = read_config(run.best)
   given = TrainConfig(
-    **{k: config[k] for k in ('backbone', 'fold', 'image_size', 'batch_size', 'val_episodes', 'schedule')},
+    **{
+      k: config[k]
+      for k in ('backbone', 'fold', 'image_size', 'batch_size', 'val_episodes', 'schedule')
+    },
     random_backbone=True,
     max_steps=3,
     run_dir=str(tmp_path / 'run'),

@@ -35,10 +35,15 @@ def sgd_or_adam(*, both):
 
   def init(params):
     first = {'first': jax.tree.map(jnp.zeros_like, params), 'new': jnp.ones((), bool)}
-    return {**first, **({'adam': jnp.zeros((), bool), 'moments': adam.init(params)} if both else {})}
+    return {
+      **first,
+      **({'adam': jnp.zeros((), bool), 'moments': adam.init(params)} if both else {}),
+    }
 
   def update(gradients, state, params=None):
-    first = jax.tree.map(lambda g, kept: jnp.where(state['new'], g, kept), gradients, state['first'])
+    first = jax.tree.map(
+      lambda g, kept: jnp.where(state['new'], g, kept), gradients, state['first']
+    )
     updates, _ = sgd.update(gradients, sgd.init(gradients))
     state = {**state, 'first': first, 'new': jnp.zeros((), bool)}
     if both:
