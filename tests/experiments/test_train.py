@@ -6,6 +6,7 @@ import sys
 
 import jax
 import numpy as np
+import pytest
 
 from experiments.storage.locks import of_this_machine
 from hsnet_jax.checkpoints import load_checkpoint, read_config
@@ -40,6 +41,7 @@ def test_a_run_leaves_checkpoints_curves_and_pictures(trained):
     assert words in said
 
 
+@pytest.mark.heavy  # Real processes; in this one training/test_run.py has it.
 def test_a_run_that_is_stopped_ends_as_an_unbroken_one_does(
   environment, script, small, trained, tmp_path
 ):
@@ -76,6 +78,7 @@ def test_a_bad_flag_is_named_and_nothing_is_written(script, failure, tmp_path):
   assert list(tmp_path.iterdir()) == []
 
 
+@pytest.mark.heavy  # Trains; checkpoints/test_crashes.py has full disks in this process.
 def test_a_full_disk_while_saving_leaves_no_half_checkpoint(script, failure, small, tmp_path):
   run = tmp_path / 'run'
   # A limit on the size of files stands in for the disk: pictures fit, parameters do not.

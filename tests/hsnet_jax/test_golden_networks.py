@@ -15,7 +15,8 @@ from hsnet_jax.training.losses import cross_entropy
 from hsnet_jax.weights.convert import to_torch
 from tests import made
 
-NETWORKS = ('vgg16', 'resnet50', 'resnet101')
+# ResNet-101 has the layers of ResNet-50, more of them, and takes as long as the other two.
+NETWORKS = ('vgg16', 'resnet50', pytest.param('resnet101', marks=pytest.mark.heavy))
 LOSS_TOLERANCES = (1e-4, 1e-4, 1e-3, 2e-2)
 
 # ReLUs whose input is so near to 0 (below 3e-6 in float64, where float32 leaves 7e-7 of rounding,

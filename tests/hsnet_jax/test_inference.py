@@ -11,6 +11,7 @@ from scipy.special import expit
 from hsnet_jax import inference
 from hsnet_jax.errors import InputError
 from hsnet_jax.model import HSNet
+from tests.made import SMALL, variables
 
 
 class FakeModel:
@@ -149,12 +150,14 @@ def test_segment_is_predict_with_shared_supports(shots, output_size, jitted):
   assert 0 < expected.mask.mean() < 1, 'the example decides nothing'
 
 
-def test_a_support_set_is_masked_and_of_length_one(tiny):
+def test_a_support_set_is_masked_and_of_length_one(network):
   """Eq. 1 and the support's norm of Eq. 2 are computed once a set, whatever the queries."""
-  model, variables = tiny
+  model, variables = network
   _, supports, masks = episodes(batch=1, shots=2, size=(64, 96))
   masks[:, 1] = 0
-  support_set = inference.encode_support(model, variables, supports[0], masks[0])
+  support_set = jax.jit(inference.encode_support, static_argnums=0)(
+    model, variables, supports[0], masks[0]
+  )
   for f in support_set.features:
     lengths = np.linalg.norm(f, axis=-1)
     assert (np.abs(lengths[0][lengths[0] > 0] - 1) < 1e-2).mean() > 0.9
@@ -264,27 +267,19 @@ def test_a_gradient_is_that_of_each_shot():
   np.testing.assert_allclose(gradient(VARIABLES, supports, masks)['a'], sum(each), rtol=1e-4)
 
 
-@pytest.fixture(scope='module')
-def tiny():
-  """HSNet with made weights, drawn without compiling an initializer."""
-  model = HSNet('tiny')
-  images = np.zeros((1, 64, 96, 3), np.float32)
-  shapes = jax.eval_shape(model.init, jax.random.key(0), images, images, images[..., 0])
-  rng = np.random.default_rng(0)
-
-  def draw(path, leaf):
-    if len(leaf.shape) == 1:
-      return np.full(leaf.shape, path[-1].key in ('scale', 'var'), np.float32)
-    deviation = np.sqrt(2 / np.prod(leaf.shape[:-1]))
-    return (deviation * rng.normal(size=leaf.shape)).astype(np.float32)
-
-  variables = jax.tree_util.tree_map_with_path(draw, shapes)
-  return model, jax.tree.map(jnp.asarray, variables)
+@pytest.fixture(
+  scope='module',
+  params=[SMALL, pytest.param('tiny', marks=pytest.mark.heavy)],
+  ids=['small', 'tiny'],
+)
+def network(request):
+  """HSNet with made weights, of a backbone that compiles quickly and of the usual one."""
+  return HSNet(request.param), variables(request.param)
 
 
-def test_support_set_of_hsnet(tiny):
+def test_support_set_of_hsnet(network):
   """A shared support set gives what the network gives, called whole for each shot."""
-  model, variables = tiny
+  model, variables = network
   query, supports, masks = episodes(batch=2, shots=2, size=(64, 96))
   encode = jax.jit(inference.encode_support, static_argnums=0)
   support_set = encode(model, variables, supports[0], masks[0])
@@ -299,16 +294,16 @@ def test_support_set_of_hsnet(tiny):
   assert (answer.mask != expected.mask).mean() < 1e-3
 
 
-def test_episodes_of_hsnet(tiny):
-  predict = functools.partial(inference.predict_episodes, tiny[0], output_size=(31, 50))
+def test_episodes_of_hsnet(network):
+  predict = functools.partial(inference.predict_episodes, network[0], output_size=(31, 50))
   for shots in (1, 2):
-    logits = jax.eval_shape(predict, tiny[1], *episodes(batch=2, shots=shots, size=(64, 96)))
+    logits = jax.eval_shape(predict, network[1], *episodes(batch=2, shots=shots, size=(64, 96)))
     assert (logits.shape, logits.dtype) == ((shots, 2, 31, 50, 2), jnp.float32)
 
 
-def test_queries_of_another_size(tiny):
+def test_queries_of_another_size(network):
   """A support set serves queries of other sizes, answered at any size."""
-  model, variables = tiny
+  model, variables = network
   query, supports, masks = episodes(batch=2, shots=2, size=(64, 96))
   query = query[:, :48, :64]
 

@@ -14,8 +14,6 @@ from hsnet_jax.resize import resize_bilinear
 from tests import made
 from tests.made import assert_close
 
-MODEL = HSNet('tiny')
-
 
 def images(batch, size, seed=0):
   """A query or support, and a mask for it."""
@@ -25,9 +23,14 @@ def images(batch, size, seed=0):
   return jnp.asarray(image, jnp.float32), jnp.asarray(mask, jnp.uint8)
 
 
-@pytest.fixture(scope='module')
-def variables():
-  return made.variables('tiny')
+@pytest.fixture(
+  scope='module',
+  params=[made.SMALL, pytest.param('tiny', marks=pytest.mark.heavy)],
+  ids=['small', 'tiny'],
+)
+def network(request):
+  """HSNet over a backbone that compiles quickly, and over the usual one; made weights."""
+  return HSNet(request.param), made.variables(request.param)
 
 
 def shapes(name, query, support, mask=None, **options):
@@ -96,43 +99,47 @@ def test_options_are_keyword_only():
 
 
 @pytest.fixture(scope='module')
-def oblong(variables):
+def oblong(network):
   """A query and a support of unlike sizes, neither square, and the logits."""
-  operands = (*images(1, (64, 40))[:1], *images(1, (48, 88), seed=1))
-  return operands, jax.jit(MODEL.apply)(variables, *operands)
+  model, variables = network
+  operands = (*images(1, (64, 48))[:1], *images(1, (48, 96), seed=1))
+  return operands, jax.jit(model.apply)(variables, *operands)
 
 
-def test_one_call_is_encode_then_match(variables, oblong):
+def test_one_call_is_encode_then_match(network, oblong):
+  model, variables = network
   (query, support, mask), whole = oblong
 
   @jax.jit
   def run(variables, query, support, mask):
-    features = [MODEL.apply(variables, x, method='encode') for x in (query, support)]
-    return MODEL.apply(variables, *features, mask, method='match')
+    features = [model.apply(variables, x, method='encode') for x in (query, support)]
+    return model.apply(variables, *features, mask, method='match')
 
   own = run(variables, query, support, mask)
-  assert own.shape == (1, 16, 10, 2), "the decoder's own size is twice the finest map's"
-  assert whole.shape == (1, 64, 40, 2)
-  assert_close(resize_bilinear(own, (64, 40)), whole)
+  assert own.shape == (1, 16, 12, 2), "the decoder's own size is twice the finest map's"
+  assert whole.shape == (1, 64, 48, 2)
+  assert_close(resize_bilinear(own, (64, 48)), whole)
 
 
-def test_heights_and_widths_do_not_mix(variables, oblong):
+def test_heights_and_widths_do_not_mix(network, oblong):
   """Turning every image and every kernel about its diagonal turns the logits alone."""
+  model, variables = network
 
   def turn(leaf):
     return leaf.swapaxes(0, 1) if leaf.ndim == 4 else leaf
 
   operands, whole = oblong
   turned = [x.swapaxes(1, 2) for x in operands]
-  logits = jax.jit(MODEL.apply)(jax.tree.map(turn, variables), *turned)
+  logits = jax.jit(model.apply)(jax.tree.map(turn, variables), *turned)
   assert_close(logits, whole.swapaxes(1, 2), 2e-5)
 
 
 @pytest.mark.parametrize('mask_support', [True, False])
-def test_support_masking_can_be_switched_off(variables, mask_support):
+def test_support_masking_can_be_switched_off(network, mask_support):
   """The dagger variant does not look at the mask: the traced program has no use for it."""
+  model, variables = network
   (query, _), (support, mask) = images(1, (32, 32)), images(1, (32, 32), seed=1)
-  model = HSNet('tiny', mask_support=mask_support)
+  model = HSNet(model.backbone, mask_support=mask_support)
   jaxpr = jax.make_jaxpr(lambda m: model.apply(variables, query, support, m))(mask).jaxpr
   (argument,) = jaxpr.invars
   uses = [equation for equation in jaxpr.eqns if argument in list(equation.invars)]
@@ -140,11 +147,12 @@ def test_support_masking_can_be_switched_off(variables, mask_support):
 
 
 @pytest.fixture(scope='module')
-def episodes(variables):
+def episodes(network):
   """Four small episodes and their logits, computed as one batch."""
+  model, variables = network
   (query, _), (support, mask) = images(4, (32, 32)), images(4, (32, 32), seed=1)
   mask = mask.at[3].set(0)  # an empty mask is a counted episode
-  logits = jax.jit(MODEL.apply)(variables, query, support, mask)
+  logits = jax.jit(model.apply)(variables, query, support, mask)
   assert np.isfinite(logits).all() and np.std(logits) > 0
   return (query, support, mask), logits
 
@@ -152,10 +160,11 @@ def episodes(variables):
 @pytest.mark.parametrize(
   'mapped', [lambda *a, **k: jax.jit(jax.vmap(*a, **k)), jax.pmap], ids=['vmap', 'pmap']
 )
-def test_episodes_do_not_meet(variables, episodes, mapped):
+def test_episodes_do_not_meet(network, episodes, mapped):
+  model, variables = network
   operands, expected = episodes
   one = [x[:, None] for x in operands]
-  logits = mapped(MODEL.apply, in_axes=(None, 0, 0, 0))(variables, *one)
+  logits = mapped(model.apply, in_axes=(None, 0, 0, 0))(variables, *one)
   assert_close(logits[:, 0], expected, 2e-5)
 
 

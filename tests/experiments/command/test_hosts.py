@@ -163,7 +163,10 @@ def test_processes_that_are_to_do_different_things_are_refused(environment):
   assert all('the processes have different flags' in stderr for stderr in said)
 
 
-@pytest.mark.parametrize('how', ['killed', 'silent', 'failed'])
+# A silent one is waited for.
+@pytest.mark.parametrize(
+  'how', ['killed', pytest.param('silent', marks=pytest.mark.heavy), 'failed']
+)
 def test_where_one_is_lost_the_others_say_so(environment, how):
   lost = 0 if how == 'killed' else 1
   env = {**environment, 'FAILS': '1' if how == 'failed' else ''}

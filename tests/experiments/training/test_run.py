@@ -2,6 +2,7 @@
 
 import contextlib
 import dataclasses
+import functools
 import itertools
 import json
 import shutil
@@ -18,17 +19,28 @@ from experiments.training import run as running
 from experiments.training.config import AUGMENT, PARALLEL, RunConfig, TrainConfig
 from experiments.training.loop import NonFiniteLoss
 from experiments.training.session import PARALLEL as STEPS
+from hsnet_jax.backbones import BACKBONES
 from hsnet_jax.checkpoints import load_checkpoint, read_config, save_checkpoint
 from hsnet_jax.errors import InputError
 from hsnet_jax.training.augment import AUGMENTATIONS
 from hsnet_jax.training.sharding import data_mesh
+from hsnet_jax.weights import save_backbone
 from tests.facts import lets_orbax_fail
+from tests.made import SMALL
 
 
 def without_times(folder):
   """The lines of a run's log, but for what the clock says."""
   lines = [json.loads(line) for line in (folder / 'metrics.jsonl').read_text().splitlines()]
   return [{k: v for k, v in line.items() if not k.startswith('time/')} for line in lines]
+
+
+@pytest.fixture(scope='module')
+def train_small(train_small):
+  """The same with a network that compiles quickly; `backbone='tiny'` is the usual one."""
+  with pytest.MonkeyPatch.context() as patch:
+    patch.setitem(BACKBONES, 'small', SMALL)
+    yield functools.partial(train_small, backbone='small')
 
 
 @pytest.fixture(scope='module')
@@ -74,9 +86,12 @@ def test_what_comes_out_is_returned_and_left_in_the_folder(run):
   ],
   ids=str,
 )
-def test_a_run_is_resumed_with_the_same_settings_alone(run, train_small, changes):
+def test_a_run_is_resumed_with_the_same_settings_alone(run, train_small, tmp_path, changes):
   ((name, value),) = changes.items()
-  name = 'backbone_weights' if name == 'random_backbone' else name
+  if name == 'random_backbone':
+    name, path = 'backbone_weights', tmp_path / 'small.safetensors'
+    save_backbone(path, SMALL.init(jax.random.key(0)), name=SMALL)
+    changes = {**changes, name: str(path)}
   value = '' if name == 'backbone_weights' else f'.*not {value}'
   with pytest.raises(InputError, match=f'{run.folder}.*`{name}`{value}'):
     train_small(run.folder, max_steps=4, **changes)
@@ -104,7 +119,10 @@ def test_a_stopped_run_resumes_and_ends_as_an_unbroken_one(run, train_small, tmp
 
   config = read_config(run.best)
   given = TrainConfig(
-    **{k: config[k] for k in ('fold', 'image_size', 'batch_size', 'val_episodes', 'schedule')},
+    **{
+      k: config[k]
+      for k in ('backbone', 'fold', 'image_size', 'batch_size', 'val_episodes', 'schedule')
+    },
     random_backbone=True,
     max_steps=3,
     run_dir=str(tmp_path / 'run'),
@@ -250,8 +268,14 @@ def stored(golden, tmp_path):
   return tmp_path / 'run'
 
 
+def test_a_run_of_format_1_is_read(train_small, stored, capsys):
+  outcome = train_small(stored, backbone='tiny', max_steps=10)
+  assert outcome.progress.step == 10 and 'step 10' in capsys.readouterr().out
+
+
+@pytest.mark.heavy  # Compiles the usual network's step; above it is read, all of it.
 def test_a_run_of_format_1_is_resumed(train_small, stored, capsys):
-  assert train_small(stored, max_steps=11).progress.step == 11
+  assert train_small(stored, backbone='tiny', max_steps=11).progress.step == 11
   assert 'from step 10' in capsys.readouterr().out
   assert load_checkpoint(stored / 'checkpoints' / 'last').step == 11
 
@@ -262,8 +286,8 @@ def test_an_older_checkpoint_is_named_where_the_last_is_damaged(train_small, sto
   shutil.copytree(folder / 'last', folder / 'step_00000010')
   (folder / 'last' / 'variables' / 'manifest.ocdbt').unlink()
   with pytest.raises(InputError, match=f'{folder / "last"}.*{folder / "step_00000010"}'):
-    train_small(stored, max_steps=11)
+    train_small(stored, backbone='tiny', max_steps=11)
   shutil.rmtree(folder / 'step_00000010')
   with pytest.raises(InputError, match=str(folder / 'last')) as caught:
-    train_small(stored, max_steps=11)
+    train_small(stored, backbone='tiny', max_steps=11)
   assert 'step_' not in str(caught.value)

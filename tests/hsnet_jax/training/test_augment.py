@@ -19,6 +19,10 @@ MASKS = ('query_mask', 'query_ignore', 'support_masks')
 IMAGES = ('query_image', 'support_images')
 JITTED = jax.jit(augment, static_argnames='options')
 BOTH = pytest.mark.parametrize('apply', [augment, JITTED], ids=['plain', 'jitted'])
+# Every operation by itself is a program of its own.
+JITTED_OR_HEAVY = pytest.mark.parametrize(
+  'apply', [pytest.param(augment, marks=pytest.mark.heavy), JITTED], ids=['plain', 'jitted']
+)
 KEY = jax.random.key(0)
 
 
@@ -60,7 +64,7 @@ def test_draws_that_change_nothing_change_no_bit():
   chex.assert_trees_all_equal(run(batch, still), batch)
 
 
-@BOTH
+@JITTED_OR_HEAVY
 def test_flips_are_mirror_images(apply):
   batch = made()
   flipped = run(batch, Augmentation(flip=1.0), apply=apply)

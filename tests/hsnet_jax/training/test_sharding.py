@@ -21,27 +21,36 @@ MADE = made.OneParameter('tiny')
 # runs, 5 on one device and 4 on eight were more than 1e-5 from float64's parameters, up to 1.3e-3,
 # the others up to 3e-6. In float64 eight devices were within 4e-15 of one in each.
 DOUBLE = HSNet('tiny', dtype=jnp.float64)
+# In `make test`: every kind of layer, and compiled in a fraction of the time.
+SMALL = HSNet(made.SMALL, dtype=jnp.float64)
 # A first batch that leaves float32 no choice: every ReLU's input is 9.6e-6 or more from 0.
 DECIDED = 24
 COMPILED = {'jit': sharding.jit_step, 'pmap': sharding.pmap_step}
 
 
-def sgd_or_adam():
-  """Both in one program, which compiles once: the state's `adam` says which, `first` keeps the
-  first gradients."""
+def sgd_or_adam(*, both):
+  """Keeps the first gradients. Both in one program, which compiles once: the state's `adam` says
+  which; or SGD alone, which compiles in half the time."""
   sgd, adam = optax.sgd(0.1), optax.adam(1e-3)
 
   def init(params):
-    zeros = jax.tree.map(jnp.zeros_like, params)
-    return {'adam': jnp.zeros((), bool), 'first': zeros, 'moments': adam.init(params)}
+    first = {'first': jax.tree.map(jnp.zeros_like, params), 'new': jnp.ones((), bool)}
+    return {
+      **first,
+      **({'adam': jnp.zeros((), bool), 'moments': adam.init(params)} if both else {}),
+    }
 
   def update(gradients, state, params=None):
-    adams, moments = adam.update(gradients, state['moments'])
-    sgds, _ = sgd.update(gradients, sgd.init(gradients))
-    new = state['moments'][0].count == 0
-    first = jax.tree.map(lambda g, kept: jnp.where(new, g, kept), gradients, state['first'])
-    updates = jax.tree.map(lambda a, s: jnp.where(state['adam'], a, s), adams, sgds)
-    return updates, {'adam': state['adam'], 'first': first, 'moments': moments}
+    first = jax.tree.map(
+      lambda g, kept: jnp.where(state['new'], g, kept), gradients, state['first']
+    )
+    updates, _ = sgd.update(gradients, sgd.init(gradients))
+    state = {**state, 'first': first, 'new': jnp.zeros((), bool)}
+    if both:
+      adams, moments = adam.update(gradients, state['moments'])
+      updates = jax.tree.map(lambda a, s: jnp.where(state['adam'], a, s), adams, updates)
+      state = {**state, 'moments': moments}
+    return updates, state
 
   return optax.GradientTransformation(init, update)
 
@@ -121,8 +130,7 @@ def pytest_generate_tests(metafunc):
 @pytest.fixture(scope='module')
 def runs():
   """Losses of the steps, the first gradients and the parameters after, by what ran them."""
-  params, backbone = jax.device_get([made.variables('tiny')[k] for k in ('params', 'backbone')])
-  tx = sgd_or_adam()
+  whole, alone = sgd_or_adam(both=True), sgd_or_adam(both=False)
 
   @functools.cache
   def program(kind, count, accumulate):
@@ -131,11 +139,14 @@ def runs():
   @functools.cache
   def run(kind, count, *, model=DOUBLE, seeds=range(5), adam=False, accumulate=1, rows=ROWS):
     dtype = model.dtype or jnp.float32
+    variables = jax.device_get(made.variables(model.backbone))
     with jax.enable_x64(dtype == jnp.float64):
       own, frozen = (
-        jax.tree.map(lambda x: jnp.array(x, dtype), tree) for tree in (params, backbone)
+        jax.tree.map(lambda x: jnp.array(x, dtype), variables[name])
+        for name in ('params', 'backbone')
       )
-      opt_state = {**tx.init(own), 'adam': jnp.array(adam)}
+      tx = alone if model is SMALL else whole
+      opt_state = {**tx.init(own), **({'adam': jnp.array(adam)} if tx is whole else {})}
       state = TrainState(jnp.zeros((), jnp.int32), own, opt_state, frozen, model, tx)
       step, place = program(kind, count, accumulate)
       state, losses = place(state), []
@@ -162,18 +173,21 @@ def assert_same(run, expected):
   assert relative(run[2], expected[2]) <= 1e-12
 
 
-def test_five_sgd_steps_over_devices_are_those_of_one(runs, how):
-  assert_same(runs(*how), runs('jit', 1))
+@pytest.mark.parametrize(
+  'model', [SMALL, pytest.param(DOUBLE, marks=pytest.mark.heavy)], ids=['small', 'tiny']
+)
+def test_five_sgd_steps_over_devices_are_those_of_one(runs, how, model):
+  assert_same(runs(*how, model=model), runs('jit', 1, model=model))
 
 
-@pytest.mark.heavy  # Another program to compile; five steps of SGD are in `make test`.
+@pytest.mark.heavy  # The whole network; five steps of SGD of a small one are in `make test`.
 def test_five_adam_steps_over_devices_are_those_of_one(runs, how):
   steps = runs(*how, adam=True)
   assert_same(steps, runs('jit', 1, adam=True))
   assert steps[0] != runs(*how)[0]
 
 
-@pytest.mark.heavy  # Another program to compile; five steps of SGD are in `make test`.
+@pytest.mark.heavy  # The whole network, since the batch that decides is its.
 def test_a_float32_step_over_devices_is_float64s_to_rounding(runs, how):
   losses, gradients, _ = runs(*how, model=MODEL, seeds=(DECIDED,))
   expected = runs('jit', 1, seeds=(DECIDED,))
