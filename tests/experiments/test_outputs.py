@@ -121,6 +121,12 @@ WRITERS = {
   'chaos': chaos,
 }
 FOLLOWING = {'sweep': sweep, 'train': train}
+# Of the ways to evaluate one runs always.
+MORE = ('evaluate a converted checkpoint', 'evaluate into one folder', 'evaluate best and last')
+
+
+def rows(names):
+  return [pytest.param(n, marks=[pytest.mark.heavy] if n in MORE else []) for n in names]
 
 
 def may_refuse(write, *args):
@@ -131,7 +137,7 @@ def may_refuse(write, *args):
     assert str(args[0]) in str(error)
 
 
-@pytest.mark.parametrize('name', WRITERS)
+@pytest.mark.parametrize('name', rows(WRITERS))
 def test_other_flags_leave_what_is_there(tmp_path, checkpoint, name):
   write = WRITERS[name]
   may_refuse(write, tmp_path, checkpoint, False)
@@ -153,7 +159,7 @@ def change(path):
     path.write_bytes(path.read_bytes() + b'\nchecked by Ann')
 
 
-@pytest.mark.parametrize('name', [*WRITERS, *FOLLOWING])
+@pytest.mark.parametrize('name', rows([*WRITERS, *FOLLOWING]))
 def test_what_a_person_changed_is_never_lost(tmp_path, checkpoint, name):
   write = {**WRITERS, **FOLLOWING}[name]
   may_refuse(write, tmp_path, checkpoint, False)
@@ -174,7 +180,7 @@ def test_what_a_person_changed_is_never_lost(tmp_path, checkpoint, name):
   assert all(p.read_text().startswith(said) for p, said in zip(logs, words, strict=True))
 
 
-@pytest.mark.parametrize('name', ['evaluate', 'evaluate into one folder', *FOLLOWING])
+@pytest.mark.parametrize('name', rows(['evaluate', 'evaluate into one folder', *FOLLOWING]))
 def test_the_very_same_again_takes_its_own_place(tmp_path, checkpoint, name):
   write = {**WRITERS, **FOLLOWING}[name]
   counts = []
@@ -206,6 +212,7 @@ def test_commands_that_print_write_nothing(served, tmp_path, command):
   assert list(tmp_path.iterdir()) == []
 
 
+@pytest.mark.heavy
 def test_a_demo_goes_beside_what_is_no_demo_of_its_own(served, tmp_path):
   """There is no fold 9 or 8: its training ends before it begins."""
   mine = tmp_path / 'mine' / 'a.png'

@@ -186,6 +186,7 @@ def test_where_one_is_lost_the_others_say_so(environment, how):
       assert 'error: a reason of its own\n' in stderr and LOST not in stderr
 
 
+@pytest.mark.heavy
 def test_processes_that_do_not_meet_are_named(environment, script, failure, tmp_path):
   def said(*flags, port):
     command = [sys.executable, '-c', ADDING, f'--coordinator=127.0.0.1:{port}', *flags]

@@ -67,6 +67,7 @@ def test_a_checkpoint_is_evaluated_where_it_was_trained(run, capsys):
   assert size_of(results / 'episodes.png')[0] > 500
 
 
+@pytest.mark.heavy
 def test_five_shots_of_a_checkpoint_that_was_not_chosen(run, tmp_path):
   last = run / 'checkpoints' / 'last'
   config = EvaluateConfig(
@@ -111,7 +112,9 @@ def test_photographs_of_another_benchmark(on_voc):
   assert figures['class_iou']['boat'] == 0
 
 
-@pytest.mark.parametrize('model', METHODS)
+@pytest.mark.parametrize(
+  'model', ['hsnet', *(pytest.param(m, marks=pytest.mark.heavy) for m in METHODS if m != 'hsnet')]
+)
 def test_photographs_are_judged_at_their_own_size(on_voc, tmp_path, model, capsys):
   own = dataclasses.replace(on_voc, model=model, threshold_episodes=2, original_size=True)
   report = evaluate(own)

@@ -9,6 +9,7 @@ from experiments.evaluation.config import PrecisionConfig
 from experiments.evaluation.precisions import Comparison, Differences, compare_precisions
 
 
+@pytest.mark.heavy
 def test_both_are_measured_on_the_same_episodes(trained, capsys):
   config = PrecisionConfig(checkpoint=trained[0], episodes=3, batch_size=2)
   compared = compare_precisions(config)

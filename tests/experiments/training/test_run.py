@@ -161,6 +161,7 @@ def test_a_run_that_came_meanwhile_is_not_lost(run, train_small, tmp_path, monke
   assert load_checkpoint(tmp_path / 'run' / 'checkpoints' / 'last').step == 3
 
 
+@pytest.mark.heavy
 def test_another_way_to_the_same_step(run, train_small, tmp_path):
   train_small(tmp_path, max_steps=3, parallel='pmap', accumulate=2, num_workers=1)
   losses = [

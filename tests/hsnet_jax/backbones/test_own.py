@@ -36,7 +36,9 @@ def batch(rows=2, size=16):
   }
 
 
-@pytest.mark.parametrize('levels', [(3,), (1, 2), (2, 1, 1, 1)], ids=len)
+@pytest.mark.parametrize(
+  'levels', [(3,), (1, 2), pytest.param((2, 1, 1, 1), marks=pytest.mark.heavy)], ids=str
+)
 def test_any_number_of_levels_fits_together(levels):
   backbone = pooled(levels, stride=1)
   model, frozen = hs.HSNet(backbone), backbone.init(jax.random.key(1))

@@ -59,7 +59,7 @@ def made_predictor(model, images, masks):
   return predict
 
 
-@pytest.mark.parametrize('shots', [1, 2])
+@pytest.mark.parametrize('shots', [2, pytest.param(1, marks=pytest.mark.heavy)])
 def test_a_mask_is_what_the_library_segments(shots):
   predict, query, expected = predicted_and_segmented(shots)
   (found,) = predict(query[None], [SIZE])
