@@ -217,7 +217,7 @@ def segment_files(
     del photographs
     yield from _finished(waiting)
     waiting = [one if isinstance(one, Unreadable) else (*one, next(masks)) for one in batch]
-    del batch
+    del batch, masks  # The iterator would hold every canvas of the batch.
   yield from _finished(waiting)
 
 
@@ -235,9 +235,13 @@ def _finished(waiting: list[Any]) -> Iterator[Segmented | Unreadable]:
     if isinstance(one, Unreadable):
       yield one
     else:
-      height, width = one[1].shape[:2]
-      yield Segmented(one[0], one[1], np.asarray(one[2])[:height, :width])
-    del one
+      query, image, canvas = one
+      height, width = image.shape[:2]
+      # A view would hold the whole canvas as long as someone has the mask.
+      found = Segmented(query, image, np.asarray(canvas)[:height, :width].copy())
+      del one, image, canvas
+      yield found
+      del found
 
 
 def images_at_once(count: int, size: Size, *, largest: int = 0) -> int:

@@ -1,6 +1,7 @@
 """Photographs become masks, several at a time: what the library segments, bit for bit."""
 
 import re
+import weakref
 
 import jax
 import numpy as np
@@ -103,6 +104,21 @@ def test_images_go_through_a_few_at_a_time_and_each_is_read_once(tmp_path, monke
   assert [one.mask.max() for one in found] == [0, 1, 0, 1, 0, 1, 0]
   # The same number of rows each time, the last filled up; nothing is read long before its turn.
   assert calls == [(2, 2, 2), (2, 2, 4), (2, 2, 6), (2, 1, 7)]
+
+
+@pytest.mark.parametrize('side', [512, 1024])
+def test_a_mask_holds_no_canvas(tmp_path, side):
+  path = picture(tmp_path / 'wide.png', size=(512, 20))
+  canvases = []
+
+  def predict_batch(images, sizes):
+    canvas = np.zeros((512, side), np.uint8)
+    canvases.append(weakref.ref(canvas))
+    return [canvas]
+
+  found = segment_files(predict_batch, find_queries([str(path)])[0], size=(8, 8), rows=1)
+  assert next(found).mask.shape == (20, 512)
+  assert canvases[0]() is None
 
 
 @pytest.mark.parametrize('rows', [1, 2, 5])
