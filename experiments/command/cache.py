@@ -9,7 +9,9 @@ import glob
 import os
 import pathlib
 import re
+import stat
 import sys
+import time
 import warnings
 from collections.abc import Mapping, MutableMapping
 
@@ -28,6 +30,8 @@ _LEAST_SECONDS = '0.1'
 # entry: where a process was killed between the two, nothing is ever stored again.
 _MOST_BYTES = 512 * 2**20
 _UNREADABLE = 'Error reading persistent compilation cache entry for'
+# What is younger may be one that another command is writing.
+_WRITTEN_SECONDS = 60
 
 
 def define_cache() -> None:
@@ -56,7 +60,7 @@ def use_cache(environment: MutableMapping[str, str]) -> None:
   if _FOLDER in environment or 'jax' in sys.modules:  # Someone has decided already.
     return
   found = cache_folder(environment, platform=sys.platform)
-  if found is None or not _is_ours(folder := pathlib.Path(found)):
+  if found is None or not is_ours(folder := pathlib.Path(found)):
     return
   bound(folder, most=_MOST_BYTES)
   _mend(folder)
@@ -88,21 +92,34 @@ def cache_folder(environment: Mapping[str, str], *, platform: str) -> pathlib.Pu
   return base / 'hsnet_jax' / 'compiled'
 
 
-def _is_ours(folder: pathlib.Path) -> bool:
+def is_ours(folder: pathlib.Path) -> bool:
   """Makes the folder, unless there is no home to make it in, and says whether it may be used.
 
   Programs are code: what someone else could have put there is not run.
+
+  Args:
+    folder: as `cache_folder` has it.
+
+  Returns:
+    Whether it and the one around it are folders, not links to some, of this user, where no one else
+    may write; and this command may.
   """
+  # Caches at the root of a file system are in no one's home.
+  if len(folder.parents) < 3:
+    return False
   try:
     if not folder.parents[2].is_dir():
       return False
-    folder.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
-    folder.mkdir(mode=0o700, exist_ok=True)
-    about = folder.stat()
+    # Before the inner one is made: not where a link leads.
+    for one in (folder.parent, folder):
+      one.mkdir(mode=0o700, parents=True, exist_ok=True)
+      about = one.lstat()
+      own = os.name != 'posix' or (about.st_uid == os.geteuid() and not about.st_mode & 0o022)
+      if not (stat.S_ISDIR(about.st_mode) and own):
+        return False
   except OSError:
     return False
-  own = os.name != 'posix' or (about.st_uid == os.geteuid() and not about.st_mode & 0o022)
-  return own and os.access(folder, os.R_OK | os.W_OK | os.X_OK)
+  return os.access(folder, os.R_OK | os.W_OK | os.X_OK)
 
 
 def bound(folder: pathlib.Path, *, most: int) -> None:
@@ -125,8 +142,27 @@ def bound(folder: pathlib.Path, *, most: int) -> None:
         path.unlink()
 
 
+def remove_unreadable(folder: pathlib.Path, name: str) -> None:
+  """Removes what may be a program that JAX could not read, and would never replace.
+
+  JAX says the program's name alone, which those for other shapes have too, and has no public way to
+  read an entry. So all of that name go that are empty or older than a minute: one that another
+  command is writing stays, and those that were whole are compiled once more.
+
+  Args:
+    folder: of programs.
+    name: such as `jit_encode`.
+  """
+  oldest = time.time() - _WRITTEN_SECONDS
+  for path in folder.glob(f'{glob.escape(name)}-*-cache'):
+    with contextlib.suppress(OSError):  # Another command does the same.
+      about = path.stat()
+      if not about.st_size or about.st_mtime < oldest:
+        path.unlink()
+
+
 def _mend(folder: pathlib.Path) -> None:
-  """Removes a program that JAX cannot read, such as half a one: JAX would never replace it."""
+  """Removes a program that JAX cannot read, such as half a one, as JAX warns of it."""
   show = warnings.showwarning
 
   def hook(message, category, filename, lineno, file=None, line=None) -> None:
@@ -134,9 +170,7 @@ def _mend(folder: pathlib.Path) -> None:
     if found is None:
       show(message, category, filename, lineno, file, line)
       return
-    for path in folder.glob(f'{glob.escape(found[1])}-*-cache'):
-      with contextlib.suppress(OSError):
-        path.unlink()
+    remove_unreadable(folder, found[1])
 
   warnings.showwarning = hook
   warnings.filterwarnings('always', _UNREADABLE, UserWarning)

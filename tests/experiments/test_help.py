@@ -20,6 +20,8 @@ for name in sys.argv[1:]:
   importlib.import_module(f'experiments.{name}')
   print(name, *sorted({module.split('.')[0] for module in set(sys.modules) - before}))
   from absl import flags
+  if 'cache' in flags.FLAGS:
+    print(name, '--cache')
   for flag in list(flags.FLAGS):
     delattr(flags.FLAGS, flag)
 """
@@ -27,7 +29,7 @@ for name in sys.argv[1:]:
 
 @pytest.fixture(scope='module')
 def imported(root, environment):
-  """{command: the packages that it is the first to import}."""
+  """{command: the packages that it is the first to import, and --cache if it has that flag}."""
   done = subprocess.run(
     [sys.executable, '-c', ALL, *COMMANDS],
     cwd=root,
@@ -37,9 +39,17 @@ def imported(root, environment):
     timeout=400,
   )
   assert done.returncode == 0, done.stderr
-  return {line.split()[0]: set(line.split()[1:]) for line in done.stdout.splitlines()}
+  found = {}
+  for name, *words in map(str.split, done.stdout.splitlines()):
+    found.setdefault(name, set()).update(words)
+  return found
 
 
 @pytest.mark.parametrize('name', COMMANDS)
 def test_a_command_imports_little_before_it_runs(imported, name):
   assert not imported[name] & HEAVY
+
+
+def test_commands_that_compile_the_same_again_keep_it(imported):
+  keep = {'train', 'evaluate', 'predict', 'precision', 'train_tiny', 'sweep', 'demo'}
+  assert {name for name in COMMANDS if '--cache' in imported[name]} == keep

@@ -4,10 +4,11 @@ import os
 import pathlib
 import subprocess
 import sys
+import time
 
 import pytest
 
-from experiments.command.cache import bound, cache_folder
+from experiments.command.cache import bound, cache_folder, is_ours, remove_unreadable
 
 LINUX, MAC, WINDOWS = 'linux', 'darwin', 'win32'
 # A command that compiles one small program, and says where JAX keeps it.
@@ -82,10 +83,17 @@ def test_programs_are_kept_for_this_user_alone_and_read_again(command, tmp_path)
   assert list(folder.glob('*-cache')) == [kept]
 
 
+def aged(path):
+  """Makes a file one that was written two minutes ago."""
+  then = time.time() - 120
+  os.utime(path, (then, then))
+
+
 def test_a_broken_program_is_replaced_in_silence(command):
   (kept,) = command().glob('*-cache')
   whole = kept.stat().st_size
   kept.write_bytes(kept.read_bytes()[: whole // 2])  # As a full disk leaves it.
+  aged(kept)
   command()
   assert kept.stat().st_size > whole * 0.9
 
@@ -118,6 +126,63 @@ def test_a_folder_that_others_may_write_to_is_not_used(command, tmp_path):
   folder.chmod(0o777)
   assert command(XDG_CACHE_HOME=str(tmp_path / 'shared')) is None
   assert not any(folder.iterdir())
+
+
+@pytest.fixture
+def folder(tmp_path):
+  """Where a command would keep programs; nothing is there yet."""
+  if os.name != 'posix':
+    pytest.skip('who may write is told as POSIX has it')
+  return tmp_path / 'caches' / 'hsnet_jax' / 'compiled'
+
+
+def test_both_folders_are_made_for_this_user_alone(folder):
+  assert is_ours(folder) and is_ours(folder)
+  assert [one.stat().st_mode & 0o777 for one in (folder, folder.parent)] == [0o700] * 2
+
+
+@pytest.mark.parametrize('inner', [True, False])
+@pytest.mark.parametrize('mode', [0o770, 0o707, 0o720, 0o702])
+def test_a_folder_where_others_may_write_is_passed_over(folder, inner, mode):
+  assert is_ours(folder)
+  (folder if inner else folder.parent).chmod(mode)
+  assert not is_ours(folder)
+
+
+@pytest.mark.parametrize('inner', [True, False])
+def test_a_link_is_passed_over_and_nothing_made_where_it_leads(folder, tmp_path, inner):
+  elsewhere = tmp_path / 'elsewhere'
+  elsewhere.mkdir(mode=0o700)
+  link = folder if inner else folder.parent
+  link.parent.mkdir(mode=0o700, parents=True)
+  link.symlink_to(elsewhere)
+  assert not is_ours(folder) and not any(elsewhere.iterdir())
+
+
+def test_someone_else_s_folder_is_passed_over(folder, monkeypatch):
+  assert is_ours(folder)
+  other = os.geteuid() + 1
+  monkeypatch.setattr(os, 'geteuid', lambda: other)
+  assert not is_ours(folder)
+
+
+def test_caches_at_the_root_are_passed_over():
+  found = cache_folder({'XDG_CACHE_HOME': '/'}, platform=LINUX)
+  root = pathlib.Path(pathlib.Path.cwd().anchor)
+  assert found == pathlib.PurePosixPath('/hsnet_jax/compiled')
+  assert not is_ours(root / 'hsnet_jax' / 'compiled') and not (root / 'hsnet_jax').exists()
+
+
+def test_what_may_be_unreadable_goes_and_what_is_being_written_stays(tmp_path):
+  sizes = {'jit_f-old': 9, 'jit_f-new': 9, 'jit_f-empty': 0, 'jit_fg-old': 9, 'jit_g-old': 9}
+  for name, size in sizes.items():
+    path = tmp_path / f'{name}-cache'
+    path.write_bytes(bytes(size))
+    if name.endswith('old'):
+      aged(path)
+  remove_unreadable(tmp_path, 'jit_f')
+  left = {path.name.removesuffix('-cache') for path in tmp_path.iterdir()}
+  assert left == {'jit_f-new', 'jit_fg-old', 'jit_g-old'}
 
 
 def test_what_was_not_used_for_longest_goes_first(tmp_path):
