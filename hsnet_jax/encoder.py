@@ -188,7 +188,7 @@ class GroupNorm(nn.Module):
     flat = wide.reshape(len(x), -1, channels)
 
     def of_group(y):
-      """Averages over positions first, which are contiguous in memory, then over a group."""
+      """Averages over positions first, all channels of one at a time, then over a group."""
       means = y.mean(1).reshape(len(x), self.groups, each).mean(-1)
       return jnp.repeat(means, each, axis=1)
 

@@ -219,7 +219,7 @@ def fold_backbone(variables: Mapping[str, Any], *, backbone: str | Backbone) -> 
 
   Returns:
     The same parameters, and the weights that the backbone's `fold` gives; as they were where it
-    has none.
+    has none, or has been at them already.
   """
   fold = get_backbone(backbone).fold
   if fold is None or 'backbone' not in variables:

@@ -71,7 +71,7 @@ def library(task: Task, episodes: dict[str, np.ndarray]) -> Callable[[int], Any]
   variables = from_torch(read_tensors(Path(task.weights)), backbone=task.backbone)
   if task.kind == 'train':
     return _library_training(model, variables, episodes)
-  variables = fold_backbone(variables, backbone=task.backbone)
+  variables = jax.block_until_ready(fold_backbone(variables, backbone=task.backbone))
   size = episodes['query'].shape[2:4]
 
   @jax.jit

@@ -33,7 +33,7 @@ class Backbone:
     keras: the .h5 file of the Keras application that has its weights.
     stride: pixels from one position of the finest map to the next, for messages.
     fold: `weights -> weights` that `apply` takes too, for less work on each image: those of norms
-      inside of those of convolutions. None where there is nothing to gain.
+      inside of those of convolutions. None for those that stay as they are.
     depthwise: pattern of the layers whose kernels `[k, l, C, 1]` are depthwise.
     unused: pattern of what files of its weights hold beside the network: classifiers.
   """

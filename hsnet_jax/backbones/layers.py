@@ -30,7 +30,7 @@ def fold_batch_norm(
 
 
 def fold_into(
-  conv: dict[str, Float[Array, 'k l C O']],
+  conv: dict[str, Array],
   norm: dict[str, Float[Array, ' O']],
   *,
   epsilon: float = 1e-5,
@@ -38,13 +38,15 @@ def fold_into(
   """Multiplies a kernel by the scale of the frozen batch norm behind it, once for all images.
 
   Args:
-    conv: its 'kernel'.
-    norm: what `fold_batch_norm` takes.
+    conv: its 'kernel' `[k, l, C, O]`.
+    norm: what `fold_batch_norm` takes; {} where it has been folded already.
     epsilon: added to the norm's variance.
 
   Returns:
     The convolution's 'kernel' and 'bias' that do both; `conv_batch_norm` takes it with the norm {}.
   """
+  if not norm:
+    return conv
   scale, shift = fold_batch_norm(norm, epsilon=epsilon)
   return {'kernel': conv['kernel'] * scale[None, None, None], 'bias': shift}
 
@@ -73,8 +75,7 @@ def conv_batch_norm(
   Returns:
     The normalized maps, `ceil(H / stride)` by `ceil(W / stride)`.
   """
-  if norm:
-    conv = fold_into(conv, norm, epsilon=epsilon)
+  conv = fold_into(conv, norm, epsilon=epsilon)
   # Folded in the weights' own type, and only then in that of `x`.
   kernel, bias = (conv[name].astype(x.dtype) for name in ('kernel', 'bias'))
   y = conv2d(x, kernel, stride=stride, precision=precision, implementation=implementation)

@@ -5,9 +5,11 @@ On a CPU many images go in parts, and the gradient of a kernel is written as pro
 """
 
 import functools
+import math
 
 import jax
 import jax.numpy as jnp
+import numpy as np
 from jax import lax
 from jax.lax import PrecisionLike
 from jaxtyping import Array, Float
@@ -99,6 +101,37 @@ def _kernel_gradient(
   return jnp.stack(taps).reshape(kh, kw, channels, out)
 
 
+def block_length(count: int, most: int) -> int:
+  """Chooses how many of `count` things a block has: a divisor, unless that were far below `most`.
+
+  Args:
+    count: how many things there are.
+    most: how many a block may have; at least one is taken.
+
+  Returns:
+    The length, for `in_blocks`.
+  """
+  most = min(count, max(1, most))
+  divisor = next(n for n in range(most, 0, -1) if count % n == 0)
+  return divisor if 2 * divisor >= most else -(-count // -(-count // most))
+
+
+def in_blocks(x: Array, length: int) -> Array:
+  """Cuts the first axis into blocks, the last of which zeros fill up.
+
+  Args:
+    x: an array of one axis or more.
+    length: of a block.
+
+  Returns:
+    `[blocks, length, ...]`.
+  """
+  blocks = -(-len(x) // length)
+  if len(x) < blocks * length:
+    x = jnp.pad(x, [(0, blocks * length - len(x)), *[(0, 0)] * (x.ndim - 1)])
+  return x.reshape(blocks, length, *x.shape[1:])
+
+
 def _windows(x: Float[Array, 'B H W C'], size: tuple[int, int], stride: int) -> Array:
   """Lays what lies under each window side by side, `[B * H2 * W2, k * l * C]`."""
   kh, kw = size
@@ -124,18 +157,22 @@ def _strided_kernel_gradient(
   """
   images, *_, channels = x.shape
   out, taps = g.shape[-1], size[0] * size[1]
-  of_one = g[0].size // out * taps * channels * x.dtype.itemsize
-  most = max(1, BLOCK_BYTES // of_one)
-  each = next(n for n in range(min(images, most), 0, -1) if images % n == 0)
+  if not x.size:
+    return jnp.zeros((*size, channels, out), g.dtype)
+  of_one = math.prod(g.shape[1:3]) * taps * channels * x.dtype.itemsize
+  each = block_length(images, BLOCK_BYTES // of_one)
+  # Short types are summed in float32, as one product would be.
+  wide = np.promote_types(g.dtype, np.float32)
 
   def block(total, operands):
     some, of_some = operands
-    windows = _windows(some, size, stride)
-    return total + jnp.dot(windows.T, of_some.reshape(-1, out), precision=precision), None
+    windows, of_some = _windows(some, size, stride), of_some.reshape(-1, out)
+    found = jnp.dot(windows.T, of_some, precision=precision, preferred_element_type=wide)
+    return total + found, None
 
-  blocks = x.reshape(-1, each, *x.shape[1:]), g.reshape(-1, each, *g.shape[1:])
-  start = vary_with(jnp.zeros((taps * channels, out), g.dtype), x, g)
-  return lax.scan(block, start, blocks)[0].reshape(*size, channels, out)
+  blocks = in_blocks(x, each), in_blocks(g, each)
+  start = vary_with(jnp.zeros((taps * channels, out), wide), x, g)
+  return lax.scan(block, start, blocks)[0].reshape(*size, channels, out).astype(g.dtype)
 
 
 def _in_parts(x, kernel, stride, precision):

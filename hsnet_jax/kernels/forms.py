@@ -76,8 +76,8 @@ FORMS: Mapping[str, Mapping[str, Suits]] = {
   # pixels, whose gradients took 3 to 9 times as long on an H200 in float32: the dense form may take
   # up to 8 times more multiply-adds and still win, as a product runs nearer the peak, and so do its
   # gradients. Its matrix grows with the squares of channels and sizes, not with the batch: at most
-  # 64 MB; the network's own stay below a fifth of it at 400 x 400. A CPU does either as fast: from
-  # 13 x 13 by a kernel of 5 x 5, 6.8 times more, it took 72 ms in place of 22.
+  # 64 MB; the network's own stay below a fifth of it at 400 x 400. A CPU's products
+  # are no nearer the peak: from 13 x 13 by a kernel of 5 x 5, 6.8 times more, 72 ms in place of 22.
   'support_side': {
     'dense': lambda s: (
       s.dense_excess <= (2 if s.platform == 'cpu' else 8) and s.dense_elements <= 2**24

@@ -23,7 +23,7 @@ from jax import lax
 from jax.lax import PrecisionLike
 from jaxtyping import Array, Float
 
-from hsnet_jax.kernels.conv2d import check_odd_sides, conv2d
+from hsnet_jax.kernels.conv2d import block_length, check_odd_sides, conv2d, in_blocks
 from hsnet_jax.kernels.manual_axes import sum_replicated, vary_with
 
 POSITIONS = 128  # Support positions that a product takes at a time,
@@ -158,9 +158,9 @@ def _correlate(x: Array, block: Maps, support: Maps, packing: _Packing, precisio
 def _blocks(query: Maps, room: int) -> tuple[Maps, int]:
   """Cuts the query's rows into blocks `[blocks, p, C]` whose packed correlations have room."""
   height, width = query[0].shape[:2]
-  most = max(1, BLOCK_BYTES // (width * len(query) * room * query[0].dtype.itemsize))
-  rows = next(n for n in range(min(height, most), 0, -1) if height % n == 0)
-  return tuple(q.reshape(height // rows, rows * width, -1) for q in query), rows * width
+  rows = block_length(height, BLOCK_BYTES // (width * len(query) * room * query[0].dtype.itemsize))
+  blocks = [in_blocks(q, rows) for q in query]
+  return tuple(b.reshape(len(b), rows * width, -1) for b in blocks), rows * width
 
 
 def _flat(kernel: Float[Array, 'k l L O']) -> Float[Array, 'O t']:
@@ -194,14 +194,15 @@ def _side_of_support(query: Maps, support: Maps, packing: _Packing, kernel, prec
     y = lax.fori_loop(0, -(-packing.touched // WINDOWS), some, y)
     return (x, y), x[:, packing.centers]
 
-  positions = math.prod(query[0].shape[:2])
-  y = jnp.zeros((places, positions, flat.shape[0]), query[0].dtype)
+  count, positions = len(blocks[0]), math.prod(query[0].shape[:2])
+  y = jnp.zeros((places, count * p, flat.shape[0]), query[0].dtype)
   y = vary_with(y, query, support, kernel)
   start = _nothing(query, support, packing, p), y
-  (_, y), centers = lax.scan(one, start, (jnp.arange(positions // p), blocks))
+  (_, y), centers = lax.scan(one, start, (jnp.arange(count), blocks))
   centers = jnp.moveaxis(centers, 0, 2)  # [L, places, blocks, p]
-  images = centers.reshape(len(query), places, *query[0].shape[:2])
-  return y, jnp.moveaxis(images, 0, -1)
+  images = centers.reshape(len(query), places, -1)[..., :positions]
+  images = images.reshape(len(query), places, *query[0].shape[:2])
+  return y[:, :positions], jnp.moveaxis(images, 0, -1)
 
 
 def _images(i: Array | int, images: Array) -> Array:
@@ -225,7 +226,7 @@ def _forward(stride, precision, query, support, query_kernel, support_kernel):
 
   y = lax.fori_loop(0, -(-packing.touched // WINDOWS), some, y)
   size = tuple(-(-n // stride) for n in support[0].shape[:2])
-  # Where each window of the whole grid is found; the last of `y` is none's, and zeros.
+  # Where each window of the whole grid is found: past the end of `y`, where it touches nothing.
   found = jnp.full(math.prod(size), len(y)).at[packing.windows].set(np.arange(len(y)), mode='drop')
   whole = y.at[found].get(mode='fill', fill_value=0)
   whole = whole.transpose(1, 2, 0, 3).reshape(*y.shape[1:3], *size, -1)
@@ -242,15 +243,18 @@ def _backward(stride, precision, kept, g):
   g = g.at[packing.windows].get(mode='fill', fill_value=0)  # [places, Hq, Wq, O]
 
   own = vary_with(query_kernel, images)
+  # Short types are summed in float32, as one product would be.
+  wide = np.promote_types(query_kernel.dtype, np.float32)
 
   def some(i, gradient):
     _, pull = jax.vjp(lambda k: conv2d(_images(i, images), k, precision=precision), own)
     return gradient + pull(_images(i, g))[0]
 
-  start = vary_with(jnp.zeros(query_kernel.shape, query_kernel.dtype), images, g)
+  start = vary_with(jnp.zeros(query_kernel.shape, wide), images, g)
   of_query = lax.fori_loop(0, -(-packing.touched // WINDOWS), some, start)
   blocks, p = _blocks(query, len(packing.positions) + 1)
-  by_block = g.reshape(len(g), -1, p, out).transpose(1, 0, 2, 3)
+  by_block = jnp.swapaxes(g.reshape(len(g), height, width * out), 0, 1)
+  by_block = in_blocks(by_block, p // width).swapaxes(1, 2).reshape(-1, len(g), p, out)
 
   def one(carry, block):
     x, total = carry
@@ -259,18 +263,19 @@ def _backward(stride, precision, kept, g):
 
     def some(i, total):
       found = _images(i, of_block).reshape(-1, out)
-      return total + jnp.dot(_under(x, packing, i), found, precision=precision)
+      under = _under(x, packing, i)
+      return total + jnp.dot(under, found, precision=precision, preferred_element_type=wide)
 
     return (x, lax.fori_loop(0, -(-packing.touched // WINDOWS), some, total)), None
 
-  flat = jnp.zeros(_flat(support_kernel).shape[::-1], support_kernel.dtype)
+  flat = jnp.zeros(_flat(support_kernel).shape[::-1], wide)
   flat = vary_with(flat, query, support, g)
   start = _nothing(query, support, packing, p), flat
   (_, flat), _ = lax.scan(one, start, (blocks, by_block))
   maps = len(query)
   of_support = flat.reshape(maps, -1, out).swapaxes(0, 1).reshape(support_kernel.shape)
-  of_query = sum_replicated(of_query, query_kernel)
-  return (*of_maps, of_query, sum_replicated(of_support, support_kernel))
+  of_kernels = (of_query, query_kernel), (of_support, support_kernel)
+  return (*of_maps, *(sum_replicated(d.astype(k.dtype), k) for d, k in of_kernels))
 
 
 def _plain(stride, precision, query: Maps, support: Maps, query_kernel, support_kernel):

@@ -3,7 +3,7 @@
 import pytest
 
 
-@pytest.mark.heavy  # Four runs; test_train.py has one that is ended and resumed.
+@pytest.mark.heavy  # Four runs; training/test_run.py resumes one that a function stops.
 def test_a_killed_run_ends_as_one_that_never_was(script):
   done = script('chaos', '--rounds=1', '--epochs=2')
   assert done.returncode == 0, (done.stdout, done.stderr)

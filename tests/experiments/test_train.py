@@ -3,11 +3,14 @@
 import json
 import subprocess
 import sys
+import types
 
 import jax
 import numpy as np
 import pytest
 
+import experiments.train
+import experiments.training
 from experiments.storage.locks import of_this_machine
 from hsnet_jax.checkpoints import load_checkpoint, read_config
 from tests.experiments.training.test_run import without_times
@@ -41,7 +44,20 @@ def test_a_run_leaves_checkpoints_curves_and_pictures(trained):
     assert words in said
 
 
-@pytest.mark.heavy  # Real processes; in this one training/test_run.py has it.
+@pytest.mark.parametrize(('stopped', 'code'), [('stopped at step 1', 143), (None, 0)])
+def test_a_stopped_run_says_how_to_resume(monkeypatch, capsys, stopped, code):
+  outcome = types.SimpleNamespace(stopped=stopped, best=None, folder=None)
+  given = {}
+  monkeypatch.setattr(experiments.train, 'config_from_flags', lambda kind: kind)
+  monkeypatch.setattr(
+    experiments.training, 'train', lambda config, **kw: given.update(kw) or outcome
+  )
+  assert experiments.train.main() == code
+  assert given == {'stopping': experiments.training.stopped_by_sigterm}
+  assert ('stopped at step 1' in capsys.readouterr().err) == bool(stopped)
+
+
+@pytest.mark.heavy  # Real processes; training/test_run.py resumes a run that a function stops.
 def test_a_run_that_is_stopped_ends_as_an_unbroken_one_does(
   environment, script, small, trained, tmp_path
 ):

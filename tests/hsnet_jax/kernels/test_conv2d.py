@@ -10,7 +10,13 @@ from jax.sharding import Mesh
 from jax.sharding import PartitionSpec as P
 
 from hsnet_jax.kernels import conv2d as module
-from hsnet_jax.kernels.conv2d import DIMENSIONS, conv2d, conv2d_plain
+from hsnet_jax.kernels.conv2d import (
+  DIMENSIONS,
+  block_length,
+  conv2d,
+  conv2d_plain,
+  in_blocks,
+)
 from hsnet_jax.kernels.depthwise import depthwise_conv2d
 from tests.made import assert_close, conv_oracle, normal, relative_error
 
@@ -51,6 +57,30 @@ def test_conv2d_against_the_plain_form(size, channels, out, stride, implementati
   plain = value_and_gradients(functools.partial(conv2d_plain, stride=stride), x, kernel)
   assert_close(ours, plain)
   assert_close(ours[0], conv_oracle(x, kernel, stride))
+
+
+def test_lengths_of_blocks():
+  assert [block_length(12, most) for most in (0, 1, 5, 12, 99)] == [1, 1, 4, 12, 12]
+  assert block_length(53, 13) == 11, 'no divisor: five blocks, the last filled up'
+  assert in_blocks(jnp.arange(5), 3).tolist() == [[0, 1, 2], [3, 4, 0]]
+
+
+def test_a_strided_gradient_of_short_numbers_is_summed_in_float32(monkeypatch):
+  monkeypatch.setattr(module, 'BLOCK_BYTES', 1)
+  x, kernel = (a.astype(jnp.bfloat16) for a in normal((300, 4, 4, 2), (3, 3, 2, 8)))
+
+  def gradient(f, x, kernel):
+    return jax.jit(jax.grad(lambda k: f(x, k, stride=2).astype(np.float32).sum()))(kernel)
+
+  found = gradient(conv2d, x, kernel)
+  wide = gradient(conv2d_plain, *(a.astype(np.float32) for a in (x, kernel)))
+  assert found.dtype == jnp.bfloat16
+  assert relative_error(found.astype(np.float32), wide) < 0.005
+
+
+def test_no_images_have_no_gradient():
+  x, kernel = jnp.zeros((0, 7, 6, 3)), jnp.ones((3, 3, 3, 8))
+  assert not np.any(jax.grad(lambda k: conv2d(x, k, stride=2).sum())(kernel))
 
 
 @pytest.mark.parametrize('stride', [1, 4])
@@ -107,13 +137,13 @@ def test_mapped(channels):
 
 
 @pytest.mark.parametrize('check_vma', [True, False])
-@pytest.mark.parametrize('channels', [3, 32])
-def test_sharded_images_sum_a_replicated_kernels_gradient_once(channels, check_vma):
+@pytest.mark.parametrize(('channels', 'stride'), [(3, 1), (32, 1), (3, 2)])
+def test_sharded_images_sum_a_replicated_kernels_gradient_once(channels, stride, check_vma):
   x, kernel = normal((8, 5, 4, channels), (3, 3, channels, 8))
   mesh = Mesh(np.array(jax.devices()[:4]), ('data',))
 
   def loss(x, kernel, f=conv2d):
-    return (f(x, kernel) ** 2).sum()
+    return (f(x, kernel, stride=stride) ** 2).sum()
 
   def share(x, kernel):
     dx, dk = jax.grad(loss, argnums=(0, 1))(x, kernel)

@@ -103,6 +103,21 @@ def test_every_mask_gives_what_the_plain_form_gives(size):
   assert_close(*(jax.jit(gradients(form, stride))(*operands) for form in (run, plain)))
 
 
+def test_the_last_block_is_filled_up(monkeypatch):
+  """A height that no number of rows divides is not taken row by row."""
+  monkeypatch.setattr(packed, 'BLOCK_BYTES', 3 * 4 * 2 * 49 * 4)
+  lengths, in_blocks = [], packed.in_blocks
+  monkeypatch.setattr(
+    packed, 'in_blocks', lambda x, n: lengths.append((len(x), n)) or in_blocks(x, n)
+  )
+  size = ((5, 4), (6, 7), 5, 4)
+  operands = made(size, ['object', 'soft'])
+  forms = [jax.jit(gradients(form, 4)) for form in (run, plain)]
+  assert_close(*(form(*operands) for form in forms))
+  assert set(lengths) == {(5, 3)}
+  assert_close(run(*operands, 4), plain(*operands, 4))
+
+
 def test_an_empty_mask_computes_nothing_and_gives_zeros():
   operands = made(SIZES[0], ['empty'] * len(MASKS))  # As many as are compiled for already.
   assert not np.any(compiled(run, 4)(*operands))
