@@ -125,8 +125,8 @@ FOLLOWING = {'sweep': sweep, 'train': train}
 MORE = ('evaluate a converted checkpoint', 'evaluate into one folder', 'evaluate best and last')
 
 
-def rows(names):
-  return [pytest.param(n, marks=[pytest.mark.heavy] if n in MORE else []) for n in names]
+def rows(names, *, heavy=MORE):
+  return [pytest.param(n, marks=[pytest.mark.heavy] if n in heavy else []) for n in names]
 
 
 def may_refuse(write, *args):
@@ -137,7 +137,7 @@ def may_refuse(write, *args):
     assert str(args[0]) in str(error)
 
 
-@pytest.mark.parametrize('name', rows(WRITERS))
+@pytest.mark.parametrize('name', rows(WRITERS, heavy=(*MORE, 'evaluate')))
 def test_other_flags_leave_what_is_there(tmp_path, checkpoint, name):
   write = WRITERS[name]
   may_refuse(write, tmp_path, checkpoint, False)

@@ -89,6 +89,7 @@ def aged(path):
   os.utime(path, (then, then))
 
 
+@pytest.mark.heavy
 def test_a_broken_program_is_replaced_in_silence(command):
   (kept,) = command().glob('*-cache')
   whole = kept.stat().st_size

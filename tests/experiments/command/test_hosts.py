@@ -155,6 +155,7 @@ def test_a_run_of_two_whose_worker_is_ended_resumes(
   jax.tree.map(np.testing.assert_array_equal, once.variables, again.variables)
 
 
+@pytest.mark.heavy
 def test_processes_that_are_to_do_different_things_are_refused(environment):
   env = {**environment, 'FAILS': 'to agree'}
   with started(['-c', ADDING], env=env) as processes:

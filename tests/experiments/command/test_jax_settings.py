@@ -57,10 +57,10 @@ EVALUATE = ('evaluate', '--checkpoint=c', '--episodes=2', '--batch_size=2', '--o
   'platform, command',
   [
     ('cuda', ('train', '--random_backbone', '--run_dir=run')),
-    ('tpu', ('train', '--random_backbone', '--run_dir=run')),
-    ('cuda', EVALUATE),
+    pytest.param('tpu', ('train', '--random_backbone', '--run_dir=run'), marks=pytest.mark.heavy),
+    pytest.param('cuda', EVALUATE, marks=pytest.mark.heavy),
     ('tpu', PREDICT),
-    ('cuda', ('train_tiny', '--output=t.safetensors')),
+    pytest.param('cuda', ('train_tiny', '--output=t.safetensors'), marks=pytest.mark.heavy),
     ('nowhere', ('convert', '--input=c', '--export=d.safetensors')),
   ],
 )

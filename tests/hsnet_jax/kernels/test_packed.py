@@ -155,6 +155,7 @@ def test_short_types_keep_their_type(dtype):
   )
 
 
+@pytest.mark.heavy
 def test_mapped_scanned_and_on_several_devices():
   operands = made(SIZES[3], ['object', 'soft', 'empty', 'full'] * 2)
   level, *kernels = operands
