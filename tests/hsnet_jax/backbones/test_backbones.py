@@ -95,9 +95,9 @@ def test_norms_fold_into_kernels():
 def test_a_network_encodes_with_folded_weights():
   backbone = dataclasses.replace(
     BACKBONES['resnet50'],
-    levels=(1,),
-    init=functools.partial(resnet.init, stages=(1, 1)),
-    apply=functools.partial(resnet.apply, stages=(1, 1)),
+    levels=(1, 1, 1),
+    init=functools.partial(resnet.init, stages=(1, 1, 1, 1)),
+    apply=functools.partial(resnet.apply, stages=(1, 1, 1, 1)),
   )
   encode = jax.jit(functools.partial(HSNet(backbone).apply, method='encode'))
   (images,) = normal((1, 32, 32, 3))
