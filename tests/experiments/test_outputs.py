@@ -121,8 +121,13 @@ WRITERS = {
   'chaos': chaos,
 }
 FOLLOWING = {'sweep': sweep, 'train': train}
-# Of the ways to evaluate one runs always.
-MORE = ('evaluate a converted checkpoint', 'evaluate into one folder', 'evaluate best and last')
+# Of the ways to evaluate one runs always, the very same again.
+MORE = (
+  'evaluate',
+  'evaluate a converted checkpoint',
+  'evaluate into one folder',
+  'evaluate best and last',
+)
 
 
 def rows(names, *, heavy=MORE):
@@ -137,7 +142,7 @@ def may_refuse(write, *args):
     assert str(args[0]) in str(error)
 
 
-@pytest.mark.parametrize('name', rows(WRITERS, heavy=(*MORE, 'evaluate')))
+@pytest.mark.parametrize('name', rows(WRITERS))
 def test_other_flags_leave_what_is_there(tmp_path, checkpoint, name):
   write = WRITERS[name]
   may_refuse(write, tmp_path, checkpoint, False)
@@ -180,7 +185,9 @@ def test_what_a_person_changed_is_never_lost(tmp_path, checkpoint, name):
   assert all(p.read_text().startswith(said) for p, said in zip(logs, words, strict=True))
 
 
-@pytest.mark.parametrize('name', rows(['evaluate', 'evaluate into one folder', *FOLLOWING]))
+@pytest.mark.parametrize(
+  'name', rows(['evaluate', 'evaluate into one folder', *FOLLOWING], heavy=MORE[1:])
+)
 def test_the_very_same_again_takes_its_own_place(tmp_path, checkpoint, name):
   write = {**WRITERS, **FOLLOWING}[name]
   counts = []

@@ -27,6 +27,7 @@ def assert_same(left, right):
     np.testing.assert_array_equal(left[name], right[name], err_msg=name)
 
 
+@pytest.mark.heavy
 def test_workers_and_their_number_change_nothing(voc):
   options = {**OPTIONS, 'fold': 1, 'shots': 2, 'seed': 3, 'epochs': 2}
   expected = list(train_batches(Pascal5i(*voc), num_threads=0, **options))

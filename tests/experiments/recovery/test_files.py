@@ -61,6 +61,7 @@ def test_what_is_made_of_a_sample_follows_from_seed_and_round(sample):
   assert len({str(made(seed, number)) for seed in (3, 4) for number in (7, 8)}) == 4
 
 
+@pytest.mark.heavy
 def test_a_bad_reader_is_found_out(tmp_path):
   numbers = range(1, len(bad_readers.READERS) + 1)
   found = list(

@@ -57,6 +57,7 @@ def test_any_number_of_levels_fits_together(levels):
   assert scores.shape == (2, 16, 16) and np.abs(scores).max() <= 1 + 1e-6
 
 
+@pytest.mark.heavy
 def test_one_level_trains():
   backbone = pooled((3,))
   state = hs.create_train_state(
