@@ -86,6 +86,7 @@ def test_another_fold_of_the_benchmark_is_warned_of(run, tmp_path):
     assert 'note' not in evaluate(config).about
 
 
+@pytest.mark.heavy
 def test_the_prototype_needs_no_checkpoint(tmp_path, monkeypatch, capsys):
   monkeypatch.chdir(tmp_path)
   report = evaluate(

@@ -76,6 +76,7 @@ def test_what_a_run_is_not_resumed_with_is_named(tmp_path, now, words):
   assert 'None' not in str(caught.value) and 'val_episodes' not in str(caught.value)
 
 
+@pytest.mark.heavy
 def test_a_best_checkpoint_of_another_kind_is_none(tmp_path):
   variables = jax.device_get(made.variables('tiny'))
   config = {'backbone': 'tiny', 'figures': None}
