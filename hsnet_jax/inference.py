@@ -126,6 +126,19 @@ def encode_support(
   """
   _check_shots(len(images), len(masks))
   features = model.apply(variables, jnp.asarray(images), method='encode')
+  return mask_supports(model, variables, features, masks)
+
+
+def mask_supports(
+  model: Any,
+  variables: Mapping[str, Any],
+  features: Any,
+  masks: Shaped[Array | np.ndarray, 'masks h w'],
+) -> SupportSet:
+  """Makes a support set of K images' features, `[K, h, w, c]` a map, and their masks (Eq. 1).
+
+  The arguments are those of `encode_support`, with what `encode` gives in place of the images.
+  """
   masks = jnp.asarray(masks).astype(jnp.float32)
   masked = model.apply(variables, features, masks, method='mask_support_features')
   return SupportSet(tuple(masked))

@@ -35,8 +35,8 @@ def variables(backbone):
 def averages(levels, *, stride=2, channels=5, name='averages'):
   """A backbone of averages over squares, each level twice as coarse as the one before.
 
-  With few levels the network over it has every kind of layer, and compiles in a fraction of the
-  time.
+  With few levels the network over it has all blocks but those of finer levels, and compiles in a
+  fraction of the time; on a CPU all its support sides are so small that they are computed densely.
   """
 
   def init(key):

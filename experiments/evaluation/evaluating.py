@@ -100,6 +100,9 @@ def evaluate(config: EvaluateConfig) -> Report:
   writable_folder(free_folder(wanted, of=of), argument='output_dir')
   _announce(about, model.config)
   mesh = data_mesh()
+  # What is recorded is of the original weights, and is known by now.
+  folded = fold_backbone(model.variables, backbone=model.backbone)
+  model = dataclasses.replace(model, variables=folded)
   found = _fit(config, model, benchmark, examples, mesh) if examples else {}
   about |= found
   logits = BoundLogits(method.load(method.logits), model.module, tuple(found.items()))
@@ -213,10 +216,6 @@ def _training_batches(config: EvaluateConfig, benchmark: Benchmark, about: Mappi
   )
 
 
-def _to_run(model: Model) -> dict[str, Any]:
-  return fold_backbone(model.variables, backbone=model.backbone)
-
-
 def _fit(
   config: EvaluateConfig, model: Model, benchmark: Benchmark, examples: Batches, mesh: Mesh
 ) -> dict[str, float]:
@@ -225,7 +224,7 @@ def _fit(
   with contextlib.closing(to_devices(examples, sharding=batch_sharding(mesh))) as placed:
     found = method.load(method.fit)(
       model.module,
-      jax.device_put(_to_run(model), replicated(mesh)),
+      jax.device_put(model.variables, replicated(mesh)),
       (batch.device for batch in placed),
       episodes=config.threshold_episodes,
       num_classes=benchmark.num_classes,
@@ -245,7 +244,7 @@ def _count(
   about: Mapping[str, Any],
   mesh: Mesh,
 ) -> Evaluation:
-  variables = jax.device_put(_to_run(model), replicated(mesh))
+  variables = jax.device_put(model.variables, replicated(mesh))
   step = functools.partial(counting_step(logits, mesh), variables)
   with progress_bar(batches.num_episodes, unit='episode') as bar:
 

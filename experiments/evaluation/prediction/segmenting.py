@@ -15,7 +15,7 @@ from data_pipelines.reading.arrays import resize_image
 from experiments.evaluation.prediction.queries import Query, read_query
 from hsnet_jax.backbones import normalize
 from hsnet_jax.errors import InputError
-from hsnet_jax.inference import SupportSet, match_shots
+from hsnet_jax.inference import SupportSet, mask_supports, match_shots
 from hsnet_jax.model import HSNet, fold_backbone
 from hsnet_jax.models import Model
 from hsnet_jax.resize import bilinear_matrix
@@ -84,7 +84,8 @@ def predictor(
   Raises:
     InputError: the feature maps of images of this size do not fit one another.
   """
-  module, variables = model.module, fold_backbone(model.variables, backbone=model.backbone)
+  module = model.module
+  fold = functools.partial(fold_backbone, backbone=model.backbone)
 
   @functools.cache
   def support_set() -> SupportSet:
@@ -98,7 +99,8 @@ def predictor(
 
   # Says what does not fit before anything is compiled; nothing is traced a second time.
   queries = jax.ShapeDtypeStruct((rows, *images.shape[1:]), images.dtype)
-  jax.eval_shape(check, variables, queries, images, masks)
+  jax.eval_shape(check, jax.eval_shape(fold, model.variables), queries, images, masks)
+  variables = fold(model.variables)
 
   def predict_batch(images: np.ndarray, sizes: Sequence[Size]) -> list[Array]:
     features = encode(module, variables, jax.device_put(images))
@@ -116,10 +118,8 @@ def encode(module: HSNet, variables: Any, images: UInt8[Array, 'B H W 3']) -> An
 
 @functools.partial(jax.jit, static_argnums=0)
 def mask(module: HSNet, variables: Any, features: Any, masks: UInt8[Array, 'K H W']) -> SupportSet:
-  """Makes a support set of features and masks, as `encode_support` does of images."""
-  floats = masks.astype(jnp.float32)
-  masked: Any = module.apply(variables, features, floats, method='mask_support_features')
-  return SupportSet(tuple(masked))
+  """Makes a support set of features and masks."""
+  return mask_supports(module, variables, features, masks)
 
 
 @functools.partial(jax.jit, static_argnums=0)
