@@ -175,6 +175,69 @@ def _strided_kernel_gradient(
   return lax.scan(block, start, blocks)[0].reshape(*size, channels, out).astype(g.dtype)
 
 
+def _overlapped(
+  g: Float[Array, 'B H2 W2 O'],
+  kernel: Float[Array, 'k l C O'],
+  size: tuple[int, int],
+  stride: int,
+  precision: PrecisionLike,
+) -> Float[Array, 'B H W C']:
+  """Adds up what the output's gradient gives to each window of a strided convolution.
+
+  The kernel is cut into pieces of `stride` taps a side, whose windows lie side by side without a
+  gap: each piece is one product, and its place in the sum a shift by whole windows.
+  """
+  count, h2, w2, out = g.shape
+  kh, kw, channels, _ = kernel.shape
+  down, across = -(-kh // stride), -(-kw // stride)
+  # Short types are summed in float32, as one product would be.
+  wide = np.promote_types(g.dtype, np.float32)
+  whole = jnp.zeros((), wide)
+  for i in range(down):
+    for j in range(across):
+      piece = kernel[i * stride : (i + 1) * stride, j * stride : (j + 1) * stride]
+      rows, columns = piece.shape[:2]
+      y = lax.dot_general(
+        g.reshape(-1, out),
+        piece.reshape(-1, out),
+        (((1,), (1,)), ((), ())),
+        precision=precision,
+        preferred_element_type=wide,
+      )
+      y = y.reshape(count, h2, w2, rows, columns, channels).transpose(0, 1, 3, 2, 4, 5)
+      of_rows, of_columns = (i, down - 1 - i), (j, across - 1 - j)
+      pads = ((0, 0), of_rows, (0, stride - rows), of_columns, (0, stride - columns), (0, 0))
+      y = jnp.pad(y, pads)
+      whole += y
+  sides = (h2 + down - 1) * stride, (w2 + across - 1) * stride
+  (top, left), (height, width) = (kh // 2, kw // 2), size
+  # Where windows do not reach the last rows, these have no gradient.
+  short = [(0, max(0, n)) for n in (top + height - sides[0], left + width - sides[1])]
+  whole = jnp.pad(whole.reshape(count, *sides, channels), ((0, 0), *short, (0, 0)))
+  return whole[:, top : top + height, left : left + width].astype(g.dtype)
+
+
+def _strided_input_gradient(
+  g: Float[Array, 'B H2 W2 O'],
+  kernel: Float[Array, 'k l C O'],
+  size: tuple[int, int],
+  stride: int,
+  precision: PrecisionLike,
+) -> Float[Array, 'B H W C']:
+  """Computes the gradient of a strided convolution's input, block by block of images.
+
+  XLA's CPU backend spreads the output's gradient with zeros between first.
+  """
+  if not g.size:
+    return jnp.zeros((len(g), *size, kernel.shape[2]), g.dtype)
+  of_one = math.prod(g.shape[1:3]) * math.prod(kernel.shape[:3]) * g.dtype.itemsize
+  each = block_length(len(g), BLOCK_BYTES // of_one)
+  blocks = lax.map(
+    lambda block: _overlapped(block, kernel, size, stride, precision), in_blocks(g, each)
+  )
+  return blocks.reshape(-1, *blocks.shape[2:])[: len(g)]
+
+
 def _in_parts(x, kernel, stride, precision):
   """Convolves, many images in parts.
 
@@ -204,8 +267,7 @@ def _conv2d_product_gradient_backward(stride, precision, residuals, g):
     dx = _in_parts(g, flipped, 1, precision)
     dk = _kernel_gradient(x, g, size, precision)
   else:
-    plain = functools.partial(conv2d_plain, kernel=kernel, stride=stride, precision=precision)
-    dx = jax.vjp(plain, x)[1](g)[0]
+    dx = _strided_input_gradient(g, kernel, x.shape[1:3], stride, precision)
     dk = _strided_kernel_gradient(x, g, size, stride, precision)
   return sum_replicated(dx, x), sum_replicated(dk, kernel)
 

@@ -31,6 +31,7 @@ CASES = [
   ((3, 3), 33, 2, 1),
   ((5, 5), 3, 16, 4),
   ((3, 3), 4, 8, 2),
+  ((3, 5), 4, 8, 4),
   ((7, 7), 3, 4, 2),
   ((1, 1), 5, 8, 1),
   ((1, 1), 5, 8, 2),
@@ -80,7 +81,9 @@ def test_a_strided_gradient_of_short_numbers_is_summed_in_float32(monkeypatch):
 
 def test_no_images_have_no_gradient():
   x, kernel = jnp.zeros((0, 7, 6, 3)), jnp.ones((3, 3, 3, 8))
-  assert not np.any(jax.grad(lambda k: conv2d(x, k, stride=2).sum())(kernel))
+  gradients = jax.grad(lambda x, k: conv2d(x, k, stride=2).sum(), (0, 1))(x, kernel)
+  assert [g.shape for g in gradients] == [x.shape, kernel.shape]
+  assert not np.any(gradients[1])
 
 
 @pytest.mark.parametrize('stride', [1, 4])
