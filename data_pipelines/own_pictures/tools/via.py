@@ -253,7 +253,8 @@ def _ellipse(
   cosine, sine = math.cos(theta), math.sin(theta)
   for row in range(max(0, int(y - max(radii))), min(size[0], int(y + max(radii)) + 1)):
     down = row + 0.5 - y
-    along = (across * cosine + down * sine) / radii[0]
-    athwart = (down * cosine - across * sine) / radii[1]
-    mask[row] = along**2 + athwart**2 <= 1
+    with np.errstate(over='ignore'):  # A radius next to 0 has everything infinitely far outside.
+      along = (across * cosine + down * sine) / radii[0]
+      athwart = (down * cosine - across * sine) / radii[1]
+      mask[row] = along**2 + athwart**2 <= 1
   return mask

@@ -5,7 +5,7 @@ import json
 
 import numpy as np
 import pytest
-from hypothesis import given, settings
+from hypothesis import example, given, settings
 from hypothesis import strategies as st
 from PIL import Image
 from pycocotools import mask as coder
@@ -227,8 +227,10 @@ anything = st.recursive(
 
 @given(key=st.sampled_from(sorted({*LEAF, *SPOT, *CIRCLE, *ELLIPSE})), value=anything, at=st.data())
 @settings(max_examples=25, deadline=None)
+@example(key='rx', value=2.3e-308, at=None)
 def test_any_shape_is_drawn_or_one_error(tmp_path_factory, key, value, at):
-  shape = at.draw(st.sampled_from([LEAF, SPOT, CIRCLE, ELLIPSE])) | {key: value}
+  shape = at.draw(st.sampled_from([LEAF, SPOT, CIRCLE, ELLIPSE])) if at else ELLIPSE
+  shape = shape | {key: value}
   folder = tmp_path_factory.mktemp('via')
   save(folder, {'x': entry('a.jpg', [region(shape, kind='a')])})
   try:
