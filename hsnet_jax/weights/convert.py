@@ -157,7 +157,7 @@ def _default_file(spec: Backbone) -> pathlib.Path:
         f'{spec.pip}'
       )
     if spec.keras:
-      how = f'which "python -m experiments.convert" makes from the Keras application, {spec.keras}'
+      how = f'which experiments.convert makes from the Keras application, {spec.keras}'
     raise InputError(
       f'{name}: its weights cannot be downloaded; give `backbone_weights`={file}, {how}'
     )
