@@ -10,7 +10,11 @@ Examples, from the checkout's folder:
   the unused classifier is not in it. Names have no `module.`:
     python -m experiments.convert --input=checkpoints/pascal-fold0 --export=hsnet.safetensors
 
-  Keras' ImageNet weights of MobileNet (needs h5py), for --backbone_weights:
+  ImageNet weights of any backbone (.pth needs torch), for --backbone_weights:
+    python -m experiments.convert --input=efficientnet-lite0-57934424.pth \\
+      --output=efficientnet_lite0.safetensors
+
+  Keras' ImageNet weights of MobileNet (needs h5py), likewise:
     python -m experiments.convert --input=mobilenet_7_5_224_tf_no_top.h5 \\
       --output=mobilenet_v1_075.npz
 """
@@ -27,12 +31,14 @@ from hsnet_jax.errors import InputError
 _INPUT = flags.DEFINE_string(
   'input', None, "A published .pt, .pth or .safetensors, a Keras .h5, or a checkpoint's folder."
 )
-_OUTPUT = flags.DEFINE_string('output', None, "The new checkpoint's folder; the .npz of an .h5.")
+_OUTPUT = flags.DEFINE_string(
+  'output', None, "The new checkpoint's folder; a backbone's .safetensors; the .npz of an .h5."
+)
 _EXPORT = flags.DEFINE_string(
   'export', None, 'The .safetensors to write from a checkpoint, under the published names.'
 )
 _BACKBONE = flags.DEFINE_enum(
-  'backbone', None, list(BACKBONES), 'The backbone in a published checkpoint. Default: detected.'
+  'backbone', None, list(BACKBONES), 'The backbone in a published file. Default: detected.'
 )
 # What a published file does not say about itself; the new checkpoint records it for evaluate.
 _BENCHMARK = flags.DEFINE_enum(
@@ -71,6 +77,8 @@ def main() -> None:
     print(conversion.export_checkpoint(_INPUT.value, export, backbone=_BACKBONE.value))
   elif pathlib.Path(_INPUT.value).suffix == '.h5':
     print(conversion.import_keras(_INPUT.value, output))
+  elif pathlib.Path(output).suffix == '.safetensors':
+    print(conversion.import_backbone(_INPUT.value, output, backbone=_BACKBONE.value))
   else:
     recorded = {
       'benchmark': _BENCHMARK.value,

@@ -21,6 +21,9 @@ Examples, from the checkout's folder:
     python -m experiments.speed --what=forward --peer=torch --backbone=resnet50 \\
       --data_dir=VOC2012 --splits_dir=splits
 
+  The memory of a forward pass and of a training step, with and without what compiling takes:
+    python -m experiments.speed --what=memory --peer=torch --backbone=resnet50 --json=memory.json
+
 step prints seconds a step, median and spread over the rounds, and the ratio round by round;
 throughput a step's time, its operations a second beside those of a large matrix product, and its
 memory; loop what part of a step the host adds, and a checkpoint. The weights are random: they cost
@@ -28,11 +31,14 @@ the same. loader prints how long prepared sets take to open, that of PASCAL-5i a
 made images written for it; the memory that an epoch takes, of --images made images and of the
 prepared set; and episodes a second. forward, kshot, cached (a query against a support set that is
 encoded already) and train print seconds, the ratio round by round, and memory above the weights, on
-the masks of the episodes and on masks that cover the picture.
+the masks of the episodes and on masks that cover the picture; the library's programs are compiled
+by a process before. memory prints what a program takes by XLA's account, and what its process holds
+at most. --json writes every figure to a file as well.
 """
 
 import functools
 from collections.abc import Iterator, Sequence
+from typing import Any
 
 from absl import flags
 
@@ -45,7 +51,10 @@ from hsnet_jax.errors import InputError
 # One thing on real episodes, by the library and by others, each in a process of its own.
 IN_TURN = ('forward', 'kshot', 'cached', 'train')
 _WHAT = flags.DEFINE_enum(
-  'what', 'step', ['step', 'throughput', 'loop', 'loader', *IN_TURN], 'What to measure.'
+  'what',
+  'step',
+  ['step', 'throughput', 'loop', 'loader', *IN_TURN, 'memory'],
+  'What to measure.',
 )
 _BACKBONE = flags.DEFINE_enum(
   'backbone', 'mobilenet_v1_075', list(BACKBONES), 'step, throughput, loop: the backbone.'
@@ -107,10 +116,31 @@ _RECORDS = flags.DEFINE_integer(
 )
 
 
+_JSON = flags.DEFINE_string(
+  'json',
+  None,
+  'Write the figures of every row to this new file too, with device, versions and settings.',
+)
+
+
 def main() -> None:
   """Measures what `--what` says."""
+  from experiments.timing.lines import check_new, write_report
+
+  if _JSON.value is not None:
+    check_new(_JSON.value)
+  lines = []
   for line in _REPORTS[_WHAT.value]():
     print(line, flush=True)
+    lines.append(line)
+  if _JSON.value is not None:
+    write_report(_JSON.value, lines, settings=_settings())
+
+
+def _settings() -> dict[str, Any]:
+  """Returns the values of this command's own flags."""
+  own = next(of for of in flags.FLAGS.flags_by_module_dict().values() if flags.FLAGS['what'] in of)
+  return {flag.name: flag.value for flag in own}
 
 
 def _step() -> Iterator[str]:
@@ -174,7 +204,7 @@ def _in_turn(kind: str) -> Iterator[str]:
 
   return in_turn_report(
     kind,
-    sides=('library', 'plain', *([_PEER.value] if _PEER.value else [])),
+    sides=_sides(),
     backbone=_BACKBONE.value,
     image_size=_IMAGE_SIZE.value or 400,
     batch_size=_BATCH_SIZE.value or (2 if kind == 'train' else 1),
@@ -187,11 +217,31 @@ def _in_turn(kind: str) -> Iterator[str]:
   )
 
 
+def _memory() -> Iterator[str]:
+  from experiments.timing.costs.memory import memory_report
+
+  return memory_report(
+    sides=_sides(),
+    backbone=_BACKBONE.value,
+    image_size=_IMAGE_SIZE.value or 400,
+    batch_size=_BATCH_SIZE.value,
+    rounds=_ROUNDS.value,
+    fold=_FOLD.value,
+    data_dir=_DATA_DIR.value,
+    splits_dir=_SPLITS_DIR.value,
+  )
+
+
+def _sides() -> tuple[str, ...]:
+  return ('library', 'plain', *([_PEER.value] if _PEER.value else []))
+
+
 _REPORTS = {
   'step': _step,
   'throughput': _throughput,
   'loop': _loop,
   'loader': _loader,
+  'memory': _memory,
   **{kind: functools.partial(_in_turn, kind) for kind in IN_TURN},
 }
 

@@ -4,6 +4,7 @@ Run by hand or by CI where nothing but `pip install .` was done, and by test_pac
 the extras bring is installed and has to be hidden: `python tests/core_alone.py --hide grain,PIL`.
 """
 
+import importlib
 import importlib.abc
 import sys
 import time
@@ -47,4 +48,10 @@ squeezed = hs.center_pivot_conv4d(pyramid[1], *kernels, stride=2)
 assert squeezed.shape == (2, 8, 8, 4, 4, 16)
 assert hs.resize_bilinear(images, (64, 64)).shape == (2, 64, 64, 3)
 assert hs.vote(np.ones((5, 2, 32, 32), np.int32)).shape == (2, 32, 32)
+try:
+  importlib.import_module('hsnet_jax.training.augment')
+except ImportError as error:
+  assert 'hsnet-jax[train]' in str(error), error
+else:
+  raise AssertionError('hsnet_jax.training.augment was imported without dm_pix')
 print(f'the core alone is enough; imported in {seconds:.2f} s')

@@ -13,7 +13,7 @@ from collections.abc import Iterator
 
 import grain
 import numpy as np
-from absl import flags
+from absl import flags  # Grain's own alone: see `_readable_flags`.
 
 from data_pipelines.loading import rows
 from data_pipelines.loading.rows import Batch
@@ -158,7 +158,7 @@ class BatchIterator(grain.DatasetIterator[Batch]):
       return
     source.close()
     # Grain frees the memory of batches that nobody took in a thread, which the end of the program
-    # could overtake; Python would then warn of it.
+    # could overtake; Python would then warn of it. Grain 0.2.18 has no public way to wait for it.
     del source
     if self._batches.num_workers:
       gc.collect()  # The last batch is held by a cycle within Grain's iterators.
@@ -172,8 +172,9 @@ class BatchIterator(grain.DatasetIterator[Batch]):
 def _readable_flags() -> Iterator[None]:
   """Lets Grain read its own flags, and them alone, where none are parsed, as in a notebook.
 
-  Grain asks one of them whether workers are to be profiled. A flag can be read unparsed while it is
-  said to be present, as Grain itself does it in its workers; afterwards it is as it was.
+  Grain (from 0.2.17 on) asks one of them whether workers are to be profiled, and has no other way
+  to be told. A flag can be read unparsed while it is said to be present, as Grain itself does it in
+  its workers; afterwards it is as it was.
   """
   with _reading:
     grains = [flags.FLAGS[name] for name in flags.FLAGS if name.startswith('grain_')]

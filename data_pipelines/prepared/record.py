@@ -66,8 +66,8 @@ def set_folder(name: str, folder: AnyPath) -> Path:
   sets = sorted(p.parent.parent.name for p in folder.glob('*/*/dataset_info.json'))
   held = f'it holds {", ".join(sets)}' if sets else 'there is no prepared set in it'
   raise InputError(
-    f'{folder}: no prepared set of {name} ({held}); prepare one with python -m'
-    f' experiments.prepare --benchmark={name} --prepared_dir={folder}'
+    f'{folder}: no prepared set of {name} ({held}); prepare one by experiments.prepare with'
+    f' `benchmark`={name} and `prepared_dir`={folder}'
   )
 
 

@@ -221,8 +221,8 @@ def _of_picture(name: str, make: Callable[[Path], None]) -> Reader:
   return Reader(make, functools.partial(_picture, name=name))
 
 
-def _drawn(image: Callable[[], Any], name: str, **options: Any) -> Reader:
-  return _of_picture(name, samples.picture(image, name, **options))
+def _drawn(image: Callable[[], Any], name: str) -> Reader:
+  return _of_picture(name, samples.picture(image, name))
 
 
 _MOSTLY_JSON = ('*.json', '*.json', '*.json', '*.jpg')
@@ -237,11 +237,11 @@ READERS: dict[str, Reader] = {
   'png with alpha': _drawn(samples.transparent, 'picture.png'),
   'png mask': _drawn(_MASK, 'picture.png'),
   'gif': _drawn(_PALETTE, 'picture.gif'),
-  'moving gif': _drawn(_MASK, 'picture.gif', save_all=True, append_images=[_MASK()] * 2),
+  'moving gif': _of_picture('picture.gif', samples.moving_gif),
   'tiff': _drawn(_PHOTO, 'picture.tif'),
-  'tiff of strips': _drawn(samples.deep, 'picture.tif', compression='tiff_lzw'),
-  'tiff of fractions': _drawn(samples.fractions, 'picture.tif', compression='tiff_deflate'),
-  'webp': _drawn(_PHOTO, 'picture.webp', quality=80),
+  'tiff of strips': _of_picture('picture.tif', samples.strips),
+  'tiff of fractions': _of_picture('picture.tif', samples.packed_fractions),
+  'webp': _drawn(_PHOTO, 'picture.webp'),
   'avif': _drawn(_PHOTO, 'picture.avif'),
   'bmp': _drawn(_PALETTE, 'picture.bmp'),
   'ppm': _drawn(_PHOTO, 'picture.ppm'),

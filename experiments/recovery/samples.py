@@ -61,27 +61,42 @@ def write(path: Path, content: str | bytes) -> None:
   path.write_bytes(content.encode() if isinstance(content, str) else content)
 
 
-def save(path: Path, image: Image.Image, **options: Any) -> None:
+def save(path: Path, image: Image.Image) -> None:
   """Saves a picture, and makes its folder."""
   path.parent.mkdir(parents=True, exist_ok=True)
-  image.save(path, **options)
+  image.save(path)
 
 
 def jpeg(folder: Path) -> None:
   """Makes a JPEG that its EXIF block turns."""
   exif = Image.Exif()
   exif[_ORIENTATION] = 6
-  save(folder / 'picture.jpg', photograph(), quality=90, exif=exif, dpi=(72, 72))
+  photograph().save(folder / 'picture.jpg', quality=90, exif=exif, dpi=(72, 72))
 
 
 def cmyk_jpeg(folder: Path) -> None:
   """Makes a progressive JPEG of four inks."""
-  save(folder / 'picture.jpg', photograph().convert('CMYK'), progressive=True)
+  photograph().convert('CMYK').save(folder / 'picture.jpg', progressive=True)
 
 
-def picture(image: Callable[[], Image.Image], name: str, **options: Any) -> Callable[[Path], None]:
+def moving_gif(folder: Path) -> None:
+  """Makes a GIF of three frames."""
+  mask().save(folder / 'picture.gif', save_all=True, append_images=[mask()] * 2)
+
+
+def strips(folder: Path) -> None:
+  """Makes a TIFF that LZW packs."""
+  deep().save(folder / 'picture.tif', compression='tiff_lzw')
+
+
+def packed_fractions(folder: Path) -> None:
+  """Makes a TIFF of fractions that Deflate packs."""
+  fractions().save(folder / 'picture.tif', compression='tiff_deflate')
+
+
+def picture(image: Callable[[], Image.Image], name: str) -> Callable[[Path], None]:
   """Returns what makes one picture of a name."""
-  return lambda folder: save(folder / name, image(), **options)
+  return lambda folder: save(folder / name, image())
 
 
 def palette() -> Image.Image:

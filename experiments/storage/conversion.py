@@ -117,6 +117,32 @@ def import_keras(source: Path, target: Path) -> str:
   return f'{target}: {len(table)} tensors of {_KERAS_BACKBONE}'
 
 
+def import_backbone(source: Path, target: Path, *, backbone: str | None = None) -> str:
+  """Makes a .safetensors, which needs no torch, of a backbone's ImageNet weights.
+
+  Args:
+    source: the .pth, or what else `load_backbone` reads.
+    target: the new .safetensors, for `backbone_weights`.
+    backbone: whose they are; None finds it out.
+
+  Returns:
+    What was made, in a line.
+
+  Raises:
+    InputError: the source cannot be read or holds other weights, or the target is there.
+  """
+  source, target = _new(source, target)
+  if backbone is None:
+    shapes = {name: np.shape(value) for name, value in files.read_tensors(source).items()}
+    backbone = names.detect_backbone(shapes, tensors=names.backbone_tensors)
+  if backbone is None:
+    raise InputError(
+      f'{source}: not the weights of a known backbone; `backbone`=NAME lists what differs'
+    )
+  convert.save_backbone(target, convert.load_backbone(backbone, path=source), name=backbone)
+  return f'{target}: {len(names.backbone_tensors(backbone))} tensors of {backbone}'
+
+
 def _new(source: Path, target: Path) -> tuple[pathlib.Path, pathlib.Path]:
   """Returns both paths; raises InputError where the target is there."""
   found, made = (pathlib.Path(os.path.expanduser(path)) for path in (source, target))

@@ -31,7 +31,6 @@ from experiments.sweeps.folder import (
   write_trial,
 )
 from experiments.sweeps.search import TrialSearch, make_scheduler
-from experiments.sweeps.signals import Stopping, never_stopped
 from experiments.sweeps.space import Space, short_text
 from experiments.sweeps.trials import TrainProcess
 from hsnet_jax.errors import InputError
@@ -59,7 +58,7 @@ def run_trials(
   config: SweepConfig,
   *,
   new: Mapping[str, Any] | None = None,
-  stopping: Stopping = never_stopped,
+  stopping: contextlib.AbstractContextManager[list[signal.Signals]],
 ) -> signal.Signals | None:
   """Runs what is left of a sweep.
 
@@ -68,7 +67,7 @@ def run_trials(
     space: what is searched.
     config: how.
     new: description of a sweep that takes the place of what is in the folder; None: resumes.
-    stopping: given the folder, what notes the signal that has the trials save and stop.
+    stopping: holds the signal that has the trials save and stop.
 
   Returns:
     The signal that stopped it; None where nothing is left but what failed.
@@ -83,7 +82,7 @@ def run_trials(
     return None
   left.sort(key=lambda number: (number not in trials, number))
   _remove_left_behind(folder)
-  with _quiet(), _started_ray(config), stopping(folder) as received:
+  with _quiet(), _started_ray(config), stopping as received:
     if new is not None:
       begin_sweep(folder, new)
     tune.Tuner(

@@ -1,5 +1,6 @@
 """Runs a sweep from beginning to end: `sweep(SweepConfig(...))`."""
 
+import contextlib
 import dataclasses
 import importlib
 import pathlib
@@ -11,7 +12,7 @@ from experiments.storage.locks import alone
 from experiments.sweeps.config import SweepConfig
 from experiments.sweeps.folder import Trial, check_sweep_folder, read_trials
 from experiments.sweeps.report import best_run, write_results
-from experiments.sweeps.signals import Stopping, never_stopped
+from experiments.sweeps.signals import Stopping
 from experiments.sweeps.space import check_space, read_space
 from hsnet_jax.errors import InputError
 from hsnet_jax.whole_files import writable_folder
@@ -46,12 +47,12 @@ class SweepOutcome:
     return [trial.name for trial in self.trials.values() if trial.status == 'failed']
 
 
-def sweep(config: SweepConfig, *, stopping: Stopping = never_stopped) -> SweepOutcome:
+def sweep(config: SweepConfig, *, stopping: Stopping | None = None) -> SweepOutcome:
   """Runs what is left of a sweep, writes its tables and plots, and prints the table.
 
   Args:
     config: what to search, how, where, and where to.
-    stopping: what has the trials save and stop; a command has `stopped_by_signals`.
+    stopping: what has the trials save and stop: a command's `stopped_by_signals`; None: nothing.
 
   Returns:
     What came of it. The same call resumes a sweep that was stopped, and tries failed trials again.
@@ -75,7 +76,11 @@ def sweep(config: SweepConfig, *, stopping: Stopping = never_stopped) -> SweepOu
   with alone(folder, does='runs this sweep'):
     print(f'{config.trials} trials, outputs: {folder}', flush=True)
     stopped = engine.run_trials(
-      folder, space, config, new=None if resume else description, stopping=stopping
+      folder,
+      space,
+      config,
+      new=None if resume else description,
+      stopping=stopping(folder.resolve()) if stopping else contextlib.nullcontext([]),
     )
     trials = read_trials(folder, metric=config.metric)
     print(write_results(folder, trials, metric=config.metric, domains=space.domains))

@@ -14,13 +14,6 @@ Stopping = Callable[[pathlib.Path], contextlib.AbstractContextManager[list[signa
 
 
 @contextlib.contextmanager
-def never_stopped(folder: pathlib.Path) -> Iterator[list[signal.Signals]]:
-  """Gives a list that stays empty: for a notebook, or where another one handles signals."""
-  del folder
-  yield []
-
-
-@contextlib.contextmanager
 def stopped_by_signals(folder: pathlib.Path) -> Iterator[list[signal.Signals]]:
   """Has SIGINT and SIGTERM ask all trials to save and stop; a second one ends the sweep at once.
 

@@ -18,6 +18,7 @@ import numpy as np
 from data_pipelines import make_benchmark
 from data_pipelines.loading.loader import eval_batches
 from experiments.storage.checkout import child_environment
+from experiments.timing.lines import Line, spread
 from experiments.timing.peer import BACKBONES
 from experiments.timing.sides import Task
 from hsnet_jax.backbones import get_backbone
@@ -36,13 +37,16 @@ class Compared:
 
   Attributes:
     seconds: a side's, one number a round: its median over the episodes.
-    peak: a side's bytes above its weights, the most of those rounds.
-    first: the same of the round before them, in which programs are compiled.
+    peak: a side's bytes above its weights, the most of those rounds; the library's without what
+      compiling leaves behind.
+    first: the same of the first call: by the library in a process that compiles its programs.
+    programs: what the library answers to `program`.
   """
 
   seconds: Mapping[str, list[float]]
   peak: Mapping[str, float]
   first: Mapping[str, float]
+  programs: Mapping[str, Mapping[str, float]]
 
   def ratios(self, first: str, second: str) -> list[float]:
     """Returns how many times longer the second side took, round by round."""
@@ -105,6 +109,8 @@ def compare(
 ) -> Compared:
   """Runs each side's episodes in turn, round by round; the first round does not count.
 
+  The library's programs are compiled by a process before: those that are timed read them.
+
   Args:
     tasks: the sides, without `weights` and `episodes`, which are made here.
     episodes: what they work on.
@@ -116,6 +122,8 @@ def compare(
   count = len(episodes['query'])
   seconds: dict[str, list[float]] = {name: [] for name in tasks}
   peaks: list[dict[str, float]] = []
+  first: dict[str, float] = {}
+  programs: dict[str, dict[str, float]] = {}
   with tempfile.TemporaryDirectory() as folder, contextlib.ExitStack() as stack:
     files = {'episodes': f'{folder}/episodes.npz', 'weights': f'{folder}/weights.safetensors'}
     np.savez(files['episodes'], allow_pickle=False, **episodes)
@@ -123,9 +131,15 @@ def compare(
     sides = {}
     for name, task in tasks.items():
       path = Path(folder, f'{name}.json')
-      task = dataclasses.replace(task, **files)
+      compiles = task.side == 'library'
+      task = dataclasses.replace(task, **files, programs=f'{folder}/{name}' if compiles else '')
       path.write_text(json.dumps(dataclasses.asdict(task)), encoding='utf-8')
+      if compiles:
+        with _started(path) as side:
+          first[name] = _answer(side, 0)['peak']
       sides[name] = stack.enter_context(_started(path))
+      if compiles:
+        programs[name] = _answer(sides[name], 'program')
     for round_ in range(rounds + 1):
       peaks.append({})
       for name, side in sides.items():
@@ -134,7 +148,7 @@ def compare(
         if round_:
           seconds[name].append(statistics.median(answer['seconds'] for answer in answers))
   most = {name: max(peak[name] for peak in peaks[1:]) for name in tasks}
-  return Compared(seconds, most, peaks[0])
+  return Compared(seconds, most, peaks[0] | first, programs)
 
 
 def random_weights(backbone: str) -> dict[str, np.ndarray]:
@@ -159,9 +173,9 @@ def _started(task: Path) -> Iterator[subprocess.Popen[str]]:
       process.kill()
 
 
-def _answer(side: subprocess.Popen[str], number: int) -> dict[str, float]:
+def _answer(side: subprocess.Popen[str], question: int | str) -> dict[str, float]:
   assert side.stdin is not None and side.stdout is not None
-  print(number, file=side.stdin, flush=True)
+  print(question, file=side.stdin, flush=True)
   line = side.stdout.readline()
   if not line:
     raise InputError('a side of the comparison ended; what it said is above')
@@ -201,8 +215,7 @@ def in_turn_report(
   Yields:
     Lines: a Markdown table.
   """
-  if 'torch' in sides and backbone not in BACKBONES:
-    raise InputError(f'`peer`=torch has {", ".join(BACKBONES)}, not `backbone`={backbone}')
+  check_peer(sides, backbone)
   yield f'device: {describe_devices()}'
   side = f'{image_size} x {image_size}'
   yield f'{kind}: {backbone}, {side}, batch {batch_size}, {shots}-shot, {count} batches a round'
@@ -216,16 +229,26 @@ def in_turn_report(
     shots=shots,
     count=count,
   )
+  yield from table(make_tasks(sides, kind, backbone), episodes, rounds=rounds)
+
+
+def check_peer(sides: Sequence[str], backbone: str) -> None:
+  """Raises InputError where the peer is among the sides, and has no such backbone."""
+  if 'torch' in sides and backbone not in BACKBONES:
+    raise InputError(f'`peer`=torch has {", ".join(BACKBONES)}, not `backbone`={backbone}')
+
+
+def make_tasks(sides: Sequence[str], kind: str, backbone: str) -> dict[str, Task]:
+  """Makes the tasks of sides for `compare`, all the same but for who does it."""
   levels = get_backbone(backbone).levels
   make = functools.partial(Task, kind=kind, backbone=backbone, levels=tuple(levels))
-  tasks = {
+  return {
     name: make(
       side='torch' if name == 'torch' else 'library',
       implementation='plain' if name == 'plain' else 'auto',
     )
     for name in sides
   }
-  yield from table(tasks, episodes, rounds=rounds)
 
 
 def table(
@@ -249,9 +272,15 @@ def table(
     found = compare(tasks, given, rounds=rounds)
     for name, seconds in found.seconds.items():
       ratios = found.ratios(first, name)
-      yield (
+      yield Line(
         f'| {masks} | {name} | {statistics.median(seconds):.3f} | {min(seconds):.3f}'
         f' | {max(seconds):.3f} | {statistics.median(ratios):.2f}'
         f' | {min(ratios):.2f} to {max(ratios):.2f} | {found.peak[name] / 1e6:.0f}'
-        f' | {found.first[name] / 1e6:.0f} |'
+        f' | {found.first[name] / 1e6:.0f} |',
+        masks=masks,
+        side=name,
+        seconds=spread(seconds),
+        times_as_long=spread(ratios),
+        bytes_above_weights=found.peak[name],
+        bytes_first_call=found.first[name],
       )

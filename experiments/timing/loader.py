@@ -18,6 +18,7 @@ from data_pipelines import Benchmark, Split
 from data_pipelines.loading.loader import Batches, eval_batches, train_batches
 from data_pipelines.reading.arrays import image_hw
 from data_pipelines.reading.images import Encoded, encode_png
+from experiments.timing.lines import Line, spread
 from experiments.timing.plain_loader import Job, PlainLoader
 from hsnet_jax.errors import InputError
 
@@ -149,7 +150,14 @@ def table(found: list[Contender], rates: list[list[float]], batch_size: int) -> 
     ratio = statistics.median(a / b for a, b in zip(values, rates[0], strict=True))
     numbers = (statistics.median(values), min(values), max(values))
     cells = [f'{number * batch_size:.1f}' for number in numbers]
-    lines.append(f'| {contender.name} | {contender.workers} | {" | ".join(cells)} | {ratio:.2f} |')
+    line = Line(
+      f'| {contender.name} | {contender.workers} | {" | ".join(cells)} | {ratio:.2f} |',
+      loader=contender.name,
+      workers=contender.workers,
+      samples_a_second=spread([number * batch_size for number in values]),
+      times_plain=ratio,
+    )
+    lines.append(line)
   return lines
 
 

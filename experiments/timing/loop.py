@@ -16,6 +16,7 @@ import numpy as np
 
 from data_pipelines import to_devices
 from experiments.evaluation.counting import Evaluation
+from experiments.timing.lines import Line, spread
 from experiments.timing.step import random_batch
 from experiments.training.log import RunLog
 from experiments.training.loop import Hooks, Limits, fit
@@ -152,11 +153,19 @@ def loop_table(seconds: Mapping[str, Sequence[float]], held: Sequence[float]) ->
   yield '| form | median s/step | least | most |'
   yield '|---|---|---|---|'
   for form, values in seconds.items():
-    yield f'| {form} | {statistics.median(values):.4f} | {min(values):.4f} | {max(values):.4f} |'
+    yield Line(
+      f'| {form} | {statistics.median(values):.4f} | {min(values):.4f} | {max(values):.4f} |',
+      form=form,
+      seconds=spread(values),
+    )
   host = [loop / bare - 1 for bare, loop in zip(*(seconds[f] for f in FORMS[:2]), strict=True)]
   for what, values in (
     ('the host adds to a step', host),
     ('a checkpoint holds the steps up, in all, by', held),
   ):
     least, median, most = (100 * f(values) for f in (min, statistics.median, max))
-    yield f'{what} {median:.1f}% of one ({least:.1f} to {most:.1f} over {len(values)} rounds)'
+    yield Line(
+      f'{what} {median:.1f}% of one ({least:.1f} to {most:.1f} over {len(values)} rounds)',
+      what=what,
+      share_of_a_step=spread(values),
+    )

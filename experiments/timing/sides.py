@@ -3,16 +3,20 @@
 `python -m experiments.timing.sides TASK.json` loads what the task names, answers a line of JSON on
 standard output to each line on standard input, and ends with the input. The line is the number of
 the episode to run; the answer has `seconds`, and `peak`: the most bytes that the process held
-meanwhile, above what it held when it had loaded its weights.
+meanwhile, above what it held when it had loaded its weights. To the line `program` the library
+makes its program ready and answers what that holds, and takes by XLA's own account.
 """
 
+import ctypes
 import dataclasses
+import functools
+import gc
 import json
 import sys
 import time
 from collections.abc import Callable
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 
@@ -33,6 +37,8 @@ class Task:
     weights: a safetensors file of a published state dict.
     episodes: an .npz file: query [N, B, H, W, 3] and support [N, B, K, H, W, 3] normalized,
       support_mask [N, B, K, H, W], query_mask [N, B, H, W].
+    programs: a folder where the library finds and keeps what it compiles, so that a second process
+      compiles nothing; none where empty.
   """
 
   side: str
@@ -42,25 +48,64 @@ class Task:
   implementation: str = 'auto'
   weights: str = ''
   episodes: str = ''
+  programs: str = ''
+
+
+class Side(NamedTuple):
+  """Holds what a side can do.
+
+  Attributes:
+    run: computes the episode of a number, and waits for what comes out.
+    program: makes the compiled program that does so, once; None where there is none.
+  """
+
+  run: Callable[[int], Any]
+  program: Callable[[], Any] | None = None
 
 
 def serve(task: Task) -> None:
   """Answers the lines of standard input."""
   with np.load(task.episodes) as file:
     episodes = dict(file)
-  make = {'library': library, 'torch': peer}[task.side]
-  run, start = make(task, episodes), _held()
+  side = {'library': library, 'torch': peer}[task.side](task, episodes)
+  _give_back()
+  start = _held()
   for line in sys.stdin:
-    Path('/proc/self/clear_refs').write_text('5', encoding='ascii')  # The highest begins anew.
-    began = time.perf_counter()
-    run(int(line))
-    answer = {'seconds': time.perf_counter() - began, 'peak': _held('VmHWM') - start}
+    asked = line.strip()
+    answer = _program(side, start) if asked == 'program' else _run(side, int(asked), start)
     print(json.dumps(answer), flush=True)
 
 
-def library(task: Task, episodes: dict[str, np.ndarray]) -> Callable[[int], Any]:
-  """Makes the library's side: runs the episode of a number, and waits for what comes out."""
+def _run(side: Side, number: int, start: int) -> dict[str, float]:
+  Path('/proc/self/clear_refs').write_text('5', encoding='ascii')  # The highest begins anew.
+  began = time.perf_counter()
+  side.run(number)
+  return {'seconds': time.perf_counter() - began, 'peak': _held('VmHWM') - start}
+
+
+def _program(side: Side, start: int) -> dict[str, float]:
+  """Returns bytes that the process holds for a program that is ready, and XLA's account of it."""
+  assert side.program is not None, 'only the library has programs'
+  found = side.program().memory_analysis()
+  _give_back()
+  return {
+    'ready': _held() - start,
+    'arguments': found.argument_size_in_bytes,
+    'outputs': found.output_size_in_bytes,
+    'temporaries': found.temp_size_in_bytes,
+  }
+
+
+def library(task: Task, episodes: dict[str, np.ndarray]) -> Side:
+  """Makes the library's side."""
   import jax
+
+  if task.programs:
+    jax.config.update('jax_compilation_cache_dir', task.programs)
+    jax.config.update('jax_enable_compilation_cache', True)
+    # Every program, however small or fast to compile.
+    jax.config.update('jax_persistent_cache_min_compile_time_secs', 0)
+    jax.config.update('jax_persistent_cache_min_entry_size_bytes', -1)
 
   from hsnet_jax.inference import combine_shots, encode_support, match_shots, predict_episodes
   from hsnet_jax.model import HSNet, fold_backbone
@@ -85,23 +130,26 @@ def library(task: Task, episodes: dict[str, np.ndarray]) -> Callable[[int], Any]
 
   encode = jax.jit(lambda *args: encode_support(model, *args))
 
-  def run(number: int) -> Any:
+  @functools.cache
+  def program() -> Any:
+    return (cached if task.kind == 'cached' else shots).lower(*given(0)).compile()
+
+  def given(number: int) -> tuple:
     query, support, mask = (episodes[k][number] for k in ('query', 'support', 'support_mask'))
-    if task.kind == 'cached':
-      found = cached(variables, query, sets[number])
-    else:
-      found = shots(variables, query, support, mask)
-    return jax.block_until_ready(combine(found))
+    return (variables, query, *((sets[number],) if sets else (support, mask)))
+
+  def run(number: int) -> Any:
+    return jax.block_until_ready(combine(program()(*given(number))))
 
   combine = jax.jit(lambda logits: combine_shots(logits).mask if len(logits) > 1 else logits)
   pairs = zip(episodes['support'], episodes['support_mask'], strict=True)
   sets = []
   if task.kind == 'cached':
     sets = [jax.block_until_ready(encode(variables, s[0], m[0])) for s, m in pairs]
-  return run
+  return Side(run, program)
 
 
-def _library_training(model, variables, episodes) -> Callable[[int], Any]:
+def _library_training(model, variables, episodes) -> Side:
   import jax
   import optax
 
@@ -109,10 +157,12 @@ def _library_training(model, variables, episodes) -> Callable[[int], Any]:
   from hsnet_jax.training.losses import cross_entropy
 
   tx = optax.adam(1e-3)
+  variables = jax.device_put(variables)
   state = variables['params'], tx.init(variables['params'])
 
+  # The frozen weights are an argument: constants would be in the program, several times.
   @jax.jit
-  def step(params, opt_state, query, support, mask, target):
+  def step(variables, params, opt_state, query, support, mask, target):
     def loss(params):
       found = predict_episodes(model, variables | {'params': params}, query, support, mask)
       return cross_entropy(found[0], target).mean()
@@ -121,15 +171,19 @@ def _library_training(model, variables, episodes) -> Callable[[int], Any]:
     updates, opt_state = tx.update(gradients, opt_state)
     return value, optax.apply_updates(params, updates), opt_state
 
-  def run(number: int) -> Any:
+  def given(number: int) -> tuple:
     keys = 'query', 'support', 'support_mask', 'query_mask'
     # The state stays: each round takes the same step.
-    return jax.block_until_ready(step(*state, *(episodes[k][number] for k in keys)))
+    return (variables, *state, *(episodes[k][number] for k in keys))
 
-  return run
+  @functools.cache
+  def program() -> Any:
+    return step.lower(*given(0)).compile()
+
+  return Side(lambda number: jax.block_until_ready(program()(*given(number))), program)
 
 
-def peer(task: Task, episodes: dict[str, np.ndarray]) -> Callable[[int], Any]:
+def peer(task: Task, episodes: dict[str, np.ndarray]) -> Side:
   """Makes PyTorch's side."""
   import torch
   from safetensors.numpy import load_file
@@ -167,7 +221,15 @@ def peer(task: Task, episodes: dict[str, np.ndarray]) -> Callable[[int], Any]:
   if task.kind == 'train':
     learnable = [v.requires_grad_() for k, v in state.items() if k.startswith('hpn_learner.')]
     optimizer = torch.optim.Adam(learnable, lr=1e-3)
-  return run
+  return Side(run)
+
+
+def _give_back() -> None:
+  """Gives back what loading or tracing has freed: a run would take its memory from it, unseen."""
+  gc.collect()
+  trim = getattr(ctypes.CDLL(None), 'malloc_trim', None)  # glibc's.
+  if trim is not None:
+    trim(0)
 
 
 def _held(what: str = 'VmRSS') -> int:

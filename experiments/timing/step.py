@@ -8,6 +8,7 @@ from collections.abc import Callable, Iterator
 import jax
 import numpy as np
 
+from experiments.timing.lines import Line, spread
 from hsnet_jax.backbones import get_backbone
 from hsnet_jax.model import HSNet
 from hsnet_jax.models import describe_devices
@@ -36,11 +37,16 @@ def step_report(backbone: str, *, image_size: int, batch_size: int, rounds: int)
   yield '| form | median s | least | most |'
   yield '|---|---|---|---|'
   for form, values in zip(('library', 'plain XLA'), seconds, strict=True):
-    yield f'| {form} | {statistics.median(values):.2f} | {min(values):.2f} | {max(values):.2f} |'
+    yield Line(
+      f'| {form} | {statistics.median(values):.2f} | {min(values):.2f} | {max(values):.2f} |',
+      form=form,
+      seconds=spread(values),
+    )
   ratios = [b / a for a, b in zip(*seconds, strict=True)]
-  yield (
+  yield Line(
     f'plain / library: median {statistics.median(ratios):.2f},'
-    f' {min(ratios):.2f} to {max(ratios):.2f} over {len(ratios)} rounds'
+    f' {min(ratios):.2f} to {max(ratios):.2f} over {len(ratios)} rounds',
+    plain_times_as_long=spread(ratios),
   )
 
 

@@ -11,6 +11,7 @@ from typing import Any, TypeVar
 import jax
 import jax.numpy as jnp
 
+from experiments.timing.lines import Line, spread
 from experiments.timing.step import random_batch
 from hsnet_jax.backbones import get_backbone
 from hsnet_jax.models import describe_devices, network
@@ -227,12 +228,21 @@ def table(rows: Iterable[Row], peaks: dict[str, float]) -> Iterator[str]:
   for row in rows:
     start = f'| {row.precision} | {row.batch_size} |'
     if row.memory is None:
-      yield f'{start} does not fit | | | | |'
+      yield Line(
+        f'{start} does not fit | | | | |', precision=row.precision, batch=row.batch_size, fits=False
+      )
       continue
     median = statistics.median(row.seconds)
     rate = row.operations / median
-    yield (
+    yield Line(
       f'{start} {median:.4f} ({min(row.seconds):.4f} to {max(row.seconds):.4f})'
       f' | {row.batch_size / median:.1f} | {rate / 1e12:.3g} | {rate / peaks[row.precision]:.0%}'
-      f' | {row.memory / 2**30:.1f} |'
+      f' | {row.memory / 2**30:.1f} |',
+      precision=row.precision,
+      batch=row.batch_size,
+      fits=True,
+      seconds=spread(row.seconds),
+      operations=row.operations,
+      peak_rate=peaks[row.precision],
+      bytes=row.memory,
     )

@@ -31,6 +31,7 @@ class Backbone:
     hub: the Hugging Face repository of its ImageNet weights.
     packaged: the file of its weights in this folder, where they come with the package.
     keras: the .h5 file of the Keras application that has its weights.
+    pip: the Python package that has its weights, as a .pth.
     stride: pixels from one position of the finest map to the next, for messages.
     fold: `weights -> weights` that `apply` takes too, for less work on each image: those of norms
       inside of those of convolutions. None for those that stay as they are.
@@ -47,6 +48,7 @@ class Backbone:
   hub: str | None = None
   packaged: str | None = dataclasses.field(default=None, kw_only=True)
   keras: str | None = dataclasses.field(default=None, kw_only=True)
+  pip: str | None = dataclasses.field(default=None, kw_only=True)
   stride: int = dataclasses.field(default=8, kw_only=True)
   fold: Callable[[Weights], Weights] | None = dataclasses.field(default=None, kw_only=True)
   depthwise: str = dataclasses.field(default='', kw_only=True)

@@ -10,7 +10,8 @@ from jax.lax import PrecisionLike
 from jaxtyping import Array, Float
 
 from hsnet_jax.backbones.backbone import Weights
-from hsnet_jax.kernels.conv2d import conv2d
+from hsnet_jax.kernels.conv2d import DIMENSIONS, conv2d
+from hsnet_jax.kernels.depthwise import depthwise_conv2d
 
 
 def fold_batch_norm(
@@ -34,6 +35,7 @@ def fold_into(
   norm: dict[str, Float[Array, ' O']],
   *,
   epsilon: float = 1e-5,
+  depthwise: bool = False,
 ) -> Weights:
   """Multiplies a kernel by the scale of the frozen batch norm behind it, once for all images.
 
@@ -41,6 +43,7 @@ def fold_into(
     conv: its 'kernel' `[k, l, C, O]`.
     norm: what `fold_batch_norm` takes; {} where it has been folded already.
     epsilon: added to the norm's variance.
+    depthwise: whether the kernel is `[k, l, O, 1]`.
 
   Returns:
     The convolution's 'kernel' and 'bias' that do both; `conv_batch_norm` takes it with the norm {}.
@@ -48,7 +51,8 @@ def fold_into(
   if not norm:
     return conv
   scale, shift = fold_batch_norm(norm, epsilon=epsilon)
-  return {'kernel': conv['kernel'] * scale[None, None, None], 'bias': shift}
+  each = scale[None, None, :, None] if depthwise else scale[None, None, None]
+  return {'kernel': conv['kernel'] * each, 'bias': shift}
 
 
 def conv_batch_norm(
@@ -79,6 +83,53 @@ def conv_batch_norm(
   # Folded in the weights' own type, and only then in that of `x`.
   kernel, bias = (conv[name].astype(x.dtype) for name in ('kernel', 'bias'))
   y = conv2d(x, kernel, stride=stride, precision=precision, implementation=implementation)
+  return y + _bias(bias)
+
+
+def same_conv_batch_norm(
+  x: Float[Array, 'B H W C'],
+  conv: dict[str, Array],
+  norm: dict[str, Float[Array, ' O']],
+  *,
+  stride: int = 1,
+  depthwise: bool = False,
+  epsilon: float = 1e-3,
+  precision: PrecisionLike = 'highest',
+  implementation: str = 'auto',
+) -> Float[Array, 'B H2 W2 O']:
+  """Does what `conv_batch_norm` does, padded as TensorFlow's 'SAME': the odd pixel goes last.
+
+  Args:
+    x: feature maps.
+    conv: its 'kernel' `[k, l, C, O]`, or a depthwise `[k, l, O, 1]`, with odd sides.
+    norm: what `fold_batch_norm` takes; or {}, where `fold_into` has made one of both.
+    stride: of both axes.
+    depthwise: whether each channel has a filter of its own.
+    epsilon: added to the norm's variance; by default as in Keras.
+    precision: of the products.
+    implementation: of `conv2d` and `depthwise_conv2d`.
+
+  Returns:
+    The normalized maps, `ceil(H / stride)` by `ceil(W / stride)`.
+  """
+  conv = fold_into(conv, norm, epsilon=epsilon, depthwise=depthwise)
+  kernel, bias = (conv[name].astype(x.dtype) for name in ('kernel', 'bias'))
+  if depthwise:
+    rows, columns = lax.padtype_to_pads(x.shape[1:3], kernel.shape[:2], (stride, stride), 'SAME')
+    y = depthwise_conv2d(
+      x,
+      kernel,
+      stride=stride,
+      padding=(rows, columns),
+      precision=precision,
+      implementation=implementation,
+    )
+  elif stride == 1:  # Padded by half the kernel: both are one.
+    y = conv2d(x, kernel, precision=precision, implementation=implementation)
+  else:
+    y = lax.conv_general_dilated(
+      x, kernel, (stride, stride), 'SAME', dimension_numbers=DIMENSIONS, precision=precision
+    )
   return y + _bias(bias)
 
 
@@ -143,6 +194,20 @@ def init_conv(key: Array, height: int, width: int, channels: int, out: int) -> W
   """
   deviation, shape = math.sqrt(2 / (height * width * channels)), (height, width, channels, out)
   return {'kernel': deviation * jax.random.normal(key, shape, jnp.float32)}
+
+
+def init_depthwise(key: Array, side: int, channels: int) -> Weights:
+  """Draws a He-normal depthwise kernel.
+
+  Args:
+    key: for the draw.
+    side: of the kernel.
+    channels: of the input.
+
+  Returns:
+    `{'kernel': [side, side, channels, 1]}`.
+  """
+  return {'kernel': init_conv(key, side, side, 1, channels)['kernel'].swapaxes(2, 3)}
 
 
 def init_norm(channels: int) -> Weights:

@@ -5,14 +5,17 @@ at stride 8, 6-11 at 16, 12-13 at 32.
 """
 
 import jax
-from jax import lax
 from jax.lax import PrecisionLike
 from jaxtyping import Array, Float
 
 from hsnet_jax.backbones.backbone import Backbone, Weights
-from hsnet_jax.backbones.layers import fold_batch_norm, init_conv, init_norm
-from hsnet_jax.kernels.conv2d import DIMENSIONS, conv2d
-from hsnet_jax.kernels.depthwise import depthwise_conv2d
+from hsnet_jax.backbones.layers import (
+  fold_into,
+  init_conv,
+  init_depthwise,
+  init_norm,
+  same_conv_batch_norm,
+)
 
 _EPSILON = 1e-3
 _WIDTHS = (48, 96, 96, 192, 192, 384, 384, 384, 384, 384, 384, 768, 768)
@@ -33,8 +36,7 @@ def init(key: Array) -> Weights:
   weights = {'conv1': init_conv(next(keys), 3, 3, 3, 24), 'conv1_bn': init_norm(24)}
   channels = 24
   for block, out in enumerate(_WIDTHS, start=1):
-    depthwise = init_conv(next(keys), 3, 3, 1, channels)['kernel'].swapaxes(2, 3)
-    weights[f'conv_dw_{block}'] = {'kernel': depthwise}
+    weights[f'conv_dw_{block}'] = init_depthwise(next(keys), 3, channels)
     weights[f'conv_dw_{block}_bn'] = init_norm(channels)
     weights[f'conv_pw_{block}'] = init_conv(next(keys), 1, 1, channels, out)
     weights[f'conv_pw_{block}_bn'] = init_norm(out)
@@ -42,10 +44,26 @@ def init(key: Array) -> Weights:
   return weights
 
 
-def _same_padding(x: Array, stride: int) -> tuple[tuple[int, int], tuple[int, int]]:
-  """Computes TensorFlow's 'SAME' padding of a 3-wide window: the odd pixel goes last."""
-  rows, columns = (max((-(-n // stride) - 1) * stride + 3 - n, 0) for n in x.shape[1:3])
-  return (rows // 2, rows - rows // 2), (columns // 2, columns - columns // 2)
+def fold(weights: Weights) -> Weights:
+  """Makes one layer of each convolution and the frozen batch norm behind it.
+
+  Args:
+    weights: as `init` makes them.
+
+  Returns:
+    What `apply` takes in their place; nothing of the norms is left.
+  """
+  folded: Weights = {}
+  for name, layer in weights.items():
+    if not name.endswith('_bn'):
+      depthwise = _is_depthwise(name)
+      layer = fold_into(layer, weights[f'{name}_bn'], epsilon=_EPSILON, depthwise=depthwise)
+      folded |= {name: layer, f'{name}_bn': {}}
+  return folded
+
+
+def _is_depthwise(name: str) -> bool:
+  return name.startswith('conv_dw_')
 
 
 def apply(
@@ -68,30 +86,24 @@ def apply(
     up.
   """
 
-  def norm(name):
-    scale, shift = fold_batch_norm(weights[name], epsilon=_EPSILON)
-    return scale, shift[None, None, None].astype(images.dtype)
+  def layer(x, name, *, stride=1):
+    return same_conv_batch_norm(
+      x,
+      weights[name],
+      weights[f'{name}_bn'],
+      stride=stride,
+      depthwise=_is_depthwise(name),
+      epsilon=_EPSILON,
+      precision=precision,
+      implementation=implementation,
+    )
 
-  scale, shift = norm('conv1_bn')
-  kernel = (weights['conv1']['kernel'] * scale[None, None, None]).astype(images.dtype)
-  pads = _same_padding(images, 2)
-  x = lax.conv_general_dilated(
-    images, kernel, (2, 2), pads, dimension_numbers=DIMENSIONS, precision=precision
-  )
-  x = jax.nn.relu6(x + shift)
+  x = jax.nn.relu6(layer(images, 'conv1', stride=2))
   features = []
   for block in range(1, len(_WIDTHS) + 1):
     stride = 2 if block in _STRIDE_2 else 1
-    scale, shift = norm(f'conv_dw_{block}_bn')
-    kernel = (weights[f'conv_dw_{block}']['kernel'] * scale[None, None, :, None]).astype(x.dtype)
-    pads = _same_padding(x, stride)
-    y = depthwise_conv2d(
-      x, kernel, stride=stride, padding=pads, precision=precision, implementation=implementation
-    )
-    x = jax.nn.relu6(y + shift)
-    scale, shift = norm(f'conv_pw_{block}_bn')
-    kernel = (weights[f'conv_pw_{block}']['kernel'] * scale[None, None, None]).astype(x.dtype)
-    before_relu = conv2d(x, kernel, precision=precision, implementation=implementation) + shift
+    x = jax.nn.relu6(layer(x, f'conv_dw_{block}', stride=stride))
+    before_relu = layer(x, f'conv_pw_{block}')
     if block >= _FIRST_FEATURE:
       features.append(before_relu)
     x = jax.nn.relu6(before_relu)
@@ -106,6 +118,7 @@ ROWS = {
     (2, 6, 2),
     mean=(127.5,) * 3,
     std=(127.5,) * 3,
+    fold=fold,
     keras='mobilenet_7_5_224_tf_no_top.h5',
     depthwise=r'conv_dw_\d+',
     unused=r'(fc|classifier|pre_logits|head)\..*|conv_preds/.*',

@@ -15,6 +15,9 @@ _FILES = {
   'resnet50': 'resnet',
   'resnet101': 'resnet',
   'mobilenet_v1_075': 'mobilenet',
+  'efficientnet_lite0': 'efficientnet',
+  'efficientnet_lite1': 'efficientnet',
+  'efficientnet_lite2': 'efficientnet',
   'tiny': 'tiny',
 }
 

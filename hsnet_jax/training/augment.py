@@ -21,7 +21,6 @@ import math
 from collections.abc import Callable, Mapping
 from typing import Any
 
-import dm_pix
 import jax
 import jax.numpy as jnp
 import numpy as np
@@ -29,6 +28,11 @@ from jax.scipy.ndimage import map_coordinates
 from jaxtyping import Array, UInt8
 
 from hsnet_jax.errors import InputError
+
+try:
+  import dm_pix
+except ImportError as error:
+  raise ImportError("augmentation needs dm_pix: pip install 'hsnet-jax[train]'") from error
 
 Range = tuple[float, float]
 

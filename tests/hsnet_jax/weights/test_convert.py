@@ -98,7 +98,7 @@ def test_kernels_land_where_the_layer_reads_them():
   assert depthwise.shape == (96, 1, 3, 3)
 
 
-@pytest.mark.parametrize('backbone', ['mobilenet_v1_075', 'tiny'])
+@pytest.mark.parametrize('backbone', ['mobilenet_v1_075', 'efficientnet_lite0', 'tiny'])
 def test_own_backbones_convert_too(backbone):
   tensors = tensors_of(backbone)
   back = to_torch(from_torch(tensors, backbone=backbone), backbone=backbone)

@@ -44,6 +44,7 @@ def assert_is_backbone(tree, backbone):
   [
     ('resnet50', ('fc.weight', 'fc.bias')),
     ('vgg16', ('pre_logits.fc1.weight', 'head.fc.weight')),
+    ('efficientnet_lite0', ('_conv_head.weight', '_bn1.running_var', '_fc.bias')),
   ],
 )
 def test_safetensors_of_timm(tmp_path, backbone, classifier):
@@ -84,9 +85,11 @@ def test_a_failed_download_says_what_to_put_where(monkeypatch):
     load_backbone('resnet101')
 
 
-def test_mobilenet_has_no_download():
+def test_some_have_no_download():
   with pytest.raises(InputError, match='`backbone_weights`=.*experiments.convert.*Keras'):
     load_backbone('mobilenet_v1_075')
+  with pytest.raises(InputError, match='lite1.safetensors.*experiments.convert.*lite1-pytorch'):
+    load_backbone('efficientnet_lite1')
 
 
 def test_tiny_comes_with_the_package():
