@@ -5,7 +5,6 @@ from typing import Any, NamedTuple
 
 import flax.linen as nn
 import jax.numpy as jnp
-import numpy as np
 from jax.lax import PrecisionLike
 from jaxtyping import Array, Float
 
@@ -13,6 +12,7 @@ from hsnet_jax.conv4d import center_pivot_conv4d
 from hsnet_jax.correlation import Level
 from hsnet_jax.errors import InputError
 from hsnet_jax.kernels.forms import choose
+from hsnet_jax.kernels.group_norm import group_norm
 from hsnet_jax.kernels.initial import fan_in_bound as fan_in_bound  # its name of 0.1.0
 from hsnet_jax.kernels.initial import uniform_by_fan_in
 from hsnet_jax.kernels.packed import packed_correlation_conv4d
@@ -168,36 +168,18 @@ class CenterPivotConv4d(nn.Module):
 
 
 class GroupNorm(nn.Module):
-  """Applies group norm as PyTorch arranges it: one scale and shift per channel.
-
-  Linen's subtracts the mean first. That rounds differently where an output is next to 0, and there
-  the ReLU behind it decides whether a gradient passes.
-  """
+  """Applies `group_norm`, with parameters in float32."""
 
   groups: int = 4
   epsilon: float = 1e-5
 
   @nn.compact
   def __call__(self, x: Float[Array, 'B Hq Wq Hs Ws C']) -> Float[Array, 'B Hq Wq Hs Ws C']:
-    """Normalizes each group of channels over all positions of an episode, in float32 at least."""
-    channels = x.shape[-1]
-    scale = self.param('scale', nn.initializers.ones, (channels,), jnp.float32)
-    bias = self.param('bias', nn.initializers.zeros, (channels,), jnp.float32)
-    wide = x.astype(np.promote_types(x.dtype, np.float32))
-    each = channels // self.groups
-    flat = wide.reshape(len(x), -1, channels)
-
-    def of_group(y):
-      """Averages over positions first, all channels of one at a time, then over a group."""
-      means = y.mean(1).reshape(len(x), self.groups, each).mean(-1)
-      return jnp.repeat(means, each, axis=1)
-
-    mean = of_group(flat)
-    variance = of_group(jnp.square(flat - mean[:, None]))
-    scale = 1 / jnp.sqrt(variance + self.epsilon) * scale[None]
-    shift = bias[None] - mean * scale
-    rows = (len(x), 1, 1, 1, 1, channels)
-    return (wide * scale.reshape(rows) + shift.reshape(rows)).astype(x.dtype)
+    """Normalizes each group of channels over all positions of an episode."""
+    channels = (x.shape[-1],)
+    scale = self.param('scale', nn.initializers.ones, channels, jnp.float32)
+    bias = self.param('bias', nn.initializers.zeros, channels, jnp.float32)
+    return group_norm(x, scale, bias, groups=self.groups, epsilon=self.epsilon)
 
 
 class Block(nn.Module):
