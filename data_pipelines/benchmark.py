@@ -49,13 +49,13 @@ class Benchmark(abc.ABC):
     """Returns a list of a fold, one of `splits`; the classes of 'trn' are in no other."""
 
   def encoded(self, image_name: str) -> tuple[Source, Source]:
-    """Returns where an image and its mask are, encoded as they came; what `load` makes, as PNG."""
+    """Returns an image and its mask as the files that came; what `load` makes, as PNG."""
     if type(self).load is Benchmark.load:
-      raise NotImplementedError(f'{self.name} neither encodes nor loads its images')
+      raise NotImplementedError(f'{self.name} has neither `encoded` nor `load`')
     image, label = self.load(image_name)
     return (
-      images.encode_png(image, name=f'{image_name}.png'),
-      images.encode_png(label, name=f'{image_name}_label.png'),
+      images.png_bytes(image, name=f'{image_name}.png'),
+      images.png_bytes(label, name=f'{image_name}_label.png'),
     )
 
   def decode(self, image_name: str, image: Source, mask: Source) -> Pair:

@@ -21,6 +21,16 @@ Examples, from the checkout's folder:
     python -m experiments.speed --what=forward --peer=torch --backbone=resnet50 \\
       --data_dir=VOC2012 --splits_dir=splits
 
+  The same by part, each in a program of its own, with its share of what the machine can do:
+    python -m experiments.speed --what=train --by_part --backbone=resnet50
+
+  Every form of every kernel at the network's shapes; those of one alone:
+    python -m experiments.speed --what=kernels --backbone=resnet50 --image_size=400
+    python -m experiments.speed --what=kernels --kernels=support_side --backbone=resnet50
+
+  How time and memory grow with shots, batch, image and object size, or one of them:
+    python -m experiments.speed --what=scaling --axis=size --backbone=resnet50
+
   The memory of a forward pass and of a training step, with and without what compiling takes:
     python -m experiments.speed --what=memory --peer=torch --backbone=resnet50 --json=memory.json
 
@@ -33,7 +43,10 @@ prepared set; and episodes a second. forward, kshot, cached (a query against a s
 encoded already) and train print seconds, the ratio round by round, and memory above the weights, on
 the masks of the episodes and on masks that cover the picture; the library's programs are compiled
 by a process before. memory prints what a program takes by XLA's account, and what its process holds
-at most. --json writes every figure to a file as well.
+at most; scaling prints a row for each value of what grows, on noise with a rectangle of a fifth of
+the picture for the object. --by_part and kernels count the operations that Eq. 1 leaves, and divide
+their rate by that of a large matrix product, measured in the same run. --json writes every figure
+to a file as well.
 """
 
 import functools
@@ -53,23 +66,30 @@ IN_TURN = ('forward', 'kshot', 'cached', 'train')
 _WHAT = flags.DEFINE_enum(
   'what',
   'step',
-  ['step', 'throughput', 'loop', 'loader', *IN_TURN, 'memory'],
+  ['step', 'throughput', 'loop', 'loader', *IN_TURN, 'memory', 'scaling', 'kernels'],
   'What to measure.',
 )
 _BACKBONE = flags.DEFINE_enum(
-  'backbone', 'mobilenet_v1_075', list(BACKBONES), 'step, throughput, loop: the backbone.'
+  'backbone', 'mobilenet_v1_075', list(BACKBONES), 'All but loader: the backbone.'
 )
 _IMAGE_SIZE = flags.DEFINE_integer(
-  'image_size', None, 'Side of the images. Default: 200 (loader: 400).', lower_bound=32
+  'image_size',
+  None,
+  'Side of the images. Default: 200 (step, throughput, loop), else 400.',
+  lower_bound=32,
 )
 _BATCH_SIZE = flags.DEFINE_integer(
   'batch_size',
   None,
-  'Episodes a batch (throughput: --batch_sizes). Default: 20; train 2; forward, kshot, cached 1.',
+  'Episodes a batch (throughput: --batch_sizes). Default: 20 (step, loop, loader); train and its'
+  ' memory 2; else 1.',
   lower_bound=1,
 )
 _PEER = flags.DEFINE_enum(
-  'peer', None, ['torch'], 'forward, kshot, cached, train: what to compare with, beside plain XLA.'
+  'peer',
+  None,
+  ['torch'],
+  'forward, kshot, cached, train, memory: what to compare with, beside plain XLA.',
 )
 _BATCHES = flags.DEFINE_integer(
   'batches', 3, 'forward, kshot, cached, train: how many a round has.', lower_bound=1
@@ -86,7 +106,20 @@ _SECONDS = flags.DEFINE_float(
   'seconds', 2.0, 'throughput: how long a round takes at least.', lower_bound=0.0
 )
 _PEAK_SIZE = flags.DEFINE_integer(
-  'peak_size', 8192, 'throughput: side of the matrices whose product is the peak.', lower_bound=1
+  'peak_size',
+  None,
+  'throughput, kernels, --by_part: side of the matrices whose product is the peak. Default: 8192;'
+  ' but for throughput, on a CPU 2048.',
+  lower_bound=1,
+)
+_BY_PART = flags.DEFINE_bool(
+  'by_part', False, 'forward, train: measure the parts of the network, each by itself.'
+)
+_AXIS = flags.DEFINE_enum(
+  'axis', 'all', ['all', 'shots', 'batch', 'size', 'object'], 'scaling: what grows.'
+)
+_KERNELS = define_list(
+  'kernels', None, 'kernels: those of hsnet_jax/kernels/forms.py to measure. Default: all.'
 )
 _SAVE_EVERY = flags.DEFINE_integer(
   'save_every', 5, 'loop: a checkpoint every so many steps.', lower_bound=2
@@ -164,7 +197,7 @@ def _throughput() -> Iterator[str]:
     precisions=_PRECISIONS.value,
     rounds=_ROUNDS.value,
     seconds=_SECONDS.value,
-    peak_size=_PEAK_SIZE.value,
+    peak_size=_PEAK_SIZE.value or 8192,
   )
 
 
@@ -200,6 +233,8 @@ def _loader() -> Iterator[str]:
 
 
 def _in_turn(kind: str) -> Iterator[str]:
+  if _BY_PART.value:
+    return _parts(kind)
   from experiments.timing.in_turn import in_turn_report
 
   return in_turn_report(
@@ -214,6 +249,48 @@ def _in_turn(kind: str) -> Iterator[str]:
     fold=_FOLD.value,
     data_dir=_DATA_DIR.value,
     splits_dir=_SPLITS_DIR.value,
+  )
+
+
+def _parts(kind: str) -> Iterator[str]:
+  from experiments.timing.costs.parts import parts_report
+
+  if kind not in ('forward', 'train'):
+    raise InputError(f'`by_part` is for `what`=forward or train, not {kind}')
+  return parts_report(
+    train=kind == 'train',
+    backbone=_BACKBONE.value,
+    image_size=_IMAGE_SIZE.value or 400,
+    batch_size=_BATCH_SIZE.value or (2 if kind == 'train' else 1),
+    rounds=_ROUNDS.value,
+    peak_size=_PEAK_SIZE.value,
+    fold=_FOLD.value,
+    data_dir=_DATA_DIR.value,
+    splits_dir=_SPLITS_DIR.value,
+  )
+
+
+def _kernels() -> Iterator[str]:
+  from experiments.timing.costs.kernels import kernels_report
+
+  return kernels_report(
+    backbone=_BACKBONE.value,
+    image_size=_IMAGE_SIZE.value or 400,
+    batch_size=_BATCH_SIZE.value or 1,
+    rounds=_ROUNDS.value,
+    peak_size=_PEAK_SIZE.value,
+    kernels=_KERNELS.value,
+  )
+
+
+def _scaling() -> Iterator[str]:
+  from experiments.timing.costs.scaling import AXES, scaling_report
+
+  return scaling_report(
+    backbone=_BACKBONE.value,
+    image_size=_IMAGE_SIZE.value or 400,
+    rounds=_ROUNDS.value,
+    axes=AXES if _AXIS.value == 'all' else [_AXIS.value],
   )
 
 
@@ -242,6 +319,8 @@ _REPORTS = {
   'loop': _loop,
   'loader': _loader,
   'memory': _memory,
+  'scaling': _scaling,
+  'kernels': _kernels,
   **{kind: functools.partial(_in_turn, kind) for kind in IN_TURN},
 }
 

@@ -1,4 +1,4 @@
-"""Strict settings for every test, and where test data is found."""
+"""Sets every test up strictly, and finds test data."""
 
 import ctypes
 import gc
@@ -119,19 +119,19 @@ def _little_is_kept(request):
 
 @pytest.fixture(scope='session')
 def root():
-  """The checkout's folder."""
+  """Returns the checkout's folder."""
   return ROOT
 
 
 @pytest.fixture(scope='session')
 def golden():
-  """The folder of golden files that come with the project."""
+  """Returns the folder of golden files that come with the project."""
   return ROOT / 'tests' / 'golden'
 
 
 @pytest.fixture(scope='session')
 def shared():
-  """The folder of material too large for the project; tests that need it skip without it."""
+  """Returns the folder of what is too large for the project; tests that need it skip without it."""
   folder = os.environ.get('HSNET_SHARED')
   if not folder:
     pytest.skip('needs the material at $HSNET_SHARED, which is not set')

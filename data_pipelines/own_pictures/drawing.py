@@ -5,7 +5,7 @@ from collections.abc import Iterable, Mapping, Sequence
 import numpy as np
 
 from data_pipelines.own_pictures.layouts import OPEN
-from data_pipelines.reading.images import Encoded, encode_png
+from data_pipelines.reading.images import Encoded, png_bytes
 from data_pipelines.reading.outlines import Object, drawn_dtype, over, paint
 from hsnet_jax.errors import InputError
 
@@ -47,7 +47,7 @@ def draw_label(
         f'{where}: no pixel is left of {class_names[value - 1]!r}, {hidden}; draw it again or take'
         ' it out'
       )
-  return encode_png(label, name=f'{where}: label')
+  return png_bytes(label, name=f'{where}: label')
 
 
 def _by_what(found: np.ndarray, class_names: Sequence[str]) -> str:

@@ -44,7 +44,7 @@ class Layout(Protocol):
 
   @property
   def boundary(self) -> int | None:
-    """`OPEN`, or None."""
+    """Returns `OPEN`, or None."""
     ...
 
   def encoded(self, image_name: str) -> tuple[Source, Source]:

@@ -24,7 +24,7 @@ from data_pipelines.prepared.record import (
 )
 from data_pipelines.reading.arrays import Pair, image_hw
 from data_pipelines.reading.files import AnyPath
-from data_pipelines.reading.images import Encoded, Source, encode_png, read_label, read_pair
+from data_pipelines.reading.images import Encoded, Source, png_bytes, read_label, read_pair
 from data_pipelines.splits import Split
 from hsnet_jax.errors import InputError
 
@@ -120,13 +120,13 @@ class Prepared(OnTop):
     return self.benchmark.decode(image_name, *_encoded(image_name, record))
 
   def encoded(self, image_name: str) -> tuple[Encoded, Encoded]:
-    """See `Benchmark.encoded`; a set of pixels encodes them as PNG."""
+    """See `Benchmark.encoded`; a set of pixels makes PNGs of them."""
     record = self._read(image_name)
     if self.prepared_size is None:
       return _encoded(image_name, record)
     return (
-      encode_png(record['image'], name=f'image {image_name}'),
-      encode_png(record['mask'], name=f'label of {image_name}'),
+      png_bytes(record['image'], name=f'image {image_name}'),
+      png_bytes(record['mask'], name=f'label of {image_name}'),
     )
 
   def decode(self, image_name: str, image: Source, mask: Source) -> Pair:

@@ -51,7 +51,7 @@ class PairBuilder(tfds.core.ShardBasedBuilder, tfds.core.GeneratorBasedBuilder):
     benchmark: what to read.
     data_dir: the folder of prepared sets; this one is in it under its name and version.
     names: the images to write, in order; all that are listed where None.
-    image_size: (height, width) to store pixels at; None to store the encoded bytes.
+    image_size: (height, width) to store pixels at; None to store the files' bytes.
     record: what the set's metadata holds besides; see `data_pipelines.prepared.record`.
     versions: something for each image that changes when its files do. A shard is taken over from
       a stopped attempt only where these are the same.

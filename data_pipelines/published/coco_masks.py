@@ -6,7 +6,7 @@ from collections.abc import Iterable, Mapping
 from pathlib import Path
 
 from data_pipelines.reading import outlines
-from data_pipelines.reading.images import Encoded, encode_png
+from data_pipelines.reading.images import Encoded, png_bytes
 from hsnet_jax.errors import InputError
 
 # COCO counts 80 categories from 1 to 90; a class_id is the place in this list.
@@ -43,7 +43,7 @@ class DrawnMasks:
       self._entry(file_name)
 
   def encoded(self, file_name: str) -> Encoded:
-    """Draws the label of an image and encodes it.
+    """Draws the label of an image, and makes a PNG of it.
 
     Args:
       file_name: of the image, such as 'COCO_val2014_000000507081.jpg'.
@@ -64,7 +64,7 @@ class DrawnMasks:
       raise
     except Exception as error:  # pycocotools raises nearly anything on a damaged outline.
       raise InputError(f'{name}: the annotation is damaged ({error}); fetch it again') from error
-    return encode_png(label, name=name)
+    return png_bytes(label, name=name)
 
   def _entry(self, file_name: str) -> bytes:
     with self._lock:

@@ -58,7 +58,7 @@ class Pascal5i(Benchmark):
     return Split(f'{self.name} fold {fold} {name}', tuple(items), self.class_names)
 
   def encoded(self, image_name: str) -> tuple[Path, Path]:
-    """See `Benchmark.encoded`: the photograph and its palette mask."""
+    """See `Benchmark.encoded`: the photograph and its label, a PNG with a palette."""
     if self._data is None:
       raise files.lists_alone(self.name)
     return self._data / IMAGES / f'{image_name}.jpg', self._data / LABELS / f'{image_name}.png'

@@ -32,8 +32,8 @@ __all__ = [
   'Encoded',
   'PathLike',
   'Source',
-  'encode_png',
   'mask_values',
+  'png_bytes',
   'read_image',
   'read_label',
   'read_mask',
@@ -145,8 +145,8 @@ def read_pair(
   return _rgb(image, image_path), mask
 
 
-def encode_png(array: Integer[np.ndarray, 'h w *channels'], *, name: str) -> Encoded:
-  """Encodes an RGB image, or a label of up to 16 bits, without loss.
+def png_bytes(array: Integer[np.ndarray, 'h w *channels'], *, name: str) -> Encoded:
+  """Makes a PNG of an RGB image, or of a label of up to 16 bits, without loss.
 
   Args:
     array: uint8 [h, w, 3], or whole numbers from 0 to 65535 [h, w].

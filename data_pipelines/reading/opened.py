@@ -14,7 +14,7 @@ from hsnet_jax.errors import InputError
 
 @dataclasses.dataclass(frozen=True)
 class Encoded:
-  """Holds an encoded image in memory, which every function here takes in place of a path.
+  """Holds an image's file in memory, which every function here takes in place of a path.
 
   Attributes:
     data: the file's bytes.
@@ -31,7 +31,7 @@ class Encoded:
 
 # What is read: a file, or its bytes in memory.
 PathLike = AnyPath | Encoded
-# Where an encoded image or mask of a benchmark is.
+# Where the file of an image or a mask of a benchmark is.
 Source = Path | Encoded
 
 # So many pixels are looked at twice; a byte holds no more than so many of a plain mask.

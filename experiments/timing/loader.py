@@ -17,7 +17,7 @@ import psutil
 from data_pipelines import Benchmark, Split
 from data_pipelines.loading.loader import Batches, eval_batches, train_batches
 from data_pipelines.reading.arrays import image_hw
-from data_pipelines.reading.images import Encoded, encode_png
+from data_pipelines.reading.images import Encoded, png_bytes
 from experiments.timing.lines import Line, spread
 from experiments.timing.plain_loader import Job, PlainLoader
 from hsnet_jax.errors import InputError
@@ -188,7 +188,7 @@ class MadeImages(Benchmark):
   def encoded(self, image_name: str) -> tuple[Encoded, Encoded]:
     """See `Benchmark.encoded`."""
     image, label = self.load(image_name)
-    return encode_png(image, name=image_name), encode_png(label, name=image_name)
+    return png_bytes(image, name=image_name), png_bytes(label, name=image_name)
 
 
 def write_made_set(benchmark: MadeImages, folder: str) -> None:

@@ -1,4 +1,4 @@
-"""Moved to `hsnet_jax.training.averaging`."""
+"""Forwards to `hsnet_jax.training.averaging`."""
 
 from hsnet_jax.api.lazy import moved_names
 

@@ -1,4 +1,4 @@
-"""Moved to `hsnet_jax.kernels.conv2d`."""
+"""Forwards to `hsnet_jax.kernels.conv2d`."""
 
 from hsnet_jax.api.lazy import moved_names
 

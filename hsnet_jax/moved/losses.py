@@ -1,4 +1,4 @@
-"""Moved to `hsnet_jax.training.losses`."""
+"""Forwards to `hsnet_jax.training.losses`."""
 
 from hsnet_jax.api.lazy import moved_names
 

@@ -1,4 +1,4 @@
-"""Moved to `hsnet_jax.training.optimizers`."""
+"""Forwards to `hsnet_jax.training.optimizers`."""
 
 from hsnet_jax.api.lazy import moved_names
 

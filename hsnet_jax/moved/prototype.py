@@ -1,4 +1,4 @@
-"""Moved to `hsnet_jax.baselines.prototype`."""
+"""Forwards to `hsnet_jax.baselines.prototype`."""
 
 from hsnet_jax.api.lazy import moved_names
 

@@ -1,4 +1,4 @@
-"""Moved to `hsnet_jax.training.sharding`."""
+"""Forwards to `hsnet_jax.training.sharding`."""
 
 from hsnet_jax.api.lazy import moved_names
 

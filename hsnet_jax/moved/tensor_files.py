@@ -1,4 +1,4 @@
-"""Moved to `hsnet_jax.weights.files`."""
+"""Forwards to `hsnet_jax.weights.files`."""
 
 from hsnet_jax.api.lazy import moved_names
 

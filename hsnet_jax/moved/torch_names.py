@@ -1,4 +1,4 @@
-"""Moved to `hsnet_jax.weights.names`."""
+"""Forwards to `hsnet_jax.weights.names`."""
 
 from hsnet_jax.api.lazy import moved_names
 

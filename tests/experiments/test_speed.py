@@ -18,5 +18,7 @@ def test_numbers_of_a_list_are_checked(served, failure, tmp_path):
     (['--what=throughput', '--batch_sizes=1,x,0'], '--batch_sizes: x, 0'),
     (['--what=loader', '--workers=-1'], '--workers: -1'),
     (['--what=nothing'], '--what'),
+    (['--what=kshot', '--by_part'], '--by_part'),
+    (['--what=step', '--json=.'], '--json'),
   ):
     assert words in failure(served('speed', *flags, cwd=tmp_path))

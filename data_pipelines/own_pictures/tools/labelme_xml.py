@@ -136,7 +136,7 @@ class _NoDoctype(ElementTree.TreeBuilder):
   """Refuses declarations of a document's own: entities can be made to fill the memory."""
 
   def doctype(self, name: str, pubid: str | None, system: str | None) -> NoReturn:
-    """Is called at the first of them."""
+    """Raises ValueError at the first of them."""
     raise ValueError('it declares a DOCTYPE')
 
 

@@ -24,7 +24,7 @@ from data_pipelines.own_pictures.layouts import (
 )
 from data_pipelines.reading import images
 from data_pipelines.reading.arrays import BOUNDARY
-from data_pipelines.reading.images import Encoded, encode_png
+from data_pipelines.reading.images import Encoded, png_bytes
 from hsnet_jax.errors import InputError
 
 _FOLDERS = ('SegmentationClass', 'SegmentationClassPNG')
@@ -102,7 +102,7 @@ class VocMasks:
     label = table[numbers]
     if (label == _UNKNOWN).any():
       raise InputError(f'{path}: changed while it was in use; start again')
-    return self._data / image_name, encode_png(label, name=str(path))
+    return self._data / image_name, png_bytes(label, name=str(path))
 
   def _read(self, path: Path) -> UInt16[np.ndarray, 'h w']:
     """Reads a mask as numbers: 0 background, `OPEN`, or a key of the names."""

@@ -1,1 +1,1 @@
-"""Parts of a prediction: its queries, the network's work on them, what is written and told."""
+"""Finds what is to be segmented, segments it, writes results and tells of them."""

@@ -7,7 +7,7 @@ from hypothesis import strategies as st
 from PIL import Image
 
 from data_pipelines.reading import arrays as reading
-from data_pipelines.reading.images import Encoded, encode_png, read_pair
+from data_pipelines.reading.images import Encoded, png_bytes, read_pair
 from tests.facts import refused
 
 
@@ -111,7 +111,7 @@ def test_preprocessing_is_pillows_and_numpys_at_any_size(height, width, size, se
   label = np.array([0, 7, 8, 255], np.uint8)[pixels[..., 3] % 4]
   jpeg = io.BytesIO()
   Image.fromarray(pixels[..., :3]).save(jpeg, 'JPEG')
-  pair = read_pair(Encoded(jpeg.getvalue(), 'a.jpg'), encode_png(label, name='a.png'))
+  pair = read_pair(Encoded(jpeg.getvalue(), 'a.jpg'), png_bytes(label, name='a.png'))
   arrays = reading.episode_arrays(pair, [pair], class_id=6, size=size)
 
   photograph = Image.open(jpeg).convert('RGB')

@@ -7,8 +7,8 @@ import pytest
 from PIL import Image
 
 from data_pipelines.reading.images import (
-  encode_png,
   mask_values,
+  png_bytes,
   read_image,
   read_label,
   read_mask,
@@ -272,11 +272,11 @@ def test_a_pair_names_what_does_not_fit(tmp_path):
 
 def test_labels_of_16_bits(tmp_path):
   label = np.array([[0, 3, 1000], [65535, 1, 256]], np.uint16)
-  encoded = encode_png(label, name='label')
+  encoded = png_bytes(label, name='label')
   np.testing.assert_array_equal(read_label(encoded, largest=65535), label, strict=True)
   with refused('label', '0 to 1000'):
     read_label(encoded, largest=1000)
-  small = encode_png(label % 8, name='small')
+  small = png_bytes(label % 8, name='small')
   np.testing.assert_array_equal(read_label(small, largest=65535), label % 8, strict=True)
   assert read_label(small).dtype == np.uint8
 

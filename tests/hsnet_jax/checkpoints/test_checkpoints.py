@@ -27,7 +27,7 @@ from hsnet_jax.checkpoints import (
   save_checkpoint,
 )
 from hsnet_jax.errors import InputError
-from tests.facts import lets_orbax_fail
+from tests.facts import lets_orbax_fail, refused
 
 CONFIG = {'backbone': 'tiny', 'benchmark': 'shapes', 'fold': 2, 'shots': 1}
 
@@ -93,11 +93,11 @@ def test_optimizer_state_that_does_not_fit(tmp_path):
   save_checkpoint(tmp_path / 'c', made_variables(), config=CONFIG, opt_state=adam.init(params))
   save_checkpoint(tmp_path / 'none', made_variables(), config=CONFIG)
   other = jax.tree.map(lambda x: jnp.zeros((2, *x.shape)), params)
-  with pytest.raises(InputError, match='another network'):
+  with refused(tmp_path / 'c', 'network'):
     load_checkpoint(tmp_path / 'c', opt_state=adam.init(other))
-  with pytest.raises(InputError, match='another optimizer'):
+  with refused(tmp_path / 'c', 'optimizer'):
     load_checkpoint(tmp_path / 'c', opt_state=optax.sgd(0.1, momentum=0.9).init(params))
-  with pytest.raises(InputError, match='no optimizer state'):
+  with refused(tmp_path / 'none', 'optimizer'):
     load_checkpoint(tmp_path / 'none', opt_state=adam.init(params))
 
 
@@ -185,9 +185,8 @@ def test_no_checkpoint(tmp_path, made):
     if made == 'other':
       (path / 'photo.jpg').write_text('x')
   for read in (load_checkpoint, read_config):
-    with pytest.raises(InputError, match='no checkpoint|no such checkpoint') as error:
+    with refused(path, 'checkpoint'):
       read(path)
-    assert str(path) in str(error.value)
 
 
 def test_other_files_are_never_replaced(tmp_path):
@@ -195,7 +194,7 @@ def test_other_files_are_never_replaced(tmp_path):
   (tmp_path / 'photos' / 'a.jpg').write_text('precious')
   (tmp_path / 'file').write_text('precious')
   for name in ('photos', 'file'):
-    with pytest.raises(InputError, match='name another folder'):
+    with refused(tmp_path / name):
       save_checkpoint(tmp_path / name, made_variables(), config=CONFIG)
   assert (tmp_path / 'photos' / 'a.jpg').read_text() == 'precious'
   assert (tmp_path / 'file').read_text() == 'precious'
@@ -284,9 +283,9 @@ def test_a_machine_s_refusal_behind_another_error_is_not_called_damage(tmp_path,
   wrapped.__cause__ = MemoryError()
   monkeypatch.setattr(Checkpointer, 'restore', Mock(side_effect=wrapped))
   for read in (load_checkpoint, read_config):
-    with pytest.raises(ValueError, match='restoring failed') as error:
+    with pytest.raises(ValueError) as error:
       read(tmp_path / 'c')
-    assert not isinstance(error.value, InputError)
+    assert error.value is wrapped
 
 
 def test_a_run_s_folder_stands_for_its_best_checkpoint(tmp_path):

@@ -146,18 +146,18 @@ def test_accumulators_do_not_change():
 
 @pytest.mark.parametrize('class_id', [-1, 2])
 def test_class_out_of_range(class_id):
-  with pytest.raises(ValueError, match=f'class id {class_id} is outside 0..1'):
+  with pytest.raises(ValueError, match=rf'{class_id}\b.*\b0\.\.1'):
     metrics.Confusion.empty(2).update(np.ones((1, 4), np.int32), np.array([class_id]))
 
 
 def test_shapes_that_disagree():
   with pytest.raises(ValueError, match=r'\b4\b.*\b5\b'):
     metrics.Confusion.empty(4).merge(metrics.Confusion.empty(5))
-  with pytest.raises(ValueError, match='cannot merge'):
+  with pytest.raises(ValueError, match=r'\b4\b.*\b5\b'):
     metrics.RocHistogram.empty(bins=4).merge(metrics.RocHistogram.empty(bins=5))
-  with pytest.raises(ValueError, match='one value per episode'):
+  with pytest.raises(ValueError, match=r'\(3,\).*\(2,\)'):
     metrics.select_rows(np.ones((3, 4), int), np.ones(2, int), row_shape=(4,))
-  with pytest.raises(ValueError, match='rows of shape'):
+  with pytest.raises(ValueError, match=r'\(4,\).*\(3, 5\)'):
     metrics.select_rows(np.ones((3, 5), int), row_shape=(4,))
 
 

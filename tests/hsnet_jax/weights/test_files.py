@@ -19,6 +19,7 @@ from hsnet_jax.errors import InputError
 from hsnet_jax.weights import files
 from hsnet_jax.weights.convert import from_torch, load_backbone, save_backbone, to_torch
 from hsnet_jax.weights.names import is_unused, keras_tensors, leaves
+from tests.facts import refused
 from tests.golden_recipe import weight
 from tests.made import tensors as tensors_of
 
@@ -151,7 +152,7 @@ def test_folders_without_or_with_several_weights(tmp_path):
     (tmp_path / name).touch()
   with pytest.raises(InputError, match=r'vgg16-397923af\.pth.*vgg16\.npz'):
     load_backbone('vgg16', path=tmp_path)
-  with pytest.raises(InputError, match='no such file'):
+  with refused(tmp_path / 'none.pth'):
     load_backbone('vgg16', path=tmp_path / 'none.pth')
 
 
