@@ -39,7 +39,8 @@ def group_norm(
     The normalized maps, of the type of `x`.
   """
   flat = x.reshape(len(x), -1, x.shape[-1])
-  return _norm(groups, epsilon, flat, scale, bias).reshape(x.shape)
+  y: Array = _norm(groups, epsilon, flat, scale, bias)
+  return y.reshape(x.shape)
 
 
 def _wide(x: Array) -> Array:
