@@ -155,6 +155,7 @@ def _library_training(model, variables, episodes) -> Side:
 
   from hsnet_jax.inference import predict_episodes
   from hsnet_jax.training.losses import cross_entropy
+  from hsnet_jax.training.steps import differentiate_in_parts, fewest_parts
 
   tx = optax.adam(1e-3)
   variables = jax.device_put(variables)
@@ -162,19 +163,23 @@ def _library_training(model, variables, episodes) -> Side:
 
   # The frozen weights are an argument: constants would be in the program, several times.
   @jax.jit
-  def step(variables, params, opt_state, query, support, mask, target):
-    def loss(params):
-      found = predict_episodes(model, variables | {'params': params}, query, support, mask)
-      return cross_entropy(found[0], target).mean()
+  def step(variables, params, opt_state, batch):
+    whole = len(batch['query'])
 
-    value, gradients = jax.value_and_grad(loss)(params)
+    def loss(params, part):
+      given = (part[key] for key in ('query', 'support', 'support_mask'))
+      found = predict_episodes(model, variables | {'params': params}, *given)
+      return cross_entropy(found[0], part['query_mask']).sum() / whole, None
+
+    differentiate = jax.value_and_grad(loss, has_aux=True)
+    parts = fewest_parts(*batch['query'].shape[:3])
+    (value, _), gradients = differentiate_in_parts(differentiate, params, batch, count=parts)
     updates, opt_state = tx.update(gradients, opt_state)
     return value, optax.apply_updates(params, updates), opt_state
 
   def given(number: int) -> tuple:
-    keys = 'query', 'support', 'support_mask', 'query_mask'
     # The state stays: each round takes the same step.
-    return (variables, *state, *(episodes[k][number] for k in keys))
+    return (variables, *state, {name: value[number] for name, value in episodes.items()})
 
   @functools.cache
   def program() -> Any:
