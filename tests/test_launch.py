@@ -81,8 +81,8 @@ def unknown(text, known):
     for flag in used
     if flag not in {'help', *known.get(script, ())}
   ]
-  # Two of them are TensorBoard's and pytest's.
-  every = {'help', 'logdir', 'wide'}.union(*known.values())
+  # Of TensorBoard, of pytest, and of pip.
+  every = {'help', 'logdir', 'wide', 'heavy', 'no'}.union(*known.values())
   quoted = FLAG.findall(' '.join(re.findall(r'`([^`\n]*)`', text)))
   return wrong + [f'--{flag}' for flag in quoted if flag not in every]
 

@@ -16,12 +16,8 @@ from hsnet_jax.weights.convert import from_torch
 from tests import golden_recipe, made
 
 
-# Each side compiles; with one, a process still answers on the episodes.
-@pytest.mark.parametrize(
-  'forms',
-  [('auto',), pytest.param(('auto', 'plain'), marks=pytest.mark.heavy)],
-  ids=len,
-)
+@pytest.mark.heavy  # Each side compiles.
+@pytest.mark.parametrize('forms', [('auto',), ('auto', 'plain')], ids=len)
 def test_sides_answer_on_the_same_episodes(forms):
   episodes = load_episodes(
     None,

@@ -39,6 +39,7 @@ def step_of(implementation):
   )
 
 
+@pytest.mark.heavy
 @pytest.mark.skipif(jax.default_backend() != 'cpu', reason='other devices take other forms')
 def test_the_plain_step_has_no_form_of_the_library_s_own():
   names, axes = step_of('plain')

@@ -75,6 +75,7 @@ def test_the_table_is_of_medians_and_shares_of_the_peak():
   assert len({line.count('|') for line in lines}) == 1
 
 
+@pytest.mark.heavy
 def test_operations_grow_with_the_batch(monkeypatch):
   monkeypatch.setitem(BACKBONES, 'small', SMALL)
   one, two = (count_operations('small', 32, count) for count in (1, 2))

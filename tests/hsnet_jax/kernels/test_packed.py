@@ -123,6 +123,7 @@ def test_an_empty_mask_computes_nothing_and_gives_zeros():
   assert not np.any(compiled(run, 4)(*operands))
 
 
+@pytest.mark.heavy
 def test_work_grows_with_the_object(monkeypatch):
   """As many products and windows are taken as the object asks for, and no more."""
   taken = []
