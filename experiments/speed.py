@@ -147,8 +147,6 @@ _IMAGES = flags.DEFINE_integer(
 _RECORDS = flags.DEFINE_integer(
   'records', 80_000, 'loader: of how many made images a set is written and opened.', lower_bound=2
 )
-
-
 _JSON = flags.DEFINE_string(
   'json',
   None,

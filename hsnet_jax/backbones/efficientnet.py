@@ -15,7 +15,7 @@ from jaxtyping import Array, Float
 
 from hsnet_jax.backbones.backbone import Backbone, Weights
 from hsnet_jax.backbones.layers import (
-  fold_into,
+  fold_norms,
   init_conv,
   init_depthwise,
   init_norm,
@@ -124,24 +124,13 @@ def init(key: Array, *, blocks: tuple[Block, ...]) -> Weights:
   return {'_conv_stem': stem, '_bn0': init_norm(_STEM), '_blocks': layers}
 
 
-def fold(weights: Weights) -> Weights:
-  """Makes one layer of each convolution and the frozen batch norm behind it.
+def _is_depthwise(name: str) -> bool:
+  return name == '_depthwise_conv'
 
-  Args:
-    weights: as `init` makes them.
 
-  Returns:
-    What `apply` takes in their place; nothing of the norms is left.
-  """
-  folded: Weights = {}
-  for name, layer in weights.items():
-    if name in _NORMS:
-      depthwise, norm = name == '_depthwise_conv', _NORMS[name]
-      layer = fold_into(layer, weights[norm], epsilon=_EPSILON, depthwise=depthwise)
-      folded |= {name: layer, norm: {}}
-    elif name not in _NORMS.values():
-      folded[name] = fold(layer)
-  return folded
+fold = functools.partial(
+  fold_norms, norm_of=_NORMS.__getitem__, epsilon=_EPSILON, is_depthwise=_is_depthwise
+)
 
 
 def apply(
@@ -172,7 +161,7 @@ def apply(
       held[name],
       held[_NORMS[name]],
       stride=stride,
-      depthwise=name == '_depthwise_conv',
+      depthwise=_is_depthwise(name),
       epsilon=_EPSILON,
       precision=precision,
       implementation=implementation,

@@ -1,6 +1,7 @@
 """Applies layers of frozen backbones: pure functions over `{'kernel': ..., 'scale': ...}`."""
 
 import math
+from collections.abc import Callable
 
 import jax
 import jax.numpy as jnp
@@ -53,6 +54,36 @@ def fold_into(
   scale, shift = fold_batch_norm(norm, epsilon=epsilon)
   each = scale[None, None, :, None] if depthwise else scale[None, None, None]
   return {'kernel': conv['kernel'] * each, 'bias': shift}
+
+
+def fold_norms(
+  weights: Weights,
+  *,
+  norm_of: Callable[[str], str],
+  epsilon: float = 1e-5,
+  is_depthwise: Callable[[str], bool] = lambda name: False,
+) -> Weights:
+  """Makes one layer of each convolution and the frozen batch norm behind it.
+
+  Args:
+    weights: nested dictionaries, in which a norm lies beside its convolution.
+    norm_of: gives the norm's name by the convolution's.
+    epsilon: added to the norms' variances.
+    is_depthwise: says of a convolution's name whether its kernel is `[k, l, O, 1]`.
+
+  Returns:
+    What the backbone takes in their place; nothing of the norms is left.
+  """
+  folded: Weights = {}
+  for name, layer in weights.items():
+    if 'kernel' in layer:
+      norm = norm_of(name)
+      depthwise = is_depthwise(name)
+      layer = fold_into(layer, weights[norm], epsilon=epsilon, depthwise=depthwise)
+      folded |= {name: layer, norm: {}}
+    elif 'scale' not in layer:
+      folded[name] = fold_norms(layer, norm_of=norm_of, epsilon=epsilon, is_depthwise=is_depthwise)
+  return folded
 
 
 def conv_batch_norm(

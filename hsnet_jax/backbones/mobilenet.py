@@ -4,13 +4,15 @@ Features are the pointwise outputs of blocks 4 to 13 after batch norm and before
 at stride 8, 6-11 at 16, 12-13 at 32.
 """
 
+import functools
+
 import jax
 from jax.lax import PrecisionLike
 from jaxtyping import Array, Float
 
 from hsnet_jax.backbones.backbone import Backbone, Weights
 from hsnet_jax.backbones.layers import (
-  fold_into,
+  fold_norms,
   init_conv,
   init_depthwise,
   init_norm,
@@ -44,26 +46,13 @@ def init(key: Array) -> Weights:
   return weights
 
 
-def fold(weights: Weights) -> Weights:
-  """Makes one layer of each convolution and the frozen batch norm behind it.
-
-  Args:
-    weights: as `init` makes them.
-
-  Returns:
-    What `apply` takes in their place; nothing of the norms is left.
-  """
-  folded: Weights = {}
-  for name, layer in weights.items():
-    if not name.endswith('_bn'):
-      depthwise = _is_depthwise(name)
-      layer = fold_into(layer, weights[f'{name}_bn'], epsilon=_EPSILON, depthwise=depthwise)
-      folded |= {name: layer, f'{name}_bn': {}}
-  return folded
-
-
 def _is_depthwise(name: str) -> bool:
   return name.startswith('conv_dw_')
+
+
+fold = functools.partial(
+  fold_norms, norm_of='{}_bn'.format, epsilon=_EPSILON, is_depthwise=_is_depthwise
+)
 
 
 def apply(

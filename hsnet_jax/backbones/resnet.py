@@ -14,7 +14,7 @@ from jaxtyping import Array, Float
 from hsnet_jax.backbones.backbone import Backbone, Weights
 from hsnet_jax.backbones.layers import (
   conv_batch_norm,
-  fold_into,
+  fold_norms,
   init_conv,
   init_norm,
   max_pool,
@@ -61,25 +61,11 @@ def init(key: Array, *, stages: tuple[int, ...]) -> Weights:
   return weights
 
 
-def fold(weights: Weights) -> Weights:
-  """Makes one layer of each convolution and the frozen batch norm behind it.
+def _norm_of(name: str) -> str:
+  return '1' if name == '0' else name.replace('conv', 'bn')  # Of a downsampling, and all others.
 
-  Args:
-    weights: as `init` makes them.
 
-  Returns:
-    What `apply` takes in their place; nothing of the norms is left.
-  """
-  folded: Weights = {}
-  for name, layer in weights.items():
-    if name.startswith('layer') or name.isdigit():
-      folded[name] = fold(layer)
-    elif name == 'downsample':
-      folded[name] = {'0': fold_into(layer['0'], layer['1']), '1': {}}
-    elif name.startswith('conv'):
-      norm = name.replace('conv', 'bn')
-      folded |= {name: fold_into(layer, weights[norm]), norm: {}}
-  return folded
+fold = functools.partial(fold_norms, norm_of=_norm_of)
 
 
 def _bottleneck(

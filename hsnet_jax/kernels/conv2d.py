@@ -1,6 +1,6 @@
 """Convolves over `[B, H, W, C]` with HWIO kernels, in the form each platform does fastest.
 
-On a CPU many images go in parts, and the gradient of a kernel is written as products; elsewhere
+On a CPU many images go in parts, and gradients are written as products in blocks; elsewhere
 `lax.conv_general_dilated` and its own gradient serve. `conv2d_plain` is the oracle of both.
 """
 
@@ -97,17 +97,25 @@ def in_blocks(x: Array, length: int) -> Array:
   return x.reshape(blocks, length, *x.shape[1:])
 
 
+def _summed_in(x: Array) -> np.dtype:
+  """Gives the type of sums: short types are summed in float32, as one product would be."""
+  return np.promote_types(x.dtype, np.float32)
+
+
 def _over_blocks(
   of_block: Callable[[Array, Array], Array], x: Array, g: Array, bytes_of_one: int
 ) -> Array:
   """Adds up what `of_block` makes of some images and their output's gradient, block by block."""
+  found = jax.eval_shape(of_block, x, g)
+  if not x.size:
+    return jnp.zeros(found.shape, g.dtype)
   each = block_length(len(x), BLOCK_BYTES // bytes_of_one)
   if each == len(x):
-    return of_block(x, g)
+    return of_block(x, g).astype(g.dtype)
   blocks = in_blocks(x, each), in_blocks(g, each)
-  found = jax.eval_shape(of_block, x, g)
   start = vary_with(jnp.zeros(found.shape, found.dtype), x, g)
-  return lax.scan(lambda total, some: (total + of_block(*some), None), start, blocks)[0]
+  total, _ = lax.scan(lambda total, some: (total + of_block(*some), None), start, blocks)
+  return total.astype(g.dtype)
 
 
 def _kernel_gradient(
@@ -122,10 +130,6 @@ def _kernel_gradient(
   images at a time: 8 maps of 50 x 50 and 128 channels took 89 ms at once, and 52 two by two.
   """
   (kh, kw), (_, height, width, channels), out = size, x.shape, g.shape[-1]
-  if not x.size:
-    return jnp.zeros((*size, channels, out), g.dtype)
-  # Short types are summed in float32, as one product would be.
-  wide = np.promote_types(g.dtype, np.float32)
 
   def of_block(x, g):
     x = jnp.pad(x, ((0, 0), (kh // 2, kh // 2), (0, 0), (0, 0)))
@@ -136,16 +140,15 @@ def _kernel_gradient(
         x[:, i : i + height],
         g[:, :, kw - 1 - j : kw - 1 - j + width],
         precision=precision,
-        preferred_element_type=wide,
+        preferred_element_type=_summed_in(g),
       )
       for i in range(kh)
       for j in range(kw)
     ]
-    return jnp.stack(taps)
+    return jnp.stack(taps).reshape(kh, kw, channels, out)
 
   of_one = height * width * (channels + out) * x.dtype.itemsize
-  found = _over_blocks(of_block, x, g, of_one)
-  return found.reshape(kh, kw, channels, out).astype(g.dtype)
+  return _over_blocks(of_block, x, g, of_one)
 
 
 def _windows(x: Float[Array, 'B H W C'], size: tuple[int, int], stride: int) -> Array:
@@ -171,20 +174,19 @@ def _strided_kernel_gradient(
 
   Windows take several times the bytes of the images, so they are laid out block by block.
   """
-  channels = x.shape[-1]
-  out, taps = g.shape[-1], size[0] * size[1]
-  if not x.size:
-    return jnp.zeros((*size, channels, out), g.dtype)
-  # Short types are summed in float32, as one product would be.
-  wide = np.promote_types(g.dtype, np.float32)
+  channels, out, taps = x.shape[-1], g.shape[-1], math.prod(size)
 
   def of_block(x, g):
-    windows = _windows(x, size, stride)
-    return jnp.dot(windows.T, g.reshape(-1, out), precision=precision, preferred_element_type=wide)
+    found = jnp.dot(
+      _windows(x, size, stride).T,
+      g.reshape(-1, out),
+      precision=precision,
+      preferred_element_type=_summed_in(g),
+    )
+    return found.reshape(*size, channels, out)
 
   of_one = math.prod(g.shape[1:3]) * taps * channels * x.dtype.itemsize
-  found = _over_blocks(of_block, x, g, of_one)
-  return found.reshape(*size, channels, out).astype(g.dtype)
+  return _over_blocks(of_block, x, g, of_one)
 
 
 def _overlapped(
@@ -202,9 +204,7 @@ def _overlapped(
   count, h2, w2, out = g.shape
   kh, kw, channels, _ = kernel.shape
   down, across = -(-kh // stride), -(-kw // stride)
-  # Short types are summed in float32, as one product would be.
-  wide = np.promote_types(g.dtype, np.float32)
-  whole = jnp.zeros((), wide)
+  whole = jnp.zeros((), _summed_in(g))
   for i in range(down):
     for j in range(across):
       piece = kernel[i * stride : (i + 1) * stride, j * stride : (j + 1) * stride]
@@ -214,7 +214,7 @@ def _overlapped(
         piece.reshape(-1, out),
         (((1,), (1,)), ((), ())),
         precision=precision,
-        preferred_element_type=wide,
+        preferred_element_type=_summed_in(g),
       )
       y = y.reshape(count, h2, w2, rows, columns, channels).transpose(0, 1, 3, 2, 4, 5)
       of_rows, of_columns = (i, down - 1 - i), (j, across - 1 - j)

@@ -70,11 +70,9 @@ def train_step(
     return loss, confusion_counts(mask, part['query_mask'], part['query_ignore'])
 
   differentiate = jax.value_and_grad(loss_fn, has_aux=True)
-  single_cpu = jax.default_backend() == 'cpu' and jax.device_count() == 1
-  if single_cpu and accumulate == 1:
-    accumulate = fewest_parts(*batch['query_image'].shape[:3])
+  count = accumulate if accumulate > 1 else fewest_parts(*batch['query_image'].shape[:3])
   (loss, counts), gradients = differentiate_in_parts(
-    differentiate, state.params, batch, count=accumulate
+    differentiate, state.params, batch, count=count
   )
   if axis_name is not None:
     loss, gradients = lax.pmean((loss, gradients), axis_name)
@@ -92,9 +90,9 @@ def train_step(
 
 
 def fewest_parts(episodes: int, height: int, width: int) -> int:
-  """Chooses in how many parts a CPU takes a batch: as few as keep what a layer holds in 32 MB.
+  """Chooses in how many parts a batch is taken where nobody says: 1, but on a single CPU.
 
-  Fresh memory is slow on a CPU, and more episodes at once are no faster there once they fill it.
+  There as few as keep what a layer holds in 32 MB, beyond which more episodes at once gain nothing.
 
   Args:
     episodes: how many the batch has.
@@ -104,6 +102,8 @@ def fewest_parts(episodes: int, height: int, width: int) -> int:
   Returns:
     A divisor of `episodes`; 1 for small images.
   """
+  if jax.default_backend() != 'cpu' or jax.device_count() > 1:
+    return 1
   # Of the first squeezing layer at stride 8: as many query positions, a 16th of the support's,
   # 16 channels of four bytes.
   of_one = (height // 8 * width // 8) * (height // 32 * width // 32) * 16 * 4

@@ -152,10 +152,7 @@ def _default_file(spec: Backbone) -> pathlib.Path:
     file = f'{name}.npz' if spec.keras else f'{name}.safetensors'
     how = 'which `hsnet_jax.weights.save_backbone` writes'
     if spec.pip:
-      how = (
-        'which "python -m experiments.convert" makes from the .pth in the Python package '
-        f'{spec.pip}'
-      )
+      how = f'which experiments.convert makes from the .pth in the Python package {spec.pip}'
     if spec.keras:
       how = f'which experiments.convert makes from the Keras application, {spec.keras}'
     raise InputError(
