@@ -155,7 +155,6 @@ def _library_training(model, variables, episodes) -> Side:
 
   from hsnet_jax.inference import predict_episodes
   from hsnet_jax.training.losses import cross_entropy
-  from hsnet_jax.training.steps import differentiate_in_parts, fewest_parts
 
   tx = optax.adam(1e-3)
   variables = jax.device_put(variables)
@@ -164,16 +163,12 @@ def _library_training(model, variables, episodes) -> Side:
   # The frozen weights are an argument: constants would be in the program, several times.
   @jax.jit
   def step(variables, params, opt_state, batch):
-    whole = len(batch['query'])
-
-    def loss(params, part):
-      given = (part[key] for key in ('query', 'support', 'support_mask'))
+    def loss(params):
+      given = (batch[key] for key in ('query', 'support', 'support_mask'))
       found = predict_episodes(model, variables | {'params': params}, *given)
-      return cross_entropy(found[0], part['query_mask']).sum() / whole, None
+      return cross_entropy(found[0], batch['query_mask']).mean()
 
-    differentiate = jax.value_and_grad(loss, has_aux=True)
-    parts = fewest_parts(*batch['query'].shape[:3])
-    (value, _), gradients = differentiate_in_parts(differentiate, params, batch, count=parts)
+    value, gradients = jax.value_and_grad(loss)(params)
     updates, opt_state = tx.update(gradients, opt_state)
     return value, optax.apply_updates(params, updates), opt_state
 

@@ -28,8 +28,6 @@ from hsnet_jax.training.state import TrainState
 
 Batch = Mapping[str, Array | np.ndarray]
 
-PART_BYTES = 2**25  # What a layer of the batch's part that a CPU takes at a time may hold.
-
 
 def train_step(
   state: TrainState, batch: Batch, *, axis_name: str | None = None, accumulate: int = 1
@@ -45,8 +43,7 @@ def train_step(
     axis_name: the mapped axis (`pmap`) over which loss and gradients are averaged. Shares
       may hold different numbers of valid rows: each row of the whole batch weighs the same.
     accumulate: the batch is taken in so many parts, one after the other, and their gradients are
-      added: the same step in less memory. A single CPU takes more of them by itself, as
-      `fewest_parts` says.
+      added: the same step in less memory.
 
   Returns:
     The next state, and `loss` (of the whole batch) with this share's `counts` int32 `[B, 4]` (true
@@ -70,10 +67,7 @@ def train_step(
     return loss, confusion_counts(mask, part['query_mask'], part['query_ignore'])
 
   differentiate = jax.value_and_grad(loss_fn, has_aux=True)
-  count = accumulate if accumulate > 1 else fewest_parts(*batch['query_image'].shape[:3])
-  (loss, counts), gradients = differentiate_in_parts(
-    differentiate, state.params, batch, count=count
-  )
+  (loss, counts), gradients = _in_parts(differentiate, state.params, batch, accumulate)
   if axis_name is not None:
     loss, gradients = lax.pmean((loss, gradients), axis_name)
   # Optimizers multiply steps and rates, and settle types by NumPy's rules, whatever JAX is set to.
@@ -89,63 +83,24 @@ def train_step(
   return state.replace(step=state.step + 1, params=params, opt_state=opt_state), metrics
 
 
-def fewest_parts(episodes: int, height: int, width: int) -> int:
-  """Chooses in how many parts a batch is taken where nobody says: 1, but on a single CPU.
-
-  There as few as keep what a layer holds in 32 MB, beyond which more episodes at once gain nothing.
-
-  Args:
-    episodes: how many the batch has.
-    height: of its images.
-    width: of its images.
-
-  Returns:
-    A divisor of `episodes`; 1 for small images.
-  """
-  if jax.default_backend() != 'cpu' or jax.device_count() > 1:
-    return 1
-  # Of the first squeezing layer at stride 8: as many query positions, a 16th of the support's,
-  # 16 channels of four bytes.
-  of_one = (height // 8 * width // 8) * (height // 32 * width // 32) * 16 * 4
-  fit = max(1, PART_BYTES // max(1, of_one))
-  return next(n for n in range(1, episodes + 1) if episodes % n == 0 and episodes // n <= fit)
-
-
-def differentiate_in_parts(
-  differentiate: Callable, params: Any, batch: Batch, *, count: int
-) -> tuple[tuple[Array, Any], Any]:
-  """Differentiates a batch's parts one after the other, and adds up losses and gradients.
-
-  Args:
-    differentiate: gives `(loss, rows), gradients` of parameters and a part of the batch; the loss
-      is a sum over rows.
-    params: the parameters.
-    batch: arrays whose first axis is the batch's.
-    count: how many parts.
-
-  Returns:
-    What `differentiate` gives of the whole batch, whose rows lie as the batch's do.
-
-  Raises:
-    ValueError: `count` does not divide the batch.
-  """
+def _in_parts(differentiate: Callable, params: Any, batch: Batch, count: int):
+  """Differentiates the batch's parts one after the other; loss and gradients are added."""
   if count == 1:
     return differentiate(params, batch)
-  total = len(next(iter(batch.values())))
+  total = batch['valid'].shape[0]
   if total % count:
     raise ValueError(f'{count} parts do not divide a batch of {total}')
   # Part i has the rows i, i + count, ...: where rows are divided over devices, so is each part.
   parts = {k: jnp.moveaxis(x.reshape(-1, count, *x.shape[1:]), 1, 0) for k, x in batch.items()}
 
   def add(sums, part):
-    (loss, rows), gradients = differentiate(params, part)
-    return jax.tree.map(jnp.add, sums, (loss, gradients)), rows
+    (loss, counts), gradients = differentiate(params, part)
+    return jax.tree.map(jnp.add, sums, (loss, gradients)), counts
 
   # The loss is of the parameters' type: not of the default one, which may be float64.
   start = jnp.zeros((), jax.tree.leaves(params)[0].dtype), jax.tree.map(jnp.zeros_like, params)
-  (loss, gradients), rows = lax.scan(add, start, parts)
-  rows = jax.tree.map(lambda x: jnp.moveaxis(x, 0, 1).reshape(total, *x.shape[2:]), rows)
-  return (loss, rows), gradients
+  (loss, gradients), counts = lax.scan(add, start, parts)
+  return (loss, jnp.moveaxis(counts, 0, 1).reshape(total, *counts.shape[2:])), gradients
 
 
 def eval_step(variables: Any, batch: Batch, *, model: HSNet) -> dict[str, Array]:

@@ -9,7 +9,7 @@ import pytest
 
 from hsnet_jax.metrics import Confusion
 from hsnet_jax.model import HSNet
-from hsnet_jax.training import TrainState, create_train_state, eval_step, steps, train_step
+from hsnet_jax.training import TrainState, create_train_state, eval_step, train_step
 from tests import made
 from tests.made import assert_close
 
@@ -160,31 +160,6 @@ def test_a_step_moves_nothing_between_host_and_device(fresh, step):
   batch = jax.device_put(make_batch(seed=1))
   with jax.transfer_guard('disallow'):
     step(state, batch)
-
-
-def test_parts_of_a_batch(monkeypatch):
-  """As many episodes at a time as 32 MB hold: 25 MB a pair of 400 x 400, 1.4 MB of 200 x 200."""
-  assert steps.fewest_parts(2, 400, 400) == 1, 'eight devices here'
-  monkeypatch.setattr(jax, 'device_count', lambda: 1)
-  assert steps.fewest_parts(2, 400, 400) == 2
-  assert steps.fewest_parts(20, 200, 200) == 1
-  assert steps.fewest_parts(60, 200, 200) == 3
-  assert steps.fewest_parts(3, 4000, 3000) == 3
-  assert steps.fewest_parts(7, 8, 8) == 1
-
-
-def test_a_single_cpu_takes_parts_by_itself_and_the_step_is_the_same(monkeypatch):
-  params, tx, batch = (
-    {'w': jnp.ones(())},
-    optax.sgd(1.0),
-    make_batch(valid=[True] * 5 + [False] * 3),
-  )
-  state = TrainState(jnp.zeros((), jnp.int32), params, tx.init(params), {}, MADE, tx)
-  expected = train_step(state, batch)  # eight devices here: all at once
-  monkeypatch.setattr(jax, 'device_count', lambda: 1)
-  monkeypatch.setattr(steps, 'PART_BYTES', 2 * 4 * 4 * 64)  # two episodes
-  assert 'length=4' in str(jax.make_jaxpr(train_step)(state, batch))
-  assert_close(train_step(state, batch), expected, 1e-6)
 
 
 def test_metrics(fresh, step):
