@@ -47,10 +47,11 @@ LONGEST = (
   'hsnet_jax/test_golden_networks.py',
   'experiments/test_outputs.py',
   'experiments/training/test_run.py',
+  'experiments/training/test_session.py',
+  'experiments/test_evaluate.py',
   'experiments/evaluation/test_precisions.py',
   'hsnet_jax/training/test_augment.py',
   'experiments/evaluation/test_evaluating.py',
-  'hsnet_jax/training/test_sharding.py',
   'experiments/evaluation/test_predicting.py',
   'hsnet_jax/test_inference.py',
   'experiments/command/test_hosts.py',
@@ -58,7 +59,6 @@ LONGEST = (
   'hsnet_jax/kernels/test_packed.py',
   'hsnet_jax/training/test_steps.py',
   'data_pipelines/loading/test_workers.py',
-  'experiments/training/test_session.py',
   'experiments/evaluation/prediction/test_segmenting.py',
 )
 ROOMS = ('experiments', 'hsnet_jax', 'data_pipelines', 'tests')

@@ -8,6 +8,7 @@ from hsnet_jax.weights.names import hsnet_tensors
 from tests.golden_recipe import weight
 
 
+@pytest.mark.heavy  # A real process; storage/test_conversion.py has all of it.
 def test_a_real_process_converts_there_and_back(script, served, tmp_path):
   tensors = {name: weight(name, tensor.shape) for name, tensor in hsnet_tensors('tiny').items()}
   write_tensors(tmp_path / 'a.safetensors', tensors)

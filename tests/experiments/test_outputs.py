@@ -121,8 +121,7 @@ WRITERS = {
   'chaos': chaos,
 }
 FOLLOWING = {'sweep': sweep, 'train': train}
-# Of the ways to evaluate one runs always, the very same again.
-MORE = (
+HEAVY = (
   'evaluate',
   'evaluate a converted checkpoint',
   'evaluate into one folder',
@@ -130,8 +129,8 @@ MORE = (
 )
 
 
-def rows(names, *, heavy=MORE):
-  return [pytest.param(n, marks=[pytest.mark.heavy] if n in heavy else []) for n in names]
+def rows(names):
+  return [pytest.param(n, marks=[pytest.mark.heavy] if n in HEAVY else []) for n in names]
 
 
 def may_refuse(write, *args):
@@ -185,9 +184,7 @@ def test_what_a_person_changed_is_never_lost(tmp_path, checkpoint, name):
   assert all(p.read_text().startswith(said) for p, said in zip(logs, words, strict=True))
 
 
-@pytest.mark.parametrize(
-  'name', rows(['evaluate', 'evaluate into one folder', *FOLLOWING], heavy=MORE[1:])
-)
+@pytest.mark.parametrize('name', rows(['evaluate', 'evaluate into one folder', *FOLLOWING]))
 def test_the_very_same_again_takes_its_own_place(tmp_path, checkpoint, name):
   write = {**WRITERS, **FOLLOWING}[name]
   counts = []

@@ -47,6 +47,7 @@ def test_ratios_are_those_of_each_round():
   assert found.ratios('a', 'b') == [3.0, 2.5]
 
 
+@pytest.mark.heavy  # Starts a side.
 def test_a_side_that_ends_is_named(capfd):
   task = Task('library', 'forward', 'tiny', (1,), implementation='none of these')
   empty = {'query': np.zeros((1, 1, 32, 32, 3), np.float32)}

@@ -99,6 +99,7 @@ def test_norms_fold_into_kernels():
   assert jax.tree.all(jax.tree.map(np.array_equal, again, folded))
 
 
+@pytest.mark.heavy  # Compiles a backbone twice, of which the test above has the maps.
 def test_a_network_encodes_with_folded_weights():
   backbone = dataclasses.replace(
     BACKBONES['resnet50'],

@@ -60,7 +60,8 @@ def made_predictor(model, images, masks):
   return predict
 
 
-@pytest.mark.parametrize('shots', [2, pytest.param(1, marks=pytest.mark.heavy)])
+@pytest.mark.heavy  # Compiles anew; the test below has queries of several sizes at a time.
+@pytest.mark.parametrize('shots', [1, 2])
 def test_a_mask_is_what_the_library_segments(shots):
   predict, query, expected = predicted_and_segmented(shots)
   (found,) = predict(query[None], [SIZE])
