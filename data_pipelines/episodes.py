@@ -160,6 +160,38 @@ def class_first_episodes(
   return tuple(episodes)
 
 
+def with_absent(episodes: Sequence[Episode], share: float, *, seed: int = 0) -> tuple[Episode, ...]:
+  """Gives some test episodes a query of another class, whose object is mostly not in it.
+
+  Each is drawn by itself, so fewer or more episodes are a prefix of the same sequence as far as the
+  queries that they are drawn from go.
+
+  Args:
+    episodes: in the published manner.
+    share: how many of them, 0 to 1.
+    seed: of the draws.
+
+  Returns:
+    The episodes; where no other class has a query they stay as they are.
+
+  Raises:
+    InputError: `share` is out of range.
+  """
+  if not 0 <= share <= 1:
+    raise InputError(f'`absent` is {share}; it is a share of the episodes, 0 to 1')
+  queries: dict[int, list[str]] = {}
+  for episode in episodes:
+    queries.setdefault(episode.class_id, []).append(episode.query)
+  drawn = []
+  for number, episode in enumerate(episodes):
+    rng = np.random.default_rng((seed, number))
+    others = [name for c, names in queries.items() if c != episode.class_id for name in names]
+    if others and rng.random() < share:
+      episode = episode._replace(query=others[int(rng.integers(len(others)))])
+    drawn.append(episode)
+  return tuple(drawn)
+
+
 def _draw(rng: np.random.RandomState, length: int) -> int:
   """Draws a position; takes the numbers from the generator that drawing from a list would take."""
   return int(rng.choice(length, 1, replace=False)[0])
@@ -183,6 +215,7 @@ def training_episode(
   *,
   shots: int = 1,
   distinct: bool = False,
+  absent: float = 0.0,
 ) -> Episode:
   """Draws a training episode: the list's item `index` as the query, supports of its class.
 
@@ -195,6 +228,8 @@ def training_episode(
     rng: the episode's own generator.
     shots: supports per episode, K.
     distinct: whether the supports must differ from one another, too.
+    absent: how likely the supports are of another class, drawn from all others alike, which the
+      query shows by chance alone; its mask is then mostly empty. Not published.
 
   Returns:
     The episode. Each support is uniform over the images of the class other than the query.
@@ -202,11 +237,18 @@ def training_episode(
   Raises:
     InputError: the class has too few images.
   """
-  return Episode(*draw_training(split, index, rng, shots=shots, distinct=distinct))
+  drawn = draw_training(split, index, rng, shots=shots, distinct=distinct, absent=absent)
+  return Episode(*drawn)
 
 
 def draw_training(
-  split: TrainingList[Name], index: int, rng: np.random.Generator, *, shots: int, distinct: bool
+  split: TrainingList[Name],
+  index: int,
+  rng: np.random.Generator,
+  *,
+  shots: int,
+  distinct: bool,
+  absent: float = 0.0,
 ) -> tuple[Name, tuple[Name, ...], int]:
   """Draws what `training_episode` does, from a list whose images may have numbers for names.
 
@@ -216,6 +258,7 @@ def draw_training(
     rng: as for `training_episode`.
     shots: as for `training_episode`.
     distinct: as for `training_episode`.
+    absent: as for `training_episode`.
 
   Returns:
     query, supports, class_id.
@@ -231,6 +274,9 @@ def draw_training(
     query = names[int(rng.integers(len(names)))]
   else:
     query, class_id = split.item(index)
+  if absent and rng.random() < absent:
+    classes = [other for other in split.classes() if other != class_id]
+    class_id = classes[int(rng.integers(len(classes)))] if classes else class_id
   others = [name for name in split.images_of(class_id) if name != query]
   if distinct:
     others = list(dict.fromkeys(others))

@@ -43,6 +43,7 @@ GLOSS = {
   'metrics': 'a row each',
   'weights': 'published ones',
   'model': 'HSNet, Fig. 2',
+  'extensions': 'beyond the paper',
   'encoder': 'Fig. 2, 3',
   'decoder': 'Fig. 2, 3',
   'backbones': 'a file each',

@@ -37,6 +37,9 @@ _OUTPUT = flags.DEFINE_string(
 _EXPORT = flags.DEFINE_string(
   'export', None, 'The .safetensors to write from a checkpoint, under the published names.'
 )
+_HALF = flags.DEFINE_bool(
+  'half', False, "Round an export's backbone to float16: a file of half the size."
+)
 _BACKBONE = flags.DEFINE_enum(
   'backbone', None, list(BACKBONES), 'The backbone in a published file. Default: detected.'
 )
@@ -74,7 +77,9 @@ def main() -> None:
 
   if output is None:
     assert export is not None
-    print(conversion.export_checkpoint(_INPUT.value, export, backbone=_BACKBONE.value))
+    print(
+      conversion.export_checkpoint(_INPUT.value, export, backbone=_BACKBONE.value, half=_HALF.value)
+    )
   elif pathlib.Path(_INPUT.value).suffix == '.h5':
     print(conversion.import_keras(_INPUT.value, output))
   elif pathlib.Path(output).suffix == '.safetensors':

@@ -16,7 +16,6 @@ if TYPE_CHECKING:
     episode_scores,
     prototype_logits,
     prototype_scores,
-    prototypes,
     score_episodes,
   )
   from hsnet_jax.baselines.threshold import ScoreHistogram, score_histogram
@@ -30,6 +29,13 @@ if TYPE_CHECKING:
   )
   from hsnet_jax.encoder import correlation_conv4d
   from hsnet_jax.errors import InputError
+  from hsnet_jax.extensions.head import Head
+  from hsnet_jax.extensions.prior import (
+    both_prototypes,
+    prior_margin,
+    prototype_cosines,
+    prototypes,
+  )
   from hsnet_jax.inference import (
     Segmentation,
     SupportSet,
@@ -70,6 +76,7 @@ __all__ = [
   'Backbone',
   'Confusion',
   'HSNet',
+  'Head',
   'InputError',
   'Level',
   'METRICS',
@@ -84,6 +91,7 @@ __all__ = [
   'average_params',
   'averaged_params',
   'batch_sharding',
+  'both_prototypes',
   'center_pivot_conv4d',
   'combine_shots',
   'confusion_counts',
@@ -118,7 +126,9 @@ __all__ = [
   'normalize',
   'pmap_step',
   'predict_episodes',
+  'prior_margin',
   'probability_histogram',
+  'prototype_cosines',
   'prototype_logits',
   'prototype_scores',
   'prototypes',
@@ -146,7 +156,6 @@ __getattr__, __dir__ = lazy_names(
       'episode_scores',
       'prototype_logits',
       'prototype_scores',
-      'prototypes',
       'score_episodes',
     ),
     '.baselines.threshold': ('ScoreHistogram', 'score_histogram'),
@@ -160,6 +169,13 @@ __getattr__, __dir__ = lazy_names(
     ),
     '.encoder': ('correlation_conv4d',),
     '.errors': ('InputError',),
+    '.extensions.head': ('Head',),
+    '.extensions.prior': (
+      'both_prototypes',
+      'prior_margin',
+      'prototype_cosines',
+      'prototypes',
+    ),
     '.inference': (
       'Segmentation',
       'SupportSet',

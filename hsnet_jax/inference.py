@@ -20,6 +20,7 @@ from jaxtyping import Array, Bool, Float, Integer, Shaped
 
 from hsnet_jax.backbones.pixels import normalize
 from hsnet_jax.errors import InputError
+from hsnet_jax.extensions.head import PUBLISHED
 from hsnet_jax.resize import Size, map_size, resize_bilinear_each
 
 
@@ -29,9 +30,11 @@ class SupportSet(NamedTuple):
   Attributes:
     features: the backbone's maps, masked (Eq. 1) and divided by their norm (Eq. 2), each
       `[K, h, w, C]`, in the network's order.
+    prototypes: of a network whose head has a prior, the pooled maps, each `[K, 2, C]`.
   """
 
   features: tuple[Array, ...]
+  prototypes: tuple[Array, ...] = ()
 
 
 class Segmentation(NamedTuple):
@@ -141,7 +144,10 @@ def mask_supports(
   """
   masks = jnp.asarray(masks).astype(jnp.float32)
   masked = model.apply(variables, features, masks, method='mask_support_features')
-  return SupportSet(tuple(masked))
+  if not getattr(model, 'head', PUBLISHED).prior:
+    return SupportSet(tuple(masked))
+  pooled = model.apply(variables, features, masks, method='pool_support_features')
+  return SupportSet(tuple(masked), tuple(pooled))
 
 
 def segment(
@@ -310,12 +316,18 @@ def _match_set(model, variables, query_features, support_set: SupportSet, *, out
 
   def match(shot):
     # Here and not before the loop, where it would make K x B copies.
-    shot = tuple(jnp.broadcast_to(x, (batch, *x.shape)) for x in shot)
+    shot = jax.tree.map(lambda x: jnp.broadcast_to(x, (batch, *x.shape)), shot)
+    more = {'prototypes': shot.prototypes} if shot.prototypes else {}
     return model.apply(
-      variables, query_features, shot, output_size=output_size, method='match_masked'
+      variables,
+      query_features,
+      shot.features,
+      output_size=output_size,
+      method='match_masked',
+      **more,
     )
 
-  return _one_by_one(match, support_set.features)
+  return _one_by_one(match, support_set)
 
 
 @functools.partial(jax.jit, static_argnames=('model', 'output_size'), inline=True)

@@ -17,9 +17,11 @@ from jaxtyping import Array, Float, Shaped
 from hsnet_jax.backbones.backbone import Backbone, Weights, takes_keyword
 from hsnet_jax.backbones.table import get_backbone
 from hsnet_jax.correlation import mask_features, normalize_features, pyramid_levels
-from hsnet_jax.decoder import Decoder
+from hsnet_jax.decoder import Decoder, Prior
 from hsnet_jax.encoder import Encoder
 from hsnet_jax.errors import InputError
+from hsnet_jax.extensions.head import PUBLISHED, Head
+from hsnet_jax.extensions.prior import both_prototypes, prototype_cosines
 from hsnet_jax.resize import map_size, resize_bilinear
 
 Features = tuple[Float[Array, 'B _h _w _c'], ...]
@@ -41,6 +43,7 @@ class HSNet(nn.Module):
       None for what the images have. Parameters, norms, the decoder and the logits are float32.
     implementation: 'auto', each kernel in the form that `hsnet_jax.kernels.forms` says for shape
       and platform; or 'plain', XLA's own convolutions everywhere, the oracle of the others.
+    head: what the head has beyond the published one; nothing by default.
   """
 
   backbone: str | Backbone = 'resnet50'
@@ -48,6 +51,7 @@ class HSNet(nn.Module):
   precision: PrecisionLike = dataclasses.field(default='highest', kw_only=True)
   dtype: DTypeLike | None = dataclasses.field(default=None, kw_only=True)
   implementation: str = dataclasses.field(default='auto', kw_only=True)
+  head: Head = dataclasses.field(default=PUBLISHED, kw_only=True)
 
   def setup(self):
     """Builds the two learnable parts."""
@@ -141,6 +145,23 @@ class HSNet(nn.Module):
       support_features = mask_features(support_features, support_mask)
     return tuple(normalize_features(f) for f in support_features)
 
+  def pool_support_features(
+    self, support_features: Features, support_mask: Shaped[Array | np.ndarray, 'B Hm Wm']
+  ) -> tuple[Float[Array, 'B 2 _c'], ...]:
+    """Pools support features for a head with a prior, once for any queries.
+
+    Args:
+      support_features: from `encode`.
+      support_mask: the supports' masks, of any size.
+
+    Returns:
+      `extensions.prior.both_prototypes` of the maps that are correlated; nothing without a prior.
+    """
+    if not self.head.prior:
+      return ()
+    levels = get_backbone(self.backbone).levels
+    return both_prototypes(self.head.matched(support_features, levels), support_mask)
+
   def match(
     self,
     query_features: Features,
@@ -165,13 +186,15 @@ class HSNet(nn.Module):
       InputError: the backbone cannot take supports of this size, as VGG-16 at some.
     """
     masked = self.mask_support_features(support_features, support_mask)
-    return self.match_masked(query_features, masked, output_size=output_size)
+    pooled = self.pool_support_features(support_features, support_mask)
+    return self.match_masked(query_features, masked, prototypes=pooled, output_size=output_size)
 
   def match_masked(
     self,
     query_features: Features,
     masked_features: Features,
     *,
+    prototypes: tuple[Float[Array, 'B 2 _c'], ...] = (),
     output_size: tuple[int, int] | None = None,
   ) -> Float[Array, 'B H2 W2 2']:
     """Segments queries by supports that are masked and normalized already.
@@ -179,6 +202,7 @@ class HSNet(nn.Module):
     Args:
       query_features: from `encode`.
       masked_features: from `mask_support_features`, as many images.
+      prototypes: from `pool_support_features`, of the same images.
       output_size: as for `match`.
 
     Returns:
@@ -187,9 +211,11 @@ class HSNet(nn.Module):
     Raises:
       InputError: the backbone cannot take supports of this size, as VGG-16 at some.
     """
-    spec = get_backbone(self.backbone)
+    spec, head = get_backbone(self.backbone), self.head
+    levels = head.correlated(spec.levels)
+    matched = head.matched(query_features, spec.levels)
     pyramid: tuple = pyramid_levels(
-      query_features, masked_features, levels=spec.levels, normalized=True
+      matched, head.matched(masked_features, spec.levels), levels=levels, normalized=True
     )
     if not self.mask_support:  # Without zeros there is nothing to leave out.
       pyramid = tuple(level.correlate(precision=self.precision) for level in pyramid)
@@ -201,7 +227,12 @@ class HSNet(nn.Module):
       raise InputError(
         f'{spec.name} cannot take support images of about {height} x {width} pixels: {error}'
       ) from None
-    logits = self.decoder(context.astype(np.promote_types(context.dtype, np.float32)))
+    prior = Prior(prototype_cosines(matched, prototypes), levels) if head.prior else None
+    logits = self.decoder(
+      context.astype(np.promote_types(context.dtype, np.float32)),
+      prior=prior,
+      skipped=head.skipped(query_features, spec.levels),
+    )
     if output_size is None:
       return logits
     return resize_bilinear(logits, output_size, precision=self.precision)

@@ -3,6 +3,7 @@
 import dataclasses
 import functools
 import hashlib
+import importlib.resources
 import os
 import pathlib
 from collections.abc import Mapping
@@ -17,9 +18,11 @@ from hsnet_jax.backbones.table import BACKBONES, get_backbone
 from hsnet_jax.checkpoints.loading import load_checkpoint
 from hsnet_jax.checkpoints.places import find_checkpoint as find_checkpoint  # A flat name of here.
 from hsnet_jax.errors import InputError
+from hsnet_jax.extensions.head import PUBLISHED, Head, head_of
 from hsnet_jax.model import HSNet
 from hsnet_jax.weights.convert import to_torch
 from hsnet_jax.weights.names import check_finite, leaves
+from hsnet_jax.weights.stored import read_model
 
 # What networks compute in, by the names that flags and checkpoints have; None: as images are.
 PRECISIONS = {'float32': None, 'bfloat16': jnp.bfloat16}
@@ -57,7 +60,8 @@ def network(
   """Makes the network that a checkpoint or a run describes.
 
   Args:
-    config: its 'backbone'; 'mask_support' and 'precision' where they are not the published ones.
+    config: its 'backbone'; 'mask_support', 'precision' and those fields of `Head` (`prior`,
+      `skip`, `correlated_levels`) that are not the published ones.
     backbone: the backbone of that name, where it is one of your own.
     precision: of `PRECISIONS`, in place of its own.
     implementation: of the kernels, as `HSNet` has it.
@@ -81,7 +85,12 @@ def network(
     mask_support=config.get('mask_support', True),
     dtype=PRECISIONS[name],
     implementation=implementation,
+    head=head_of(config),
   )
+
+
+# Models that come with the package, by name: files beside the code that reads them.
+PACKAGED = {'photos': 'photos.safetensors'}
 
 
 def load_model(
@@ -90,10 +99,14 @@ def load_model(
   backbone: str | Backbone | None = None,
   precision: str | None = None,
 ) -> Model:
-  """Loads a model from a checkpoint.
+  """Loads a model from a checkpoint, or one that comes with the package.
+
+  Of a run with a moving average of the parameters that average is loaded, which its validations
+  are of, from any of its checkpoints.
 
   Args:
-    path: a checkpoint's folder, or a run's.
+    path: a checkpoint's folder, a run's, or a `.safetensors` that `write_model` wrote; or a name in
+      `PACKAGED`, such as 'photos' (a folder of that name is './photos').
     backbone: the backbone it must have, by name or, where it is not in the table, itself; None
       takes any of the table.
     precision: as for `network`.
@@ -107,20 +120,39 @@ def load_model(
   """
   if path is None:
     raise InputError('`checkpoint` is missing: name the folder of a checkpoint or of a run')
-  path = find_checkpoint(path)
   name = backbone.name if isinstance(backbone, Backbone) else backbone
-  checkpoint = load_checkpoint(path, backbone=name)
+  if str(path) in PACKAGED or str(path).endswith('.safetensors'):
+    return _load_stored(str(path), backbone=name, precision=precision)
+  path = find_checkpoint(path)
+  checkpoint = load_checkpoint(path, backbone=name, average=True)
   own = backbone if isinstance(backbone, Backbone) else None
   try:
     module = network(checkpoint.config, backbone=own, precision=precision)
   except InputError as error:
     raise InputError(f'{path}: {error}') from None
-  check_variables(checkpoint.variables, backbone=module.backbone, path=path)
+  check_variables(checkpoint.variables, backbone=module.backbone, path=path, head=module.head)
   return Model(module, checkpoint.variables, checkpoint.config, path)
 
 
+def _load_stored(name: str, *, backbone: str | None, precision: str | None) -> Model:
+  """Loads a model that is one file."""
+  path = pathlib.Path(name).expanduser()
+  if name in PACKAGED:
+    path = pathlib.Path(str(importlib.resources.files('hsnet_jax.weights'))) / PACKAGED[name]
+  variables, config = read_model(path)
+  if backbone not in (None, config['backbone']):
+    raise InputError(f'{path}: of a network with {config["backbone"]}, not {backbone}')
+  module = network(config, precision=precision)
+  check_finite({'/'.join(keys): leaf for keys, leaf in leaves(variables)}, source=str(path))
+  return Model(module, variables, config, path)
+
+
 def check_variables(
-  variables: Mapping[str, Any], *, backbone: str | Backbone, path: pathlib.Path
+  variables: Mapping[str, Any],
+  *,
+  backbone: str | Backbone,
+  path: pathlib.Path,
+  head: Head = PUBLISHED,
 ) -> None:
   """Raises InputError unless a checkpoint's variables are those of its network, and are numbers.
 
@@ -130,8 +162,9 @@ def check_variables(
     variables: {'params', 'backbone'}.
     backbone: of the network.
     path: of the checkpoint, for the message.
+    head: what the network's head has beyond the published one.
   """
-  named = functools.partial(to_torch, backbone=backbone)
+  named = functools.partial(to_torch, backbone=backbone, head=head)
   try:
     jax.eval_shape(named, {'params': {}, 'backbone': {}, **variables})
   except InputError as error:

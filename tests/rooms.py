@@ -11,6 +11,7 @@ ORDER = {
     ('kernels',),
     ('correlation', 'conv4d'),
     ('backbones',),
+    ('extensions',),
     ('encoder', 'decoder'),
     ('model',),
     ('weights',),

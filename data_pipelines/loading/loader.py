@@ -40,7 +40,7 @@ import grain
 import numpy as np
 
 from data_pipelines.benchmark import Benchmark
-from data_pipelines.episodes import Episode
+from data_pipelines.episodes import Episode, with_absent
 from data_pipelines.loading.packed import PackedSplit
 from data_pipelines.loading.rows import RowBatches
 from data_pipelines.loading.workers import Batches
@@ -59,6 +59,7 @@ def train_batches(
   seed: int = 0,
   epochs: int | None = None,
   distinct: bool = False,
+  absent: float = 0.0,
   process_index: int = 0,
   process_count: int = 1,
   num_threads: int = 2,
@@ -78,6 +79,8 @@ def train_batches(
     seed: decides the order and the supports, anew for every epoch.
     epochs: how many; without end where None.
     distinct: whether an episode's supports must differ from one another.
+    absent: how likely an episode's supports are of a class that the query shows by chance alone;
+      see `data_pipelines.episodes.training_episode`.
     process_index: which part of each batch to read, such as `jax.process_index()`.
     process_count: how many parts there are.
     num_threads: threads that read ahead where there are no workers; 0 reads in the caller's.
@@ -94,11 +97,13 @@ def train_batches(
     raise InputError(f'`seed` {seed} is out of range: 0 to {2**32 - 1}')
   if epochs is not None and epochs < 1:
     raise InputError(f'`epochs` is {epochs}; it must be at least 1')
+  if not 0 <= absent <= 1:
+    raise InputError(f'`absent` is {absent}; it is a probability, 0 to 1')
   benchmark.check_size(image_size)
   reader = _ReadEpisode(benchmark, image_hw(image_size))
   split = trainable(benchmark.split(fold, 'trn'), least=shots + 1 if distinct else 2)
   benchmark.check_images(name for name, _ in split.items)
-  sample = _SampleEpisode(PackedSplit(split), shots, distinct)
+  sample = _SampleEpisode(PackedSplit(split), shots, distinct, absent)
   numbers = grain.MapDataset.range(split.epoch_size).seed(seed).shuffle()
   batches = _batches(
     numbers.random_map(sample).map(reader), batch_size, process_index, process_count
@@ -117,6 +122,7 @@ def eval_batches(
   original_size: bool = False,
   batch_size: int = 20,
   distinct: bool = False,
+  absent: float = 0.0,
   process_index: int = 0,
   process_count: int = 1,
   num_threads: int = 2,
@@ -134,6 +140,8 @@ def eval_batches(
     original_size: whether the query's label stays at the photograph's size; see the module.
     batch_size: episodes per batch, over all processes.
     distinct: whether an episode's supports must differ from one another.
+    absent: how many of the episodes get a query of another class; see
+      `data_pipelines.episodes.with_absent`.
     process_index: which part of each batch to read, as for `train_batches`.
     process_count: how many parts there are.
     num_threads: threads that read ahead, as for `train_batches`.
@@ -148,6 +156,8 @@ def eval_batches(
   benchmark.check_size(None if original_size else image_size)
   reader = _ReadEpisode(benchmark, image_hw(image_size), original_size)
   episodes = benchmark.test_episodes(fold, split=split, shots=shots, count=count, distinct=distinct)
+  if absent:
+    episodes = with_absent(episodes, absent)
   benchmark.check_images(name for e in episodes for name in (e.query, *e.supports))
   numbered = grain.MapDataset.source(list(enumerate(episodes))).map(reader)
   batches = _batches(numbered, batch_size, process_index, process_count, own_sizes=original_size)
@@ -183,9 +193,13 @@ class _SampleEpisode:
   split: PackedSplit
   shots: int
   distinct: bool
+  absent: float
 
   def __call__(self, index: int, rng: np.random.Generator) -> tuple[int, Episode]:
-    return index, self.split.episode(index, rng, shots=self.shots, distinct=self.distinct)
+    episode = self.split.episode(
+      index, rng, shots=self.shots, distinct=self.distinct, absent=self.absent
+    )
+    return index, episode
 
 
 @dataclasses.dataclass(frozen=True)

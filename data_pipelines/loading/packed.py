@@ -56,10 +56,18 @@ class PackedSplit:
     return describe_class(class_id, self.class_names)
 
   def episode(
-    self, index: int, rng: np.random.Generator, *, shots: int = 1, distinct: bool = False
+    self,
+    index: int,
+    rng: np.random.Generator,
+    *,
+    shots: int = 1,
+    distinct: bool = False,
+    absent: float = 0.0,
   ) -> Episode:
     """Draws the episode that `episodes.training_episode` draws from the list."""
-    query, supports, class_id = draw_training(self, index, rng, shots=shots, distinct=distinct)
+    query, supports, class_id = draw_training(
+      self, index, rng, shots=shots, distinct=distinct, absent=absent
+    )
     return Episode(self._name(query), tuple(map(self._name, supports)), class_id)
 
   def _name(self, number: int) -> str:

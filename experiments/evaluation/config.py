@@ -31,6 +31,13 @@ class EvaluateConfig(EpisodeSettings):
     "Judge each query at its photograph's own size, the logits resized to it. Default: at"
     ' --image_size, as published.',
   )
+  absent: float = setting(
+    0.0,
+    'How many of the episodes get a query of another class, which mostly lacks the object: then it'
+    ' is also told whether the method says so. 0: none, as published.',
+    least=0.0,
+    most=1.0,
+  )
   also_first: tuple[int, ...] = setting(
     (), 'Figures over the first so many episodes, too; may be given several times.', least=1
   )

@@ -35,7 +35,8 @@ def table_rows(columns: Mapping[str, Figures]) -> list[list[str]]:
   """
   rows = [['percent', *columns]]
   for figure in FIGURES:
-    rows.append(_row(figure.heading, [c.get(figure.name) for c in columns.values()]))
+    if any(figure.name in c for c in columns.values()):
+      rows.append(_row(figure.heading, [c.get(figure.name) for c in columns.values()]))
     if figure.by_class:
       rows += _class_rows(columns, figure.by_class)
   return rows

@@ -9,8 +9,10 @@ import numpy as np
 
 from hsnet_jax import checkpoints
 from hsnet_jax.errors import InputError
+from hsnet_jax.extensions.head import head_of
 from hsnet_jax.models import check_variables, count_parameters
 from hsnet_jax.weights import convert, files, names
+from hsnet_jax.weights.stored import write_model
 
 # The backbone whose ImageNet weights Keras publishes.
 _KERAS_BACKBONE = 'mobilenet_v1_075'
@@ -65,13 +67,20 @@ def import_published(
   return f'{target}: HSNet with {found}, {count:,} learnable parameters'
 
 
-def export_checkpoint(source: Path, target: Path, *, backbone: str | None = None) -> str:
-  """Writes a checkpoint's tensors under their published names.
+def export_checkpoint(
+  source: Path,
+  target: Path,
+  *,
+  backbone: str | None = None,
+  half: bool = False,
+) -> str:
+  """Writes a checkpoint's tensors under their published names, and its record with them.
 
   Args:
     source: the checkpoint's folder.
     target: the new .safetensors.
     backbone: the backbone it must have; None takes any.
+    half: whether the backbone's kernels are rounded to float16.
 
   Returns:
     What was made, in a line.
@@ -82,13 +91,12 @@ def export_checkpoint(source: Path, target: Path, *, backbone: str | None = None
   source, target = _new(source, target)
   if target.suffix != '.safetensors':
     raise InputError(f'{target}: `export` writes a .safetensors file, give it that ending')
-  checkpoint = checkpoints.load_checkpoint(source, backbone=backbone)
+  checkpoint = checkpoints.load_checkpoint(source, backbone=backbone, average=True)
   found = checkpoint.config['backbone']
-  check_variables(checkpoint.variables, backbone=found, path=source)
-  tensors = convert.to_torch(checkpoint.variables, backbone=found)
-  held = {name: np.asarray(value) for name, value in tensors.items()}
-  files.write_tensors(target, held, metadata={'format': 'pt', 'backbone': found})
-  return f'{target}: {len(tensors)} tensors of HSNet with {found}'
+  head = head_of(checkpoint.config)
+  check_variables(checkpoint.variables, backbone=found, path=source, head=head)
+  count = write_model(target, checkpoint.variables, config=checkpoint.config, half=half)
+  return f'{target}: {count} tensors of HSNet with {found}'
 
 
 def import_keras(source: Path, target: Path) -> str:

@@ -86,6 +86,28 @@ class TrainConfig(EpisodeSettings):
   mask_support: bool = setting(
     True, "Mask the support's features (Eq. 1); without it, the dagger variant."
   )
+  prior: bool = setting(
+    False,
+    'Start from the map that prototypes of the object and its surroundings give untrained,'
+    ' and correct it.',
+  )
+  skip: bool = setting(
+    False,
+    "Let the decoder see the query's features of the level below those correlated; needs"
+    ' --correlated_levels.',
+  )
+  correlated_levels: int | None = setting(
+    None,
+    "How many of the backbone's levels are correlated, the coarsest. Default: all, as published.",
+    least=1,
+  )
+  absent: float = setting(
+    0.0,
+    'How many of the training episodes have a query without the class; 0: none, as published.'
+    ' Pictures without the object are then left empty more often.',
+    least=0.0,
+    most=1.0,
+  )
   seed: int = setting(0, 'Of initial values and training episodes.', least=0)
   run_dir: str | None = setting(
     None, "The run's folder. Default: runs/BENCHMARK-foldF-Kshot-BACKBONE."
@@ -131,6 +153,10 @@ class RunConfig:
   shots: int = 1
   backbone: str = 'resnet50'
   mask_support: bool = True
+  prior: bool = False
+  skip: bool = False
+  correlated_levels: int | None = None
+  absent: float = 0.0
   image_size: int = 400
   batch_size: int = 20
   learning_rate: float = 1e-3

@@ -127,7 +127,7 @@ def resumed_state(
     ) from error
   if stored.step is None:
     raise InputError(f'{path}: does not say its step, so it cannot be resumed from')
-  check_variables(stored.variables, backbone=run.backbone, path=path)
+  check_variables(stored.variables, backbone=run.backbone, path=path, head=state.model.head)
   state = state.replace(
     step=state.step + stored.step,
     params=stored.variables['params'],

@@ -17,35 +17,11 @@ from jaxtyping import Array, Float, Integer, Shaped
 from hsnet_jax.backbones.pixels import normalize
 from hsnet_jax.backbones.table import get_backbone
 from hsnet_jax.baselines.threshold import ScoreHistogram, score_histogram
+from hsnet_jax.extensions.prior import prototypes
 from hsnet_jax.inference import check_one_size
 from hsnet_jax.resize import map_size, resize_bilinear, resize_bilinear_each
 
 _EPS = 1e-5  # added to norms, as in Eq. 2
-
-
-def prototypes(
-  features: Sequence[Float[Array, 'n _h _w _c']], mask: Shaped[Array | np.ndarray, 'n h w']
-) -> tuple[Float[Array, 'n _c'], ...]:
-  """Pools features under the mask: their mean there, for every map.
-
-  The mask is brought to the size of the features as in Eq. 1, bilinearly with aligned corners,
-  and its fractions are weights.
-
-  Args:
-    features: the support's maps, each `[N, h, w, C]`.
-    mask: the support's masks, `[N, H, W]` in {0, 1}.
-
-  Returns:
-    One `[N, C]` per map; zeros where nothing of the mask is left at that size.
-  """
-  mask = jnp.asarray(mask).astype(jnp.float32)[..., None]
-  pooled = []
-  for feature in features:
-    weight = resize_bilinear(mask, map_size(feature))[..., 0]
-    total = jnp.einsum('nhw,nhwc->nc', weight, feature, precision='highest')
-    area = jnp.sum(weight, axis=(1, 2))[:, None]
-    pooled.append(total / jnp.where(area > 0, area, 1.0))
-  return tuple(pooled)
 
 
 def prototype_scores(

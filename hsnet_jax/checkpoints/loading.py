@@ -22,6 +22,9 @@ _MAY_RECORD = {
   'image_size': int | None,
   'mask_support': bool,
   'precision': str | None,
+  'prior': bool,
+  'skip': bool,
+  'correlated_levels': int | None,
   'figures': dict | None,
 }
 
@@ -44,7 +47,11 @@ class Checkpoint:
 
 
 def load_checkpoint(
-  path: str | os.PathLike, *, backbone: str | None = None, opt_state: Any = None
+  path: str | os.PathLike,
+  *,
+  backbone: str | None = None,
+  opt_state: Any = None,
+  average: bool = False,
 ) -> Checkpoint:
   """Reads a checkpoint back, on whatever devices there are.
 
@@ -53,6 +60,8 @@ def load_checkpoint(
     backbone: the backbone it must have; None takes any.
     opt_state: a state of the same optimizer, or its shapes (`jax.eval_shape(tx.init, params)`),
       to get the stored one in that structure; None leaves it unread.
+    average: whether the moving average of the parameters takes their place, where one is kept
+      beside them: what such a run validates and keeps as its best, and is to be used with.
 
   Returns:
     The checkpoint, its arrays on the default device.
@@ -64,13 +73,29 @@ def load_checkpoint(
   config = read_config(path)
   if backbone is not None and config['backbone'] != backbone:
     raise InputError(f'{path}: a checkpoint of {config["backbone"]}, not of {backbone}')
-  trees = store.read_trees(places.find(path), ('variables',) if opt_state is None else store.TREES)
+  average = average and bool(config.get('ema'))
+  names = ('variables',) if opt_state is None and not average else store.TREES
+  trees = store.read_trees(places.find(path), names)
   state = None
   if opt_state is not None:
     if 'opt_state' not in trees:
       raise InputError(f'{path}: holds no optimizer state to resume training with')
     state = _fitted(opt_state, trees['opt_state'], path)
-  return Checkpoint(trees['variables'], config, config['step'], state)
+  variables = trees['variables']
+  if average:
+    found = _find_average(trees.get('opt_state', {}))
+    variables = {**variables, 'params': variables['params'] if found is None else found}
+  return Checkpoint(variables, config, config['step'], state)
+
+
+def _find_average(stored: Any) -> Any:
+  """Finds the average that `training.averaging` keeps in an optimizer's state; None without one."""
+  if not isinstance(stored, Mapping):
+    return None
+  if set(stored) == {'count', 'average'}:
+    return stored['average']
+  found = (_find_average(value) for value in stored.values())
+  return next((average for average in found if average is not None), None)
 
 
 def read_config(path: str | os.PathLike) -> dict[str, Any]:

@@ -20,6 +20,7 @@ from hsnet_jax.api.lazy import lazy_names
 
 if TYPE_CHECKING:
   from hsnet_jax.metrics.confusion import Confusion, confusion_counts, episode_iou
+  from hsnet_jax.metrics.presence import Presence, presence_counts, presence_score
   from hsnet_jax.metrics.roc import RocHistogram, label_histogram, probability_histogram
   from hsnet_jax.metrics.rows import check_class_ids, select_rows
   from hsnet_jax.metrics.table import METRICS, Figure, Metric, Tally, count_episodes
@@ -29,6 +30,7 @@ __all__ = [
   'Figure',
   'METRICS',
   'Metric',
+  'Presence',
   'RocHistogram',
   'Tally',
   'check_class_ids',
@@ -36,6 +38,8 @@ __all__ = [
   'count_episodes',
   'episode_iou',
   'label_histogram',
+  'presence_counts',
+  'presence_score',
   'probability_histogram',
   'select_rows',
 ]
@@ -44,6 +48,7 @@ __getattr__, __dir__ = lazy_names(
   __name__,
   {
     '.confusion': ('Confusion', 'confusion_counts', 'episode_iou'),
+    '.presence': ('Presence', 'presence_counts', 'presence_score'),
     '.roc': ('RocHistogram', 'label_histogram', 'probability_histogram'),
     '.rows': ('check_class_ids', 'select_rows'),
     '.table': ('METRICS', 'Figure', 'Metric', 'Tally', 'count_episodes'),

@@ -46,6 +46,27 @@ def label_histogram(
   return zeros.at[row, cell].add(weight).reshape(*batch, 2, bins)
 
 
+def margin_bins(
+  margin: Float[Array | np.ndarray, '*shape'], *, bins: int
+) -> Int32[Array, '*shape']:
+  """Finds the bins of logit margins, even in `sign(m) log(1 + |m| / 0.01)` up to |m| = 100.
+
+  Args:
+    margin: foreground logit minus background logit; NaN counts in the lowest bin.
+    bins: how many there are.
+
+  Returns:
+    Numbers in [0, bins), which grow with the margin.
+  """
+  margin = jnp.asarray(margin).astype(jnp.float32)
+  margin = jnp.where(jnp.isnan(margin), -jnp.inf, margin)
+  margin = jnp.clip(margin, -_MARGIN_LIMIT, _MARGIN_LIMIT)
+  position = jnp.sign(margin) * jnp.log1p(jnp.abs(margin) / _MARGIN_UNIT)
+  position = position / math.log1p(_MARGIN_LIMIT / _MARGIN_UNIT)
+  bin_index = jnp.floor((position + 1.0) * (bins / 2)).astype(jnp.int32)
+  return jnp.clip(bin_index, 0, bins - 1)
+
+
 def probability_histogram(
   margin: Float[Array | np.ndarray, '*batch h w'],
   target: Mask,
@@ -70,13 +91,7 @@ def probability_histogram(
   Returns:
     int32 `[B, 2, bins]`; row 0 the background pixels, row 1 the foreground pixels.
   """
-  margin = jnp.asarray(margin).astype(jnp.float32)
-  margin = jnp.where(jnp.isnan(margin), -jnp.inf, margin)
-  margin = jnp.clip(margin, -_MARGIN_LIMIT, _MARGIN_LIMIT)
-  position = jnp.sign(margin) * jnp.log1p(jnp.abs(margin) / _MARGIN_UNIT)
-  position = position / math.log1p(_MARGIN_LIMIT / _MARGIN_UNIT)
-  bin_index = jnp.floor((position + 1.0) * (bins / 2)).astype(jnp.int32)
-  return label_histogram(jnp.clip(bin_index, 0, bins - 1), target, ignore, bins=bins)
+  return label_histogram(margin_bins(margin, bins=bins), target, ignore, bins=bins)
 
 
 @dataclasses.dataclass(frozen=True, eq=False)

@@ -8,6 +8,7 @@ import numpy as np
 from jaxtyping import Array, Bool, Float, Int, Integer
 
 from hsnet_jax.metrics.confusion import Confusion, confusion_counts
+from hsnet_jax.metrics.presence import Presence, presence_counts
 from hsnet_jax.metrics.roc import RocHistogram, probability_histogram
 from hsnet_jax.metrics.rows import Mask, check_class_ids
 
@@ -76,6 +77,20 @@ METRICS: Mapping[str, Metric] = {
     empty=lambda num_classes: RocHistogram.empty(),
     update=lambda pooled, rows, class_id, valid: pooled.update(rows, valid),
     merge=RocHistogram.merge,
+    result=lambda pooled, classes: pooled.result(),
+  ),
+  # Of episodes that lack the object alone: without them there are no such figures.
+  'presence': Metric(
+    figures=(
+      Figure('presence_auc', 'presence AUC', logged=False),
+      Figure('found', 'found where present', logged=False),
+      Figure('left_empty', 'left empty where absent', logged=False),
+      Figure('false_area', 'marked area where absent', logged=False),
+    ),
+    count=presence_counts,
+    empty=lambda num_classes: Presence.make_empty(),
+    update=lambda pooled, rows, class_id, valid: pooled.update(rows, valid),
+    merge=Presence.merge,
     result=lambda pooled, classes: pooled.result(),
   ),
 }

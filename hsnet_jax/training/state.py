@@ -13,10 +13,15 @@ from flax.traverse_util import flatten_dict, unflatten_dict
 from jax.core import Tracer
 from jaxtyping import Array
 
+from hsnet_jax.backbones.backbone import feature_channels
 from hsnet_jax.backbones.table import get_backbone
+from hsnet_jax.decoder import PRIOR_GAIN, PRIOR_THRESHOLD
 from hsnet_jax.kernels.initial import fan_in_bound
 from hsnet_jax.model import HSNet
 from hsnet_jax.training.averaging import averaged_params
+
+# What is no kernel starts as, by its name; 0 otherwise.
+_CONSTANT = {'scale': 1, 'gain': PRIOR_GAIN, 'threshold': PRIOR_THRESHOLD}
 
 
 class TrainState(flax.struct.PyTreeNode):
@@ -63,11 +68,14 @@ def init_params(key: Array, model: HSNet) -> dict[str, Any]:
   Returns:
     The tree 'params' of the network's variables, float32.
   """
-  # The shapes of the parameters depend on how many maps there are, not on what they hold.
-  maps = sum(get_backbone(model.backbone).levels)
-  features = (jax.ShapeDtypeStruct((1, 1, 1, 1), jnp.float32),) * maps
+  spec, head = get_backbone(model.backbone), model.head
+  # The shapes of the parameters depend on how many maps there are, and on those that are skipped.
+  channels = feature_channels(spec) if head.skip else (1,) * sum(spec.levels)
+  features = tuple(jax.ShapeDtypeStruct((1, 1, 1, c), jnp.float32) for c in channels)
+  pooled = tuple(jax.ShapeDtypeStruct((1, 2, c), jnp.float32) for c in channels)
+  pooled = head.matched(pooled, spec.levels)
   init = functools.partial(model.init, method='match_masked')
-  tree = jax.eval_shape(init, key, features, features)['params']
+  tree = jax.eval_shape(init, key, features, features, prototypes=pooled)['params']
   shapes: dict[tuple[str, ...], Any] = {**flatten_dict(tree)}
   bounds = {
     path[:-1]: fan_in_bound(leaf.shape)
@@ -84,9 +92,13 @@ def init_params(key: Array, model: HSNet) -> dict[str, Any]:
       drawn = draws[start : start + leaf.size].reshape(leaf.shape)
       params[path] = bounds[path[:-1]] * drawn
       start += leaf.size
-    else:  # group norm
+    else:  # group norm, and a prior's gain and threshold
+      value = _CONSTANT.get(path[-1], 0)
       # With a dtype: a weakly typed number would have the step compiled anew after each update.
-      params[path] = jnp.full(leaf.shape, path[-1] == 'scale', jnp.float32)
+      params[path] = jnp.full(leaf.shape, value, jnp.float32)
+  if head.prior:  # The network starts as its prior, which is corrected from nothing.
+    last = ('decoder', 'conv3')
+    params |= {path: jnp.zeros_like(x) for path, x in params.items() if path[:2] == last}
   return unflatten_dict(params)
 
 

@@ -21,6 +21,7 @@ from jax.core import Tracer
 from hsnet_jax.backbones.backbone import Backbone
 from hsnet_jax.backbones.table import get_backbone
 from hsnet_jax.errors import InputError
+from hsnet_jax.extensions.head import PUBLISHED, Head
 from hsnet_jax.weights.files import find_file, read_tensors, torch_array, write_tensors
 from hsnet_jax.weights.names import (
   Tensor,
@@ -39,7 +40,11 @@ from hsnet_jax.whole_files import is_unreadable
 
 
 def from_torch(
-  state_dict: Mapping[str, Any], *, backbone: str | Backbone, source: str = 'the state dict'
+  state_dict: Mapping[str, Any],
+  *,
+  backbone: str | Backbone,
+  source: str = 'the state dict',
+  head: Head = PUBLISHED,
 ) -> dict[str, Any]:
   """Converts a published HSNet state dict to variables.
 
@@ -48,6 +53,7 @@ def from_torch(
       `module.` of a data-parallel wrapper, with or without the backbone's unused classifier.
     backbone: the backbone in it, a name of the table or a `Backbone`.
     source: what error messages call the state dict, such as its file.
+    head: what the network's head has beyond the published one.
 
   Returns:
     {'params', 'backbone'}, float32.
@@ -64,7 +70,7 @@ def from_torch(
     arrays[short] = value
   check_parts(arrays, source=source)
   try:
-    return _to_tree(arrays, hsnet_tensors(backbone), source=source, backbone=backbone)
+    return _to_tree(arrays, hsnet_tensors(backbone, head=head), source=source, backbone=backbone)
   except InputError as error:
     other = detect_backbone({name: np.shape(value) for name, value in arrays.items()})
     name = get_backbone(backbone).name
@@ -74,13 +80,14 @@ def from_torch(
 
 
 def to_torch(
-  variables: Mapping[str, Any], *, backbone: str | Backbone
+  variables: Mapping[str, Any], *, backbone: str | Backbone, head: Head = PUBLISHED
 ) -> dict[str, np.ndarray | jax.Array]:
   """Converts variables, or a tree of their gradients, to the published names and layout.
 
   Args:
     variables: {'params', 'backbone'} or one of the two alone.
     backbone: the backbone in it, or to which the parameters belong.
+    head: what the network's head has beyond the published one.
 
   Returns:
     {published name: array}, without `module.`; NumPy copies, or under `jit` what is traced.
@@ -88,9 +95,8 @@ def to_torch(
   Raises:
     InputError: leaves that are missing, unexpected or wrongly shaped, all listed.
   """
-  table = {
-    name: tensor for name, tensor in hsnet_tensors(backbone).items() if tensor.path[0] in variables
-  }
+  named = hsnet_tensors(backbone, head=head).items()
+  table = {name: tensor for name, tensor in named if tensor.path[0] in variables}
   if not table:
     raise InputError("variables have neither 'params' nor 'backbone'")
   return _from_tree(

@@ -62,6 +62,27 @@ def read_tensors(
     return readers[path.suffix](path, skip)
 
 
+def read_header(path: str | os.PathLike) -> dict[str, str]:
+  """Reads the texts in the header of a `.safetensors` file, `write_tensors`' metadata.
+
+  Args:
+    path: the file.
+
+  Returns:
+    {name: text}; empty where it has none.
+
+  Raises:
+    InputError: the file is missing, of another kind, or damaged.
+  """
+  path = pathlib.Path(path).expanduser()
+  if path.suffix != '.safetensors':
+    raise InputError(f'{path}: a header is read of .safetensors files only')
+  if not path.is_file():
+    raise InputError(f'{path}: there is no such file')
+  with open(path, 'rb'), _opened_safetensors(path) as file:
+    return dict(file.metadata() or {})
+
+
 def write_tensors(
   path: str | os.PathLike,
   tensors: Mapping[str, np.ndarray],
@@ -164,7 +185,8 @@ def _whole_or_nothing(path: pathlib.Path) -> Iterator[BinaryIO]:
     raise InputError(f'{path}: cannot be written ({error.strerror})') from error
 
 
-def _read_safetensors(path: pathlib.Path, skip: Callable[[str], bool]) -> dict[str, np.ndarray]:
+@contextlib.contextmanager
+def _opened_safetensors(path: pathlib.Path) -> Iterator[Any]:
   try:
     import safetensors  # here, as all that one kind of file needs
   except ImportError:
@@ -173,10 +195,15 @@ def _read_safetensors(path: pathlib.Path, skip: Callable[[str], bool]) -> dict[s
     ) from None
   try:
     with safetensors.safe_open(path, framework='numpy') as file:
-      return {name: file.get_tensor(name) for name in file.keys() if not skip(name)}
+      yield file
   except (safetensors.SafetensorError, OSError, TypeError, ValueError) as error:
     _check_damage(error)
     raise InputError(f'{path}: no intact .safetensors file ({_line(error)})') from error
+
+
+def _read_safetensors(path: pathlib.Path, skip: Callable[[str], bool]) -> dict[str, np.ndarray]:
+  with _opened_safetensors(path) as file:
+    return {name: file.get_tensor(name) for name in file.keys() if not skip(name)}
 
 
 def _read_npz(path: pathlib.Path, skip: Callable[[str], bool]) -> dict[str, np.ndarray]:

@@ -14,10 +14,11 @@ import jax
 import numpy as np
 
 from hsnet_jax import decoder
-from hsnet_jax.backbones.backbone import Backbone
+from hsnet_jax.backbones.backbone import Backbone, feature_channels
 from hsnet_jax.backbones.table import BACKBONES, get_backbone
 from hsnet_jax.encoder import MIXING_WIDTHS, WIDTHS, Block, mixing, squeezing
 from hsnet_jax.errors import InputError
+from hsnet_jax.extensions.head import PUBLISHED, Head
 
 # `squeeze4` is `encoder_layer4`, `mix4to3` is `encoder_layer4to3`.
 _BLOCK = re.compile('squeeze|mix')
@@ -122,13 +123,19 @@ def keras_tensors(backbone: str | Backbone) -> Mapping[str, Tensor]:
 
 
 @functools.cache
-def hsnet_tensors(backbone: str | Backbone) -> Mapping[str, Tensor]:
-  """Returns the table of a published HSNet checkpoint; paths begin in `variables`."""
+def hsnet_tensors(backbone: str | Backbone, *, head: Head = PUBLISHED) -> Mapping[str, Tensor]:
+  """Returns the table of a published HSNet checkpoint; paths begin in `variables`.
+
+  Args:
+    backbone: of the network.
+    head: what its head has beyond the published one, whose tensors have names in its manner.
+  """
   table = {
     f'backbone.{name}': tensor._replace(path=('backbone', *tensor.path))
     for name, tensor in backbone_tensors(backbone).items()
   }
-  for name, path, shape in _learnable(get_backbone(backbone).levels):
+  spec = get_backbone(backbone)
+  for name, path, shape in _learnable(head.correlated(spec.levels), _added(spec, head)):
     table[f'hpn_learner.{name}'] = _torch_tensor(('params', *path), shape)
   return table
 
@@ -246,7 +253,16 @@ def _torch_tensor(
   return Tensor(path, tuple(shape[axes.index(axis)] for axis in range(len(shape))), axes)
 
 
-def _learnable(levels: Sequence[int]) -> Iterator[tuple]:
+def _added(spec: Backbone, head: Head) -> Mapping[str, int]:
+  """Counts the channels that a head adds to the input of each layer of the decoder."""
+  added = {'conv0': 2 * sum(head.correlated(spec.levels))} if head.prior else {}
+  if not head.skip:
+    return added
+  skipped = head.skipped(feature_channels(spec), spec.levels)
+  return {**added, 'conv2': decoder.SKIP_WIDTH, 'skip': sum(skipped)}
+
+
+def _learnable(levels: Sequence[int], added: Mapping[str, int]) -> Iterator[tuple]:
   """Yields published name, path in `params` and shape of every learnable tensor."""
   blocks = [
     (name, kernels, level, WIDTHS)
@@ -267,6 +283,13 @@ def _learnable(levels: Sequence[int]) -> Iterator[tuple]:
       channels = width
   channels = WIDTHS[-1]  # of the last block, the decoder's input
   for (layer, published), width in zip(_PUBLISHED_DECODER.items(), decoder.WIDTHS, strict=True):
-    yield f'{published}.weight', ('decoder', layer, 'kernel'), (3, 3, channels, width)
+    shape = (3, 3, channels + added.get(layer, 0), width)
+    yield f'{published}.weight', ('decoder', layer, 'kernel'), shape
     yield f'{published}.bias', ('decoder', layer, 'bias'), (width,)
     channels = width
+  if 'skip' in added:
+    shape = (1, 1, added['skip'], decoder.SKIP_WIDTH)
+    yield 'skip.weight', ('decoder', 'skip', 'kernel'), shape
+    yield 'skip.bias', ('decoder', 'skip', 'bias'), (decoder.SKIP_WIDTH,)
+  if 'conv0' in added:
+    yield from ((f'prior.{name}', ('decoder', name), (1,)) for name in ('gain', 'threshold'))

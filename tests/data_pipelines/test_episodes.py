@@ -13,6 +13,7 @@ from data_pipelines import (
   published_episodes,
   training_episode,
 )
+from data_pipelines.episodes import with_absent
 from data_pipelines.splits import Split
 from tests.facts import refused
 
@@ -197,6 +198,40 @@ def test_training_supports_are_uniform_over_the_others():
   )
 
 
+def test_supports_of_another_class_come_as_often_as_asked():
+  items = [(f'{c}_{i}', c) for c in range(3) for i in range(4)]
+  split, rng = Split('s', tuple(items)), np.random.default_rng(0)
+  drawn = [training_episode(split, 5, rng, shots=2, absent=0.25) for _ in range(4000)]
+  assert {e.query for e in drawn} == {'1_1'}
+  for episode in drawn:
+    assert set(episode.supports) <= set(split.by_class[episode.class_id]) - {'1_1'}
+  counts = [sum(e.class_id == c for e in drawn) for c in range(3)]
+  # Five standard deviations about an eighth each, and three quarters.
+  for count, share in zip(counts, (1 / 8, 3 / 4, 1 / 8), strict=True):
+    assert abs(count - 4000 * share) < 5 * np.sqrt(4000 * share * (1 - share))
+
+
+def test_where_there_is_one_class_none_is_absent():
+  split = Split('s', tuple((str(i), 0) for i in range(3)))
+  assert training_episode(split, 0, np.random.default_rng(0), absent=1.0).class_id == 0
+
+
 def test_a_list_without_classes_has_no_episode():
   with refused('s: ', 'no class'):
     class_first_episodes(Split('s', (('a', 0), ('b', 0))), ())
+
+
+def test_a_share_of_queries_is_of_another_class():
+  items = tuple((f'{c}_{i}', c) for c in range(3) for i in range(4))
+  episodes = published_episodes(Split('s', items), count=600)
+  drawn = with_absent(episodes, 0.5)
+  assert with_absent(episodes, 0.0) == episodes and with_absent(episodes, 0.5) == drawn
+  other = [a for a, b in zip(drawn, episodes, strict=True) if a != b]
+  for a, b in zip(drawn, episodes, strict=True):
+    assert (a.supports, a.class_id) == (b.supports, b.class_id)
+  assert all(int(e.query[0]) != e.class_id for e in other)
+  assert abs(len(other) - 300) < 5 * np.sqrt(150)
+  alone = published_episodes(Split('s', items[:4]), count=5)
+  assert with_absent(alone, 1.0) == alone
+  with refused('`absent`', 2):
+    with_absent(episodes, 2)

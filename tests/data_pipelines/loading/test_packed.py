@@ -21,8 +21,14 @@ ITEMS = st.lists(
 
 @pytest.mark.filterwarnings('ignore:.*left out:UserWarning')
 @settings(deadline=None)
-@given(items=ITEMS, shots=st.integers(1, 3), distinct=st.booleans(), class_first=st.booleans())
-def test_episodes_are_those_of_the_list(items, shots, distinct, class_first):
+@given(
+  items=ITEMS,
+  shots=st.integers(1, 3),
+  distinct=st.booleans(),
+  class_first=st.booleans(),
+  absent=st.sampled_from([0.0, 0.5]),
+)
+def test_episodes_are_those_of_the_list(items, shots, distinct, class_first, absent):
   # Enough images of one class that something is left to draw.
   items = [*items, *((f'extra{i}', 2) for i in range(5))]
   split = Split('made', tuple(items), class_first=class_first)
@@ -31,7 +37,7 @@ def test_episodes_are_those_of_the_list(items, shots, distinct, class_first):
   assert packed.epoch_size == split.epoch_size
   for index in range(split.epoch_size):
     rngs = [np.random.default_rng((1, index)) for _ in range(2)]
-    options = {'shots': shots, 'distinct': distinct}
+    options = {'shots': shots, 'distinct': distinct, 'absent': absent}
     expected = training_episode(split, index, rngs[0], **options)
     assert packed.episode(index, rngs[1], **options) == expected
 

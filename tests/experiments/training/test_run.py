@@ -62,13 +62,14 @@ def test_what_comes_out_is_returned_and_left_in_the_folder(run):
   assert set(run.progress.figures) == {'miou', 'fb_iou', 'auc'}
   config = read_config(run.best)
   assert config['step'] == 3 and config['figures'] == run.progress.figures
-  # What 0.1.0 recorded, and reads: neither more nor less.
+  # What 0.1.0 recorded, and what has come since: neither more nor less.
   recorded = {field.name for field in dataclasses.fields(RunConfig)}
   assert recorded == {
     *('benchmark', 'fold', 'shots', 'backbone', 'mask_support', 'image_size', 'batch_size'),
     *('learning_rate', 'schedule', 'warmup_steps', 'weight_decay', 'clip', 'accumulate', 'ema'),
     *('augment', 'precision', 'protocol', 'seed', 'validation', 'val_every', 'val_episodes'),
     *('lists', 'schedule_steps', 'backbone_weights'),
+    *('prior', 'skip', 'correlated_levels', 'absent'),
   }
   own = {'figures', 'epoch', 'step', 'versions', 'format_version'}
   assert recorded <= set(config) <= recorded | own
