@@ -16,7 +16,10 @@ class EvaluateConfig(EpisodeSettings):
 
   checkpoint: str | None = setting(None, _CHECKPOINT)
   model: str = setting(
-    'hsnet', 'prototype: masked average pooling and one threshold.', choices=tuple(METHODS)
+    'hsnet',
+    'prototype: masked average pooling and one threshold; margin: the same less what the'
+    ' surroundings give. Floors: disc, a disc in the middle; everything; nothing.',
+    choices=tuple(METHODS),
   )
   episodes: int | None = setting(
     None,

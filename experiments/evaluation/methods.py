@@ -44,4 +44,8 @@ METHODS: Mapping[str, Method] = {
   'prototype': Method(
     'hsnet_jax.baselines.prototype', 'prototype_episode_logits', fit='find_threshold'
   ),
+  'margin': Method('hsnet_jax.baselines.margin', 'margin_episode_logits', fit='fit_margin'),
+  'disc': Method('hsnet_jax.baselines.floors', 'disc_logits'),
+  'everything': Method('hsnet_jax.baselines.floors', 'everything_logits'),
+  'nothing': Method('hsnet_jax.baselines.floors', 'nothing_logits'),
 }

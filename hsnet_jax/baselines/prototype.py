@@ -6,7 +6,7 @@ training folds. Images are `[B, H, W, 3]`, normalized; masks `[B, H, W]` in {0, 
 `[B, H, W]` in [-1, 1].
 """
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import Any
 
 import jax
@@ -198,6 +198,7 @@ def find_threshold(
   *,
   episodes: int,
   num_classes: int,
+  scores: Callable[..., Float[Array, 'batch out_h out_w']] = episode_scores,
 ) -> dict[str, float]:
   """Finds the single threshold with the best mIoU on training episodes.
 
@@ -207,6 +208,7 @@ def find_threshold(
     batches: training batches; the caller closes them.
     episodes: how many episodes of them to use; whole batches.
     num_classes: class ids are below.
+    scores: `(model, variables, batch) -> scores in [-1, 1]`, what the threshold is of.
 
   Returns:
     'threshold' and the 'miou' it reaches there.
@@ -214,8 +216,8 @@ def find_threshold(
 
   @jax.jit
   def count(variables, batch):
-    scores = episode_scores(model, variables, batch)
-    return score_histogram(scores, batch['query_mask'], batch['query_ignore'])
+    found = scores(model, variables, batch)
+    return score_histogram(found, batch['query_mask'], batch['query_ignore'])
 
   histogram, seen = ScoreHistogram.empty(num_classes), 0
   for batch in batches:
