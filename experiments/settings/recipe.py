@@ -1,4 +1,4 @@
-"""Reads recipes: what a benchmark is trained with unless one says otherwise, a file each."""
+"""Reads recipes: what a run is trained with unless one says otherwise, a file each."""
 
 import dataclasses
 import functools
@@ -8,7 +8,7 @@ from importlib import resources
 
 @dataclasses.dataclass(frozen=True)
 class Recipe:
-  """Holds the defaults of a benchmark.
+  """Holds the defaults of a benchmark, or of what one names in its place.
 
   Attributes:
     backbone: name of the backbone.
@@ -18,6 +18,12 @@ class Recipe:
     val_episodes: test episodes after each epoch; None for the published number, which where a
       list holds each image once is all of it.
     schedule: of the learning rate.
+    prior: as the flag of that name, and so are the others.
+    skip: whether the decoder sees finer features.
+    correlated_levels: how many levels are correlated; None for all.
+    absent: how many training episodes have a query without the class.
+    augment: of the training episodes.
+    ema: decay of the average of the parameters; 0 for none.
   """
 
   backbone: str
@@ -26,6 +32,16 @@ class Recipe:
   epochs: int
   schedule: str
   val_episodes: int | None = None
+  prior: bool = False
+  skip: bool = False
+  correlated_levels: int | None = None
+  absent: float = 0.0
+  augment: str = 'none'
+  ema: float = 0.0
+
+
+# Those that are asked for by name, beside those of benchmarks.
+NAMED = ('published', 'photos')
 
 
 @functools.cache
@@ -33,7 +49,7 @@ def recipe_of(benchmark: str) -> Recipe:
   """Reads the recipe of a benchmark; the published one where it has none of its own.
 
   Args:
-    benchmark: its name.
+    benchmark: its name, or one of `NAMED`.
 
   Returns:
     The recipe.

@@ -5,6 +5,7 @@ from collections.abc import Mapping
 
 from experiments.settings.episodes import EpisodeSettings
 from experiments.settings.fields import setting
+from experiments.settings.recipe import NAMED
 from hsnet_jax.errors import InputError
 
 # The keys of `experiments.training.session.PARALLEL` and of `hsnet_jax.training.augment`'s
@@ -24,6 +25,12 @@ class TrainConfig(EpisodeSettings):
     InputError: a value is none that the field may have, or two fields exclude each other.
   """
 
+  recipe: str | None = setting(
+    None,
+    'Whose defaults are taken: published, or photos, which suits photographs and a CPU. Default:'
+    " the benchmark's own, which is published for all but shapes and coco.",
+    choices=NAMED,
+  )
   learning_rate: float = setting(1e-3, 'Of Adam.', least=0.0)
   schedule: str | None = setting(
     None,
@@ -48,17 +55,18 @@ class TrainConfig(EpisodeSettings):
     ' device (pmap). The figures are the same to rounding.',
     choices=PARALLEL,
   )
-  ema: float = setting(
-    0.0,
-    'Decay of a moving average of the parameters that is validated and kept as the best in their'
-    ' place; 0: none, as published. 0.99 averages about 100 steps.',
+  ema: float | None = setting(
+    None,
+    'Decay of a moving average of the parameters that is validated and used in their place; 0.99'
+    ' averages about 100 steps. Default: 0, none, as published (photos: 0.99).',
     least=0.0,
     most=0.9999,
   )
-  augment: str = setting(
-    'none',
+  augment: str | None = setting(
+    None,
     'Of the training episodes, each picture by itself. flip: mirror images; geometric: also scale,'
-    ' shift and rotation; photometric: colors; all: both. none, as published.',
+    ' shift and rotation; photometric: colors; all: both. Default: none, as published (photos:'
+    ' flip).',
     choices=AUGMENT,
   )
   epochs: int | None = setting(
@@ -86,25 +94,26 @@ class TrainConfig(EpisodeSettings):
   mask_support: bool = setting(
     True, "Mask the support's features (Eq. 1); without it, the dagger variant."
   )
-  prior: bool = setting(
-    False,
-    'Start from the map that prototypes of the object and its surroundings give untrained,'
-    ' and correct it.',
+  prior: bool | None = setting(
+    None,
+    'Start from the map that prototypes of the object and its surroundings give untrained, and'
+    ' correct it. Default: no, as published (photos: yes).',
   )
-  skip: bool = setting(
-    False,
+  skip: bool | None = setting(
+    None,
     "Let the decoder see the query's features of the level below those correlated; needs"
-    ' --correlated_levels.',
+    ' --correlated_levels. Default: no, as published (photos: yes).',
   )
   correlated_levels: int | None = setting(
     None,
-    "How many of the backbone's levels are correlated, the coarsest. Default: all, as published.",
+    "How many of the backbone's levels are correlated, the coarsest. Default: all, as published"
+    ' (photos: 2).',
     least=1,
   )
-  absent: float = setting(
-    0.0,
-    'How many of the training episodes have a query without the class; 0: none, as published.'
-    ' Pictures without the object are then left empty more often.',
+  absent: float | None = setting(
+    None,
+    'How many of the training episodes have a query without the class; pictures without the object'
+    ' are then left empty more often. Default: 0, none, as published (photos: 0.15).',
     least=0.0,
     most=1.0,
   )

@@ -4,6 +4,7 @@ import contextlib
 import dataclasses
 import pathlib
 from collections.abc import Callable, Iterator
+from typing import Any
 
 import jax
 import numpy as np
@@ -123,7 +124,7 @@ def train(
 def _begin(config: TrainConfig, mesh: Mesh) -> tuple[_Plan, TrainState, Progress]:
   """Finds out all that may be wrong, and reads what there is; writes nothing."""
   benchmark, fold = open_benchmark(config)
-  recipe = recipe_of(benchmark.name)
+  recipe = recipe_of(config.recipe or benchmark.name)
   backbone = config.backbone or recipe.backbone
   folder, resume = check_run_folder(
     config.run_dir or f'runs/{benchmark.name}-fold{fold}-{config.shots}shot-{backbone}',
@@ -143,7 +144,7 @@ def _begin(config: TrainConfig, mesh: Mesh) -> tuple[_Plan, TrainState, Progress
     val_every=config.val_every,
     save_every=config.save_every,
   )
-  weights = open_backbone(config, benchmark.name)[1]
+  weights = open_backbone(config, config.recipe or benchmark.name)[1]
   run = dataclasses.replace(
     run,
     val_episodes=val.num_episodes,
@@ -160,28 +161,29 @@ def _begin(config: TrainConfig, mesh: Mesh) -> tuple[_Plan, TrainState, Progress
 
 
 def _run_config(config: TrainConfig, benchmark: str, fold: int) -> RunConfig:
-  """Returns what the settings alone say of the run, with the recipe of the benchmark."""
-  recipe = recipe_of(benchmark)
+  """Returns what the settings alone say of the run, with the recipe."""
+  name = config.recipe or benchmark
+  recipe = recipe_of(name)
   return RunConfig(
     benchmark=benchmark,
     fold=fold,
     shots=config.shots,
     backbone=config.backbone or recipe.backbone,
     mask_support=config.mask_support,
-    prior=config.prior,
-    skip=config.skip,
-    correlated_levels=config.correlated_levels,
-    absent=config.absent,
-    image_size=image_size(config, benchmark),
-    batch_size=batch_size(config, benchmark),
+    prior=_given(config.prior, recipe.prior),
+    skip=_given(config.skip, recipe.skip),
+    correlated_levels=_given(config.correlated_levels, recipe.correlated_levels),
+    absent=_given(config.absent, recipe.absent),
+    image_size=image_size(config, name),
+    batch_size=batch_size(config, name),
     learning_rate=config.learning_rate,
     schedule=config.schedule or recipe.schedule,
     warmup_steps=config.warmup_steps,
     weight_decay=config.weight_decay,
     clip=config.clip,
     accumulate=config.accumulate,
-    ema=config.ema,
-    augment=config.augment,
+    ema=_given(config.ema, recipe.ema),
+    augment=_given(config.augment, recipe.augment),
     precision=config.precision or 'float32',
     protocol=config.protocol,
     seed=config.seed,
@@ -189,6 +191,11 @@ def _run_config(config: TrainConfig, benchmark: str, fold: int) -> RunConfig:
     val_every=config.val_every,
     val_episodes=config.val_episodes or recipe.val_episodes,
   )
+
+
+def _given(value: Any, default: Any) -> Any:
+  """Returns what was asked for, or else what the recipe has."""
+  return default if value is None else value
 
 
 def _batches(

@@ -80,6 +80,7 @@ def test_what_comes_out_is_returned_and_left_in_the_folder(run):
   [
     {'seed': 1},
     {'augment': 'flip'},
+    {'absent': 0.5},
     {'ema': 0.9},
     {'clip': 1.0},
     {'random_backbone': False},
