@@ -63,7 +63,8 @@ def test_it_starts_as_its_prior():
   """And with an empty correction: of the last convolution nothing is drawn."""
   model, variables = made(WHOLE)
   query, supports, masks = episodes()
-  logits = predict_episodes(model, variables, query, supports, masks, output_size=(4, 4))[0]
+  predict = jax.jit(predict_episodes, static_argnums=0, static_argnames='output_size')
+  logits = predict(model, variables, query, supports, masks, output_size=(4, 4))[0]
   q, s = (model.apply(variables, x, method='encode') for x in (query, supports[:, 0]))
   cosines = prototype_cosines(q[2:], both_prototypes(s[2:], masks[:, 0]))
   expected = 15 * (prior_margin(cosines, levels=(1,), size=(4, 4)) - 0.05)
@@ -93,13 +94,18 @@ def test_supports_encoded_once_give_what_episodes_give():
   model, variables = made(WHOLE)
   variables = {**variables, 'params': disturbed(variables['params'])}
   query, supports, masks = episodes(shots=2)
-  expected = predict_episodes(model, variables, query, supports, masks, output_size=(4, 4))
-  for i in range(2):
-    support_set = encode_support(model, variables, supports[i], masks[i])
-    assert [p.shape for p in support_set.prototypes] == [(2, 2, 5)]
-    features = model.apply(variables, query[i : i + 1], method='encode')
+
+  @jax.jit
+  def both(query, supports, masks):
+    support_set = encode_support(model, variables, supports[0], masks[0])
+    features = model.apply(variables, query[:1], method='encode')
     found = match_shots(model, variables, features, support_set, output_size=(4, 4))
-    assert_close(found[:, 0], expected[:, i])
+    expected = predict_episodes(model, variables, query, supports, masks, output_size=(4, 4))
+    return support_set, found, expected
+
+  support_set, found, expected = both(query, supports, masks)
+  assert [p.shape for p in support_set.prototypes] == [(2, 2, 5)]
+  assert_close(found[:, 0], expected[:, 0])
 
 
 def test_without_additions_nothing_is_pooled_and_nothing_drawn_otherwise():
