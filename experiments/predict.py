@@ -2,9 +2,13 @@
 
 Examples, from the checkout's folder:
 
-  One support image with its mask, a folder of queries:
+  One support image with its mask, a folder of queries, by the model that comes with the package:
+    python -m experiments.predict --support_images=dog.jpg --support_masks=dog.png \\
+      --query=pictures --output_dir=masks
+
+  By a model of one's own:
     python -m experiments.predict --checkpoint=runs/shapes-fold0-1shot-tiny/checkpoints/best \\
-      --support_images=dog.jpg --support_masks=dog.png --query=photos --output_dir=masks
+      --support_images=dog.jpg --support_masks=dog.png --query=pictures --output_dir=masks
 
   Three supports, two queries; of the masks only the pixels of value 12:
     python -m experiments.predict --checkpoint=best --support_images=a.jpg,b.jpg,c.jpg \\
@@ -12,7 +16,7 @@ Examples, from the checkout's folder:
 
   An outline of LabelMe or COCO, of one of the classes in it; all folders of a folder:
     python -m experiments.predict --checkpoint=best --support_images=a.jpg \\
-      --support_masks=a.json --support_class=dog --query=photos --recursive
+      --support_masks=a.json --support_class=dog --query=pictures --recursive
 
 In a support's mask, as a viewer shows it, everything but black is the object, with two exceptions.
 PASCAL's boundary, 255 round objects of a palette's colors or of gray values of 20 and less, is

@@ -45,6 +45,10 @@ class Conv2d(nn.Module):
     return y + bias[None, None, None]
 
 
+# Differences of cosines are a tenth or so, what convolutions are drawn for about one.
+_SCALE = 10.0
+
+
 class Prior(NamedTuple):
   """Holds what a decoder that corrects a prior starts from.
 
@@ -86,15 +90,17 @@ class Decoder(nn.Module):
       for i, width in enumerate(WIDTHS)
     )
     size = map_size(skipped[0]) if skipped else (2 * x.shape[1], 2 * x.shape[2])
+    coarse, fine, margin = [x], [], None
     if prior is not None:
-      shown = [resize_bilinear(cosines, map_size(x)) for cosines in prior.cosines]
-      x = jnp.concatenate([x, *shown], axis=-1)
-    x = nn.relu(conv1(nn.relu(conv0(x))))
+      coarse += [resize_bilinear(_scaled(cosines), map_size(x)) for cosines in prior.cosines]
+      margin = prior_margin(prior.cosines, levels=prior.levels, size=size)
+      fine += [_SCALE * margin[..., None]]
+    x = nn.relu(conv1(nn.relu(conv0(jnp.concatenate(coarse, axis=-1)))))
     x = resize_bilinear(x, size, precision=self.precision)
     if skipped:
-      x = jnp.concatenate([x, self._finer(skipped)], axis=-1)
-    logits = conv3(nn.relu(conv2(x)))
-    return logits if prior is None else self._corrected(logits, prior)
+      fine += [self._finer(skipped)]
+    logits = conv3(nn.relu(conv2(jnp.concatenate([x, *fine], axis=-1))))
+    return logits if margin is None else self._corrected(logits, margin)
 
   def _finer(self, skipped: Sequence[Array]) -> Array:
     """Brings maps of any scale to a few channels."""
@@ -103,10 +109,15 @@ class Decoder(nn.Module):
     conv = Conv2d(SKIP_WIDTH, self.precision, self.implementation, side=1, name='skip')
     return nn.relu(conv(maps / scale))
 
-  def _corrected(self, logits: Array, prior: Prior) -> Array:
+  def _corrected(self, logits: Array, margin: Array) -> Array:
     """Adds the prior's margin to the foreground's logit."""
     gain = self.param('gain', nn.initializers.constant(PRIOR_GAIN), (1,))
     threshold = self.param('threshold', nn.initializers.constant(PRIOR_THRESHOLD), (1,))
-    margin = prior_margin(prior.cosines, levels=prior.levels, size=map_size(logits))
     margin = gain[None, None] * (margin - threshold[None, None])
     return logits + jnp.stack([jnp.zeros_like(margin), margin], axis=-1)
+
+
+def _scaled(cosines: Float[Array, 'B h w 2']) -> Float[Array, 'B h w 2']:
+  """Says the same as both cosines in numbers of the size that convolutions are drawn for."""
+  near, far = cosines[..., :1], cosines[..., 1:]
+  return jnp.concatenate([_SCALE * (near - far), _SCALE / 2 * far], axis=-1)

@@ -79,7 +79,11 @@ class PrecisionConfig(EpisodeSettings):
 class PredictConfig:
   """Names what to segment and in which images, for `predicting.predict`."""
 
-  checkpoint: str | None = setting(None, _CHECKPOINT)
+  checkpoint: str = setting(
+    'photos',
+    "A checkpoint's folder, its run's, or a .safetensors that convert exported. photos: the model"
+    ' for photographs that comes with the package.',
+  )
   support_images: tuple[str, ...] = setting((), 'Support images, by commas.')
   support_masks: tuple[str, ...] = setting(
     (), "Their masks, in the same order; or outlines, LabelMe's or COCO's JSON."

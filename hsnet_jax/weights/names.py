@@ -255,11 +255,12 @@ def _torch_tensor(
 
 def _added(spec: Backbone, head: Head) -> Mapping[str, int]:
   """Counts the channels that a head adds to the input of each layer of the decoder."""
-  added = {'conv0': 2 * sum(head.correlated(spec.levels))} if head.prior else {}
+  added = {'conv0': 2 * sum(head.correlated(spec.levels)), 'conv2': 1} if head.prior else {}
   if not head.skip:
     return added
   skipped = head.skipped(feature_channels(spec), spec.levels)
-  return {**added, 'conv2': decoder.SKIP_WIDTH, 'skip': sum(skipped)}
+  fine = added.get('conv2', 0) + decoder.SKIP_WIDTH
+  return {**added, 'conv2': fine, 'skip': sum(skipped)}
 
 
 def _learnable(levels: Sequence[int], added: Mapping[str, int]) -> Iterator[tuple]:

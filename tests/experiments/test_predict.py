@@ -22,7 +22,8 @@ def test_bad_input_is_one_line_and_nothing_is_written(served, failure, tmp_path)
   for flags, words in (
     ([], '--query is missing'),
     ([f'--query={tmp_path / "no.jpg"}'], 'no.jpg'),
-    ([f'--query={query}'], '--checkpoint is missing'),
+    ([f'--query={query}'], '--support_images is missing'),
+    ([f'--query={query}', '--checkpoint=no'], 'no: there is no such checkpoint'),
     ([f'--query={query}', '--mask_value=256'], '--mask_value'),
   ):
     assert words in failure(served('predict', *flags, cwd=tmp_path))
@@ -32,7 +33,7 @@ def test_bad_input_is_one_line_and_nothing_is_written(served, failure, tmp_path)
 def test_a_photograph_of_90_megapixels_is_no_attack(served, failure, tmp_path):
   Image.new('1', (10000, 9000)).save(tmp_path / 'q.png')
   done = served('predict', f'--query={tmp_path / "q.png"}', cwd=tmp_path)
-  assert '--checkpoint is missing' in failure(done) and 'warning' not in done.stderr
+  assert '--support_images is missing' in failure(done) and 'warning' not in done.stderr
 
 
 def test_a_flag_given_twice_means_both(served, failure, tmp_path):
