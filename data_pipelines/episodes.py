@@ -160,34 +160,34 @@ def class_first_episodes(
   return tuple(episodes)
 
 
-def with_absent(episodes: Sequence[Episode], share: float, *, seed: int = 0) -> tuple[Episode, ...]:
-  """Gives some test episodes a query of another class, whose object is mostly not in it.
-
-  Each is drawn by itself, so fewer or more episodes are a prefix of the same sequence as far as the
-  queries that they are drawn from go.
+def with_absent(
+  episodes: Sequence[Episode], share: float, *, split: Split, seed: int = 0
+) -> tuple[Episode, ...]:
+  """Gives some test episodes a query of another class, in which the object mostly is not.
 
   Args:
     episodes: in the published manner.
-    share: how many of them, 0 to 1.
-    seed: of the draws.
+    share: how likely each is among them, 0 to 1.
+    split: the list that they are drawn from; a class and then one of its images are drawn of it.
+    seed: of the draws; each episode has its own, so fewer episodes are a prefix of more.
 
   Returns:
-    The episodes; where no other class has a query they stay as they are.
+    The episodes; one whose supports are all that other classes have stays as it is.
 
   Raises:
     InputError: `share` is out of range.
   """
   if not 0 <= share <= 1:
     raise InputError(f'`absent` is {share}; it is a share of the episodes, 0 to 1')
-  queries: dict[int, list[str]] = {}
-  for episode in episodes:
-    queries.setdefault(episode.class_id, []).append(episode.query)
   drawn = []
   for number, episode in enumerate(episodes):
     rng = np.random.default_rng((seed, number))
-    others = [name for c, names in queries.items() if c != episode.class_id for name in names]
-    if others and rng.random() < share:
-      episode = episode._replace(query=others[int(rng.integers(len(others)))])
+    classes = [c for c in sorted(split.by_class) if c != episode.class_id]
+    if classes and rng.random() < share:
+      images = split.by_class[classes[int(rng.integers(len(classes)))]]
+      others = [name for name in images if name not in episode.supports]
+      if others:
+        episode = episode._replace(query=others[int(rng.integers(len(others)))])
     drawn.append(episode)
   return tuple(drawn)
 

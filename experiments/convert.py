@@ -69,6 +69,8 @@ def main() -> None:
   output, export = _OUTPUT.value, _EXPORT.value
   if (output is None) == (export is None):
     raise InputError('give either `output`, or for a checkpoint `export`')
+  if _HALF.value and export is None:
+    raise InputError('`half` is for `export`')
   if (_BENCHMARK.value is None) != (_FOLD.value is None):
     # A fold means nothing without its benchmark, and evaluate would take fold 0 of a benchmark.
     given, missing = ('fold', 'benchmark') if _BENCHMARK.value is None else ('benchmark', 'fold')

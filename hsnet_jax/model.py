@@ -176,8 +176,8 @@ class HSNet(nn.Module):
       query_features: from `encode`.
       support_features: from `encode`, as many images.
       support_mask: the supports' masks, of any size.
-      output_size: `(height, width)` of the logits; without it, the decoder's own, twice the
-        finest feature map.
+      output_size: `(height, width)` of the logits; without it, the decoder's own: twice the finest
+        map that is correlated, or that of the maps that skip.
 
     Returns:
       Logits; channel 1 is the foreground.

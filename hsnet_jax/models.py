@@ -121,8 +121,8 @@ def load_model(
   if path is None:
     raise InputError('`checkpoint` is missing: name the folder of a checkpoint or of a run')
   name = backbone.name if isinstance(backbone, Backbone) else backbone
-  if str(path) in PACKAGED or str(path).endswith('.safetensors'):
-    return _load_stored(str(path), backbone=name, precision=precision)
+  if path in PACKAGED or str(path).endswith('.safetensors'):
+    return _load_stored(path, backbone=backbone, precision=precision)
   path = find_checkpoint(path)
   checkpoint = load_checkpoint(path, backbone=name, average=True)
   own = backbone if isinstance(backbone, Backbone) else None
@@ -134,15 +134,23 @@ def load_model(
   return Model(module, checkpoint.variables, checkpoint.config, path)
 
 
-def _load_stored(name: str, *, backbone: str | None, precision: str | None) -> Model:
+def packaged_path(name: str) -> pathlib.Path:
+  """Returns the file of a model that comes with the package, by its name in `PACKAGED`."""
+  return pathlib.Path(str(importlib.resources.files('hsnet_jax.weights'))) / PACKAGED[name]
+
+
+def _load_stored(
+  name: str | os.PathLike, *, backbone: str | Backbone | None, precision: str | None
+) -> Model:
   """Loads a model that is one file."""
-  path = pathlib.Path(name).expanduser()
-  if name in PACKAGED:
-    path = pathlib.Path(str(importlib.resources.files('hsnet_jax.weights'))) / PACKAGED[name]
-  variables, config = read_model(path)
-  if backbone not in (None, config['backbone']):
-    raise InputError(f'{path}: of a network with {config["backbone"]}, not {backbone}')
-  module = network(config, precision=precision)
+  file = packaged_path(name) if isinstance(name, str) and name in PACKAGED else name
+  path = pathlib.Path(file).expanduser()
+  own = backbone if isinstance(backbone, Backbone) else None
+  variables, config = read_model(path, backbone=own)
+  asked = own.name if own else backbone
+  if asked not in (None, config['backbone']):
+    raise InputError(f'{path}: of a network with {config["backbone"]}, not {asked}')
+  module = network(config, backbone=own, precision=precision)
   check_finite({'/'.join(keys): leaf for keys, leaf in leaves(variables)}, source=str(path))
   return Model(module, variables, config, path)
 

@@ -157,7 +157,7 @@ def eval_batches(
   reader = _ReadEpisode(benchmark, image_hw(image_size), original_size)
   episodes = benchmark.test_episodes(fold, split=split, shots=shots, count=count, distinct=distinct)
   if absent:
-    episodes = with_absent(episodes, absent)
+    episodes = with_absent(episodes, absent, split=benchmark.split(fold, split))
   benchmark.check_images(name for e in episodes for name in (e.query, *e.supports))
   numbered = grain.MapDataset.source(list(enumerate(episodes))).map(reader)
   batches = _batches(numbered, batch_size, process_index, process_count, own_sizes=original_size)

@@ -7,7 +7,7 @@ from experiments.settings.episodes import EpisodeSettings
 from experiments.settings.fields import check, setting
 from hsnet_jax.errors import InputError
 
-_CHECKPOINT = "A checkpoint's folder, or its run's."
+_CHECKPOINT = "A checkpoint's folder, its run's, or a .safetensors that convert exported."
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
@@ -45,13 +45,13 @@ class EvaluateConfig(EpisodeSettings):
     (), 'Figures over the first so many episodes, too; may be given several times.', least=1
   )
   threshold_episodes: int = setting(
-    300, "Training episodes that the prototype's threshold is found on.", least=1
+    300, "Training episodes that a prototype's or margin's threshold is found on.", least=1
   )
   pictures: int = setting(10, 'Episodes in the picture grid, the first of each class.', least=0)
   output_dir: str | None = setting(
     None,
     'Where results go; beside other ones there, with -2. Default: evaluation/ in the run,'
-    ' NAME-evaluation/ beside any other checkpoint, or runs/prototype.',
+    ' NAME-evaluation/ beside any other checkpoint, or runs/ and the model.',
   )
 
   def __post_init__(self) -> None:

@@ -18,6 +18,7 @@ from experiments.evaluation.gallery import Gallery
 from experiments.evaluation.tally import Columns
 from experiments.reporting.pictures import Panel
 from hsnet_jax.errors import InputError
+from hsnet_jax.metrics.table import ABSENT_METRICS, METRICS, Metric
 from hsnet_jax.training.sharding import replicated
 from hsnet_jax.training.steps import count_logits
 
@@ -88,13 +89,16 @@ def row_facts(batch: Batch) -> dict[str, Any]:
 
 
 @functools.lru_cache(maxsize=8)
-def counting_step(logits: Logits, mesh: Mesh) -> Callable[[Any, Batch], dict[str, Array]]:
+def counting_step(
+  logits: Logits, mesh: Mesh, *, absent: bool = False
+) -> Callable[[Any, Batch], dict[str, Array]]:
   """Compiles what counts a batch, its rows over all devices.
 
   Args:
     logits: of a method, `(variables, batch) -> [K, B, h, w, 2]`, such as `BoundLogits`. For an
       equal one what was compiled before is used again.
     mesh: the devices, which may be of several processes.
+    absent: whether to count for `ABSENT_METRICS`.
 
   Returns:
     `(variables, batch) -> rows`, whole on every device: the rows of every metric of
@@ -104,7 +108,9 @@ def counting_step(logits: Logits, mesh: Mesh) -> Callable[[Any, Batch], dict[str
   @functools.partial(jax.jit, out_shardings=replicated(mesh))
   def step(variables, batch):
     # Of several processes each reads a part: what all of them must know comes from the devices.
-    facts, counted = row_facts(batch), count_logits(logits(variables, batch), batch)
+    metrics = ABSENT_METRICS if absent else METRICS
+    facts = row_facts(batch)
+    counted = count_logits(logits(variables, batch), batch, metrics=metrics)
     for name in facts.keys() & counted.keys():
       raise InputError(f'a metric is named {name!r}, as a fact of every row is; rename it')
     return facts | counted
@@ -120,6 +126,7 @@ def count_batches(
   classes: Sequence[int],
   sharding: Sharding | None = None,
   first: Sequence[int] = (),
+  metrics: Mapping[str, Metric] = METRICS,
   pictured: int = 0,
   on_batch: Callable[[int, dict[str, float]], None] | None = None,
 ) -> Evaluation:
@@ -133,6 +140,7 @@ def count_batches(
     classes: over which mIoU is averaged, also where one has no episode.
     sharding: where rows go, as for `to_devices`; None for the default device.
     first: further columns, over the first so many episodes.
+    metrics: what the step counts for.
     pictured: how many pictures to keep, of the first episodes of each class; of several processes
       each has those of the rows that it reads.
     on_batch: called after each batch with its number of episodes and the running figures.
@@ -141,7 +149,7 @@ def count_batches(
     The `Evaluation`.
   """
   start = time.monotonic()
-  columns = Columns.empty(benchmark.num_classes, first)
+  columns = Columns.empty(benchmark.num_classes, first, metrics=metrics)
   gallery, episodes, empty = Gallery(pictured, len(classes)), 0, 0
   with contextlib.closing(to_devices(batches, sharding=sharding)) as placed:
     for batch, rows in _one_ahead(step, placed):

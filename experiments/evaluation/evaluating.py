@@ -38,6 +38,7 @@ from experiments.settings.sources import batch_size, image_size, open_backbone, 
 from experiments.storage.evaluations import free_folder, home_of, name_of
 from experiments.storage.results import mark, write_png
 from hsnet_jax.errors import InputError
+from hsnet_jax.metrics import ABSENT_METRICS, METRICS
 from hsnet_jax.model import fold_backbone
 from hsnet_jax.models import (
   Model,
@@ -118,6 +119,8 @@ def _open_model(config: EvaluateConfig) -> Model:
   """Returns the model of the checkpoint, or a bare backbone where a method needs no more."""
   if config.needs_checkpoint:
     return load_model(config.checkpoint, backbone=config.backbone, precision=config.precision)
+  if not METHODS[config.model].looks:  # Any network serves that needs no weights.
+    return Model(network({'backbone': 'tiny'}), {'backbone': {}})
   name, weights = open_backbone(config, config.benchmark or 'shapes')
   module = network({'backbone': name}, precision=config.precision)
   return Model(module, {'backbone': weights})
@@ -247,7 +250,8 @@ def _count(
   mesh: Mesh,
 ) -> Evaluation:
   variables = jax.device_put(model.variables, replicated(mesh))
-  step = functools.partial(counting_step(logits, mesh), variables)
+  absent = bool(config.absent)
+  step = functools.partial(counting_step(logits, mesh, absent=absent), variables)
   with progress_bar(batches.num_episodes, unit='episode') as bar:
 
     def on_batch(count: int, figures: Mapping[str, float]) -> None:
@@ -259,6 +263,7 @@ def _count(
       batches,
       benchmark,
       classes=benchmark.test_classes(about['fold'], about['split']),
+      metrics=ABSENT_METRICS if absent else METRICS,
       sharding=batch_sharding(mesh),
       first=sorted(set(config.also_first)),
       pictured=config.pictures,
@@ -298,7 +303,8 @@ def _announce(about: Mapping[str, Any], trained: Mapping[str, Any]) -> None:
   print(
     'episodes: {episodes} of {benchmark} fold {fold}, {shots}-shot, {protocol} protocol,'
     ' {image_size} x {image_size}'.format(**about)
-    + (", judged at each photograph's own size" if about['original_size'] else ''),
+    + (", judged at each photograph's own size" if about['original_size'] else '')
+    + (f', {about["absent"]:.0%} of them without the object' if 'absent' in about else ''),
     flush=True,
   )
   if trained.get('benchmark') == about['benchmark'] and trained.get('fold') != about['fold']:

@@ -27,12 +27,14 @@ class Method:
     logits: the name of the function that gives logits.
     fit: the name of the one that finds what `logits` needs beside a network; '' for none.
     trained: whether a checkpoint's learned parameters are used, not the backbone alone.
+    looks: whether features are used; a floor marks pictures without looking at them.
   """
 
   module: str
   logits: str
   fit: str = ''
   trained: bool = False
+  looks: bool = True
 
   def load(self, name: str) -> Callable[..., Any]:
     """Imports one of the functions, such as `method.load(method.fit)`."""
@@ -45,7 +47,7 @@ METHODS: Mapping[str, Method] = {
     'hsnet_jax.baselines.prototype', 'prototype_episode_logits', fit='find_threshold'
   ),
   'margin': Method('hsnet_jax.baselines.margin', 'margin_episode_logits', fit='fit_margin'),
-  'disc': Method('hsnet_jax.baselines.floors', 'disc_logits'),
-  'everything': Method('hsnet_jax.baselines.floors', 'everything_logits'),
-  'nothing': Method('hsnet_jax.baselines.floors', 'nothing_logits'),
+  'disc': Method('hsnet_jax.baselines.floors', 'disc_logits', looks=False),
+  'everything': Method('hsnet_jax.baselines.floors', 'everything_logits', looks=False),
+  'nothing': Method('hsnet_jax.baselines.floors', 'nothing_logits', looks=False),
 }

@@ -7,7 +7,7 @@ from typing import Any
 import numpy as np
 
 from data_pipelines.benchmark import Benchmark
-from hsnet_jax.metrics import METRICS, Tally
+from hsnet_jax.metrics import METRICS, Metric, Tally
 
 
 @dataclasses.dataclass(frozen=True)
@@ -23,9 +23,16 @@ class Columns:
   first: Mapping[int, Tally]
 
   @classmethod
-  def empty(cls, num_classes: int, first: Sequence[int] = ()) -> 'Columns':
+  def empty(
+    cls,
+    num_classes: int,
+    first: Sequence[int] = (),
+    *,
+    metrics: Mapping[str, Metric] = METRICS,
+  ) -> 'Columns':
     """Returns columns with nothing counted, for class ids in [0, num_classes)."""
-    return cls(Tally.empty(num_classes), {n: Tally.empty(num_classes) for n in first})
+    none = Tally.empty(num_classes, metrics=metrics)
+    return cls(none, dict.fromkeys(first, none))
 
   def update(self, rows: Mapping[str, Any]) -> 'Columns':
     """Returns columns with the episodes of a batch added, of which `rows` says everything."""

@@ -1,8 +1,8 @@
 """Lays out results, for a reader (text, Markdown) and for a program (JSON, CSV).
 
 A column of a table is what one model reaches on some episodes: a dict of the figures that
-`hsnet_jax.metrics.METRICS` names, in percent, such as `miou`; `class_iou` {class name: IoU}; and
-`class_episodes` {class name: how many}. `experiments.evaluation.tally` makes it.
+`hsnet_jax.metrics.ABSENT_METRICS` names, in percent, such as `miou`; `class_iou` {class name: IoU};
+and `class_episodes` {class name: how many}. `experiments.evaluation.tally` makes it.
 """
 
 import csv
@@ -15,10 +15,10 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 from experiments.reporting.rows import markdown_table
-from hsnet_jax.metrics import METRICS
+from hsnet_jax.metrics import ABSENT_METRICS
 from hsnet_jax.whole_files import write_text
 
-FIGURES = tuple(figure for metric in METRICS.values() for figure in metric.figures)
+FIGURES = tuple(figure for metric in ABSENT_METRICS.values() for figure in metric.figures)
 
 Figures = Mapping[str, Any]
 

@@ -46,14 +46,16 @@ class EpisodeSettings:
   image_size: int | None = setting(
     None,
     "Images are resized to squares of this side. Default: the checkpoint's, else 400 (shapes:"
-    ' 128).',
+    ' 128, recipe photos: 320).',
     least=1,
   )
   batch_size: int | None = setting(
-    None, 'Episodes per step. Default: 20 (coco: 40, shapes: 10).', least=1
+    None, 'Episodes per step. Default: 20 (coco: 40, shapes: 10, recipe photos: 12).', least=1
   )
   backbone: str | None = setting(
-    None, "Name of the backbone. Default: the checkpoint's, else resnet50 (shapes: tiny)."
+    None,
+    "Name of the backbone. Default: the checkpoint's, else resnet50 (shapes: tiny, recipe photos:"
+    ' efficientnet_lite0).',
   )
   backbone_weights: str | None = setting(
     None,

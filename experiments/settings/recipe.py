@@ -18,7 +18,7 @@ class Recipe:
     val_episodes: test episodes after each epoch; None for the published number, which where a
       list holds each image once is all of it.
     schedule: of the learning rate.
-    prior: as the flag of that name, and so are the others.
+    prior: whether the head starts from the prototypes' map.
     skip: whether the decoder sees finer features.
     correlated_levels: how many levels are correlated; None for all.
     absent: how many training episodes have a query without the class.

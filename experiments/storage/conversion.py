@@ -9,10 +9,9 @@ import numpy as np
 
 from hsnet_jax import checkpoints
 from hsnet_jax.errors import InputError
-from hsnet_jax.extensions.head import head_of
-from hsnet_jax.models import check_variables, count_parameters
+from hsnet_jax.models import count_parameters, load_model
 from hsnet_jax.weights import convert, files, names
-from hsnet_jax.weights.stored import write_model
+from hsnet_jax.weights.stored import is_model, read_model, write_model
 
 # The backbone whose ImageNet weights Keras publishes.
 _KERAS_BACKBONE = 'mobilenet_v1_075'
@@ -45,6 +44,10 @@ def import_published(
   source, target = _new(source, target)
   if source.is_dir():
     raise InputError(f'{source}: a folder is converted with `export`=FILE.safetensors')
+  if source.suffix == '.safetensors' and is_model(source):
+    variables, recorded = read_model(source)
+    given = {name: value for name, value in (config or {}).items() if value is not None}
+    return _save(target, variables, {**given, **recorded, 'converted_from': source.name})
   tensors = files.read_tensors(source)
   names.check_parts(tensors, source=str(source))
   found = backbone or names.detect_backbone(
@@ -61,10 +64,17 @@ def import_published(
   }
   names.check_finite(used, source=str(source))
   recorded = {'backbone': found, **(config or {}), 'converted_from': source.name}
-  recorded = {name: value for name, value in recorded.items() if value is not None}
-  checkpoints.save_checkpoint(target, variables, config=recorded)
+  return _save(target, variables, recorded)
+
+
+def _save(target: pathlib.Path, variables: Mapping[str, Any], config: Mapping[str, Any]) -> str:
+  """Writes a checkpoint; returns what was made, in a line."""
+  own = {'format_version', 'step', 'versions'}  # What it records by itself.
+  recorded = {k: value for k, value in config.items() if value is not None and k not in own}
+  step = config.get('step')
+  checkpoints.save_checkpoint(target, variables, config=recorded, step=step)
   count = count_parameters(variables['params'])
-  return f'{target}: HSNet with {found}, {count:,} learnable parameters'
+  return f'{target}: HSNet with {config["backbone"]}, {count:,} learnable parameters'
 
 
 def export_checkpoint(
@@ -91,11 +101,9 @@ def export_checkpoint(
   source, target = _new(source, target)
   if target.suffix != '.safetensors':
     raise InputError(f'{target}: `export` writes a .safetensors file, give it that ending')
-  checkpoint = checkpoints.load_checkpoint(source, backbone=backbone, average=True)
-  found = checkpoint.config['backbone']
-  head = head_of(checkpoint.config)
-  check_variables(checkpoint.variables, backbone=found, path=source, head=head)
-  count = write_model(target, checkpoint.variables, config=checkpoint.config, half=half)
+  model = load_model(source, backbone=backbone)
+  found = model.backbone.name
+  count = write_model(target, model.variables, config=model.config, half=half)
   return f'{target}: {count} tensors of HSNet with {found}'
 
 

@@ -5,6 +5,7 @@ from pathlib import Path
 from typing import Any
 
 from experiments.storage.results import find_place
+from hsnet_jax.models import PACKAGED, packaged_path
 
 # What an evaluation leaves in its folder.
 FILES = ('results.json', 'results.md', 'results.csv', 'episodes.png')
@@ -17,15 +18,20 @@ def home_of(checkpoint: Path) -> Path:
   """Returns the folder of all evaluations of a checkpoint: its run's, or one beside it.
 
   Args:
-    checkpoint: its folder, such as `runs/a/checkpoints/best`, or `converted/fold0`.
+    checkpoint: its folder, such as `runs/a/checkpoints/best`, or `converted/fold0`; or its file,
+      which may have come with the package.
 
   Returns:
-    Such as `runs/a/evaluation`, or `converted/fold0-evaluation`.
+    Such as `runs/a/evaluation`, or `converted/fold0-evaluation`; of what comes with the package
+    `runs/photos-evaluation`.
   """
+  if checkpoint in map(packaged_path, PACKAGED):
+    return Path('runs', f'{checkpoint.stem}-evaluation')
   of_run = checkpoint.parent.name == 'checkpoints' and any(map(checkpoint.match, _OF_RUN))
   if of_run:
     return checkpoint.parent.parent / 'evaluation'
-  return checkpoint.with_name(f'{checkpoint.name}-evaluation')
+  name = checkpoint.stem if checkpoint.suffix == '.safetensors' else checkpoint.name
+  return checkpoint.with_name(f'{name}-evaluation')
 
 
 def name_of(about: Mapping[str, Any], *, usual: Mapping[str, Any]) -> str:
@@ -41,6 +47,7 @@ def name_of(about: Mapping[str, Any], *, usual: Mapping[str, Any]) -> str:
   """
   name = '{model}-{benchmark}-fold{fold}-{shots}shot'.format(**about)
   name += '-original_size' if about['original_size'] else ''
+  name += f'-absent{about["absent"]}' if about.get('absent') else ''
   told = {
     'checkpoint_name': '{}',
     'episodes': '{}episodes',

@@ -1,6 +1,7 @@
 """Makes what a training run consists of: its state, new or resumed, and what its loop asks for."""
 
 import contextlib
+import dataclasses
 import functools
 import pathlib
 from collections.abc import Callable, Mapping
@@ -26,6 +27,14 @@ from hsnet_jax.training import TrainState, create_train_state, steps
 from hsnet_jax.training.augment import AUGMENTATIONS, augmented
 from hsnet_jax.training.optimizers import make_optimizer, make_schedule
 from hsnet_jax.training.sharding import jit_step, pmap_step
+
+# What came after versions that did not record it.
+_PUBLISHED: dict[str, Any] = {
+  'prior': False,
+  'skip': False,
+  'correlated_levels': None,
+  'absent': 0.0,
+}
 
 PARALLEL = {'jit': jit_step, 'pmap': pmap_step}
 
@@ -148,8 +157,11 @@ def resumed_state(
 
 
 def _recorded(path: pathlib.Path, run: RunConfig) -> RunConfig:
-  """Reads which run a checkpoint is of; what older versions did not record yet is as in `run`."""
-  given = to_json(run)
+  """Reads which run a checkpoint is of; what older versions did not record yet is as in `run`.
+
+  They had published heads and episodes alone, whatever `run` has.
+  """
+  given = to_json(dataclasses.replace(run, **_PUBLISHED))
   stored = checkpoints.read_config(path)
   known = {name: stored.get(name, value) for name, value in given.items()}
   return from_json(RunConfig, known, source=str(path))

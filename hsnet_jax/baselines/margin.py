@@ -38,7 +38,8 @@ def margin_scores(
     batch: as for `hsnet_jax.inference.episode_logits`.
 
   Returns:
-    Differences of cosines in [-2, 2], at the size of the query's masks.
+    Differences of cosines in [-2, 2], at the size of the query's masks. Thresholds are searched in
+    [-1, 1]: those of features lie within a tenth or two of 0.
 
   Raises:
     ValueError: queries and supports differ in size.

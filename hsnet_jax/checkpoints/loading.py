@@ -17,6 +17,7 @@ FORMAT_VERSION = 1
 # What a record says of itself, by its types; the rest is the caller's own.
 _RECORDED = {'backbone': str, 'step': int | None}
 _MAY_RECORD = {
+  'format_version': int,
   'benchmark': str | None,
   'fold': int | None,
   'image_size': int | None,
@@ -111,19 +112,35 @@ def read_config(path: str | os.PathLike) -> dict[str, Any]:
     InputError: no checkpoint there, cut short, or of a newer format.
   """
   config = store.read_json(places.find(path), named=path)
-  _check_record(config, {'format_version': int}, path)
-  version = config['format_version']
+  _check_fields(config, {'format_version': int}, path)
+  check_record(config, path)
+  _check_fields(config, _RECORDED, path)
+  return config
+
+
+def check_record(config: Any, path: str | os.PathLike) -> None:
+  """Checks what a network says of itself, in a checkpoint or in a file.
+
+  Args:
+    config: the record.
+    path: what messages call it.
+
+  Raises:
+    InputError: it is of a newer format, or a field of it is of another type than it has.
+  """
+  if not isinstance(config, Mapping):
+    raise store.DamagedCheckpoint(f'{path}: its record is no table of names and values')
+  may = {name: kind for name, kind in _MAY_RECORD.items() if name in config}
+  _check_fields(config, {'backbone': str, **may}, path)
+  version = config.get('format_version', FORMAT_VERSION)
   if version > FORMAT_VERSION:
     raise InputError(
       f'{path}: checkpoint format {version} is newer than this program, which reads up to '
       f'{FORMAT_VERSION}; update it'
     )
-  may = {name: kind for name, kind in _MAY_RECORD.items() if name in config}
-  _check_record(config, {**_RECORDED, **may}, path)
-  return config
 
 
-def _check_record(
+def _check_fields(
   config: Mapping[str, Any], kinds: Mapping[str, Any], path: str | os.PathLike
 ) -> None:
   """Raises DamagedCheckpoint unless a record has these fields, each of its type."""

@@ -2,7 +2,7 @@
 
 Masked average pooling gives a prototype of the support's object, and one of all else in its
 picture. A query position's cosine with the first less that with the second is a map of the object
-that needs no training; a head that starts from it is never below it (see docs/recipes.md).
+that needs no training, from which a head may start (docs/recipes.md says what it is worth).
 """
 
 from collections.abc import Sequence

@@ -23,9 +23,10 @@ if TYPE_CHECKING:
   from hsnet_jax.metrics.presence import Presence, presence_counts, presence_score
   from hsnet_jax.metrics.roc import RocHistogram, label_histogram, probability_histogram
   from hsnet_jax.metrics.rows import check_class_ids, select_rows
-  from hsnet_jax.metrics.table import METRICS, Figure, Metric, Tally, count_episodes
+  from hsnet_jax.metrics.table import ABSENT_METRICS, METRICS, Figure, Metric, Tally, count_episodes
 
 __all__ = [
+  'ABSENT_METRICS',
   'Confusion',
   'Figure',
   'METRICS',
@@ -51,6 +52,6 @@ __getattr__, __dir__ = lazy_names(
     '.presence': ('Presence', 'presence_counts', 'presence_score'),
     '.roc': ('RocHistogram', 'label_histogram', 'probability_histogram'),
     '.rows': ('check_class_ids', 'select_rows'),
-    '.table': ('METRICS', 'Figure', 'Metric', 'Tally', 'count_episodes'),
+    '.table': ('ABSENT_METRICS', 'METRICS', 'Figure', 'Metric', 'Tally', 'count_episodes'),
   },
 )

@@ -27,22 +27,26 @@ def presence_score(
   Args:
     margin: foreground logit minus background logit, `[B, H, W]`.
     ignore: 1 where a pixel is left out, `[B, H, W]`; none by default.
-    share: how many of the picture's pixels count; one at least.
+    share: how many of the picture's pixels that are not left out count; one at least.
 
   Returns:
     Scores, `[B]`; the object is there where it is above a threshold. Of a picture that is left out
     altogether -inf.
   """
   margin = jnp.asarray(margin).astype(jnp.float32)
+  kept = jnp.ones(margin.shape, bool)
   if ignore is not None:
-    margin = jnp.where(jnp.asarray(ignore).astype(bool), -jnp.inf, margin)
+    kept = ~jnp.asarray(ignore).astype(bool)
+    margin = jnp.where(kept, margin, -jnp.inf)
   flat = margin.reshape(*margin.shape[:-2], -1)
-  highest = jax.lax.top_k(flat, max(1, round(share * flat.shape[-1])))[0]
-  # Where much is left out, fewer pixels than that may remain.
-  some = jnp.isfinite(highest)
-  count = jnp.maximum(jnp.sum(some, axis=-1, dtype=jnp.float32), 1.0)
-  mean = jnp.sum(jnp.where(some, highest, 0.0), axis=-1) / count
-  return jnp.where(some[..., 0], mean, -jnp.inf)
+  most = max(1, round(share * flat.shape[-1]))
+  highest = jax.lax.top_k(flat, most)[0]
+  # Of what lies round a smaller picture of the batch nothing counts.
+  pixels = jnp.sum(kept, axis=(-2, -1), dtype=jnp.float32)
+  count = jnp.clip(jnp.round(share * pixels), 1, most)[..., None]
+  counted = jax.lax.broadcasted_iota(jnp.float32, highest.shape, highest.ndim - 1) < count
+  mean = jnp.sum(jnp.where(counted, highest, 0.0), axis=-1) / count[..., 0]
+  return jnp.where(pixels > 0, mean, -jnp.inf)
 
 
 def presence_counts(
@@ -77,16 +81,16 @@ class Presence:
 
   Attributes:
     scores: pictures without and with the object by bin of their score.
-    empty: how many of either have nothing marked, int64 `[2]`.
+    unmarked: how many of either have nothing marked, int64 `[2]`.
     areas: marked pixels and all pixels of the pictures without the object, int64 `[2]`.
   """
 
   scores: RocHistogram
-  empty: Int[np.ndarray, ' 2']
+  unmarked: Int[np.ndarray, ' 2']
   areas: Int[np.ndarray, ' 2']
 
   @classmethod
-  def make_empty(cls) -> 'Presence':
+  def empty(cls) -> 'Presence':
     """Returns one with nothing counted yet."""
     return cls(RocHistogram.empty(bins=_BINS), np.zeros(2, np.int64), np.zeros(2, np.int64))
 
@@ -104,14 +108,14 @@ class Presence:
     absent = present == 0
     return Presence(
       self.scores.update(histogram),
-      self.empty + np.bincount(present[marked == 0], minlength=2),
+      self.unmarked + np.bincount(present[marked == 0], minlength=2),
       self.areas + np.array([marked[absent].sum(), counted[absent].sum()]),
     )
 
   def merge(self, other: 'Presence') -> 'Presence':
     """Returns both together, as if one had seen all episodes."""
     return Presence(
-      self.scores.merge(other.scores), self.empty + other.empty, self.areas + other.areas
+      self.scores.merge(other.scores), self.unmarked + other.unmarked, self.areas + other.areas
     )
 
   def result(self) -> dict[str, float]:
@@ -126,7 +130,7 @@ class Presence:
     if not pictures[0]:
       return {}
     absent_empty, present_empty = (
-      100.0 * n / max(t, 1) for n, t in zip(self.empty, pictures, strict=True)
+      100.0 * n / max(t, 1) for n, t in zip(self.unmarked, pictures, strict=True)
     )
     return {
       'presence_auc': self.scores.result()['auc'],

@@ -79,7 +79,11 @@ METRICS: Mapping[str, Metric] = {
     merge=RocHistogram.merge,
     result=lambda pooled, classes: pooled.result(),
   ),
-  # Of episodes that lack the object alone: without them there are no such figures.
+}
+
+# Where some episodes are meant to lack the object, which the published ones are not.
+ABSENT_METRICS: Mapping[str, Metric] = {
+  **METRICS,
   'presence': Metric(
     figures=(
       Figure('presence_auc', 'presence AUC', logged=False),
@@ -88,7 +92,7 @@ METRICS: Mapping[str, Metric] = {
       Figure('false_area', 'marked area where absent', logged=False),
     ),
     count=presence_counts,
-    empty=lambda num_classes: Presence.make_empty(),
+    empty=lambda num_classes: Presence.empty(),
     update=lambda pooled, rows, class_id, valid: pooled.update(rows, valid),
     merge=Presence.merge,
     result=lambda pooled, classes: pooled.result(),

@@ -59,7 +59,8 @@ def init_params(key: Array, model: HSNet) -> dict[str, Any]:
   """Draws initial learnable parameters, by PyTorch's defaults as the published network has them.
 
   The same distribution as `model.init`, in one draw for all: that compiles in a second, and
-  Linen's, one for each shape and a forward pass besides, in half a minute.
+  Linen's, one for each shape and a forward pass besides, in half a minute. One thing differs: with
+  a prior the last convolution starts at zero, so that training starts from the prior itself.
 
   Args:
     key: for the draw.

@@ -21,7 +21,7 @@ from jaxtyping import Array, Float
 from hsnet_jax.errors import InputError
 from hsnet_jax.inference import combine_shots, episode_logits, mean_margin
 from hsnet_jax.metrics.confusion import confusion_counts
-from hsnet_jax.metrics.table import count_episodes
+from hsnet_jax.metrics.table import METRICS, Metric, count_episodes
 from hsnet_jax.model import HSNet
 from hsnet_jax.training.losses import cross_entropy
 from hsnet_jax.training.state import TrainState
@@ -118,12 +118,18 @@ def eval_step(variables: Any, batch: Batch, *, model: HSNet) -> dict[str, Array]
   return count_logits(episode_logits(model, variables, batch), batch)
 
 
-def count_logits(logits: Float[Array, 'shots batch h w 2'], batch: Batch) -> dict[str, Array]:
+def count_logits(
+  logits: Float[Array, 'shots batch h w 2'],
+  batch: Batch,
+  *,
+  metrics: Mapping[str, Metric] = METRICS,
+) -> dict[str, Array]:
   """Counts what evaluation reports of logits, whatever method they come from.
 
   Args:
     logits: one set per shot, `[K, B, h, w, 2]`, channel 1 the foreground.
     batch: as the module describes it.
+    metrics: the rows to count for.
 
   Returns:
     As `eval_step`.
@@ -133,7 +139,7 @@ def count_logits(logits: Float[Array, 'shots batch h w 2'], batch: Batch) -> dic
   """
   prediction = combine_shots(logits).mask
   truth = batch['query_mask'], batch['query_ignore']
-  counted = count_episodes(prediction, mean_margin(logits), *truth)
+  counted = count_episodes(prediction, mean_margin(logits), *truth, metrics=metrics)
   if 'prediction' in counted:
     raise InputError("a metric is named 'prediction', as the masks beside its rows are; rename it")
   return {**counted, 'prediction': prediction}

@@ -12,13 +12,16 @@ from typing import Any
 
 import numpy as np
 
+from hsnet_jax.backbones.backbone import Backbone
+from hsnet_jax.backbones.table import get_backbone
+from hsnet_jax.checkpoints.loading import check_record
 from hsnet_jax.errors import InputError
 from hsnet_jax.extensions.head import head_of
 from hsnet_jax.weights.convert import from_torch, to_torch
 from hsnet_jax.weights.files import read_header, read_tensors, write_tensors
+from hsnet_jax.weights.names import check_finite
 
 _RECORD = 'hsnet_jax'
-_SHORTEST = 1024  # Tensors below so many numbers stay as they are: norms and biases.
 
 
 def write_model(
@@ -26,6 +29,7 @@ def write_model(
   variables: Mapping[str, Any],
   *,
   config: Mapping[str, Any],
+  backbone: Backbone | None = None,
   half: bool = False,
 ) -> int:
   """Writes a network as one file.
@@ -34,6 +38,7 @@ def write_model(
     path: the `.safetensors`.
     variables: {'params', 'backbone'}.
     config: what its checkpoint records, 'backbone' among it.
+    backbone: the backbone of that name, where it is one of your own.
     half: whether the backbone's kernels are rounded to float16, half the bytes.
 
   Returns:
@@ -42,23 +47,40 @@ def write_model(
   Raises:
     InputError: the variables are of another network, or the file cannot be written.
   """
-  named = to_torch(variables, backbone=config['backbone'], head=head_of(config))
+  named = to_torch(variables, backbone=backbone or config['backbone'], head=head_of(config))
   tensors = {name: np.asarray(value) for name, value in named.items()}
   if half:
-    tensors = {
-      name: x.astype(np.float16) if name.startswith('backbone.') and x.size >= _SHORTEST else x
-      for name, x in tensors.items()
-    }
+    with np.errstate(over='ignore'):  # What is too large is named below.
+      tensors = {
+        name: x.astype(np.float16) if name.startswith('backbone.') and x.ndim == 4 else x
+        for name, x in tensors.items()
+      }
+    check_finite(tensors, source=f'{path}, rounded to float16')
   metadata = {'format': 'pt', 'backbone': config['backbone'], _RECORD: json.dumps(dict(config))}
   write_tensors(path, tensors, metadata=metadata)
   return len(tensors)
 
 
-def read_model(path: str | os.PathLike) -> tuple[dict[str, Any], dict[str, Any]]:
+def is_model(path: str | os.PathLike) -> bool:
+  """Says whether a `.safetensors` file is one that `write_model` wrote, by its header.
+
+  Args:
+    path: the file.
+
+  Raises:
+    InputError: the file is missing or damaged.
+  """
+  return _RECORD in read_header(path)
+
+
+def read_model(
+  path: str | os.PathLike, *, backbone: Backbone | None = None
+) -> tuple[dict[str, Any], dict[str, Any]]:
   """Reads a network that `write_model` wrote.
 
   Args:
     path: the `.safetensors`.
+    backbone: the backbone in it, where it is one of your own.
 
   Returns:
     Its variables, float32, and its record.
@@ -70,11 +92,15 @@ def read_model(path: str | os.PathLike) -> tuple[dict[str, Any], dict[str, Any]]
   header = read_header(path)
   try:
     config = json.loads(header[_RECORD])
-    backbone, head = config['backbone'], head_of(config)
-  except (KeyError, ValueError, TypeError) as error:
+  except (KeyError, json.JSONDecodeError) as error:
     raise InputError(
       f'{path}: says nothing of the network that its tensors are of; make a checkpoint of it with'
       ' experiments.convert'
     ) from error
+  check_record(config, path)
   tensors = read_tensors(path)
-  return from_torch(tensors, backbone=backbone, source=str(path), head=head), config
+  try:
+    head, found = head_of(config), backbone or get_backbone(config['backbone'])
+    return from_torch(tensors, backbone=found, source=str(path), head=head), config
+  except InputError as error:
+    raise error if str(path) in str(error) else InputError(f'{path}: {error}') from None

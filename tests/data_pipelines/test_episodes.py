@@ -222,16 +222,24 @@ def test_a_list_without_classes_has_no_episode():
 
 
 def test_a_share_of_queries_is_of_another_class():
-  items = tuple((f'{c}_{i}', c) for c in range(3) for i in range(4))
-  episodes = published_episodes(Split('s', items), count=600)
-  drawn = with_absent(episodes, 0.5)
-  assert with_absent(episodes, 0.0) == episodes and with_absent(episodes, 0.5) == drawn
+  split = Split('s', tuple((f'{c}_{i}', c) for c in range(3) for i in range(4)))
+  episodes = published_episodes(split, count=600)
+  drawn = with_absent(episodes, 0.5, split=split)
+  assert with_absent(episodes, 0.0, split=split) == episodes
+  assert with_absent(episodes[:100], 0.5, split=split) == drawn[:100]
   other = [a for a, b in zip(drawn, episodes, strict=True) if a != b]
   for a, b in zip(drawn, episodes, strict=True):
     assert (a.supports, a.class_id) == (b.supports, b.class_id)
   assert all(int(e.query[0]) != e.class_id for e in other)
   assert abs(len(other) - 300) < 5 * np.sqrt(150)
-  alone = published_episodes(Split('s', items[:4]), count=5)
-  assert with_absent(alone, 1.0) == alone
   with refused('`absent`', 2):
-    with_absent(episodes, 2)
+    with_absent(episodes, 2, split=split)
+
+
+def test_a_query_of_another_class_is_no_support():
+  """Where an image shows two classes, it may be a support of the one."""
+  split = Split('s', (('a', 0), ('both', 0), ('both', 1)))
+  episode = Episode('a', ('both',), 0)
+  assert with_absent([episode], 1.0, split=split) == (episode,)
+  alone = Split('s', (('a', 0), ('b', 0)))
+  assert with_absent([Episode('a', ('b',), 0)], 1.0, split=alone) == (Episode('a', ('b',), 0),)

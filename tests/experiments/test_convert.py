@@ -36,6 +36,7 @@ def test_a_real_process_converts_there_and_back(script, served, tmp_path):
     (['--input=c', '--output=d', '--benchmark=pascal'], '--benchmark without --fold'),
     (['--input=c', '--output=d', '--fold=0'], '--fold without --benchmark'),
     (['--input=.', '--output=d'], '--export=FILE.safetensors'),
+    (['--input=c', '--output=d', '--half'], '--half is for --export'),
   ],
 )
 def test_what_does_not_fit_is_one_line(served, failure, tmp_path, flags, words):

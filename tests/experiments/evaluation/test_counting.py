@@ -49,7 +49,6 @@ def step(batch):
   return row_facts(batch) | {
     'counts': np.stack([tp, zero, 16 - tp, zero], axis=-1),
     'histogram': histogram,
-    'presence': np.stack([zero, tp, np.full_like(tp, 16), np.full_like(tp, 16)], axis=-1),
     'prediction': np.ones((len(tp), 4, 4), np.uint8),
   }
 

@@ -23,7 +23,12 @@ def test_the_embedded_benchmark_has_its_own():
 @pytest.mark.parametrize('name', NAMED)
 def test_one_that_is_named_has_a_file(name):
   assert (resources.files('experiments.settings') / 'recipes' / f'{name}.toml').is_file()
-  assert recipe_of(name) == recipe_of('published') or name == 'photos'
+
+
+def test_photographs_have_one():
+  photos = recipe_of('photos')
+  assert (photos.backbone, photos.image_size, photos.ema) == ('efficientnet_lite0', 320, 0.99)
+  assert photos.prior and photos.skip and photos.correlated_levels == 2
 
 
 def test_what_it_has_beside_lengths_is_recorded():

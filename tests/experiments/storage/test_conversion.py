@@ -1,5 +1,6 @@
 """The conversions, on files as the world has them."""
 
+import jax
 import numpy as np
 import pytest
 
@@ -11,7 +12,10 @@ from experiments.storage.conversion import (
 )
 from hsnet_jax.checkpoints import load_checkpoint, save_checkpoint
 from hsnet_jax.errors import InputError
+from hsnet_jax.extensions.head import Head
+from hsnet_jax.model import HSNet
 from hsnet_jax.models import load_model
+from hsnet_jax.training.state import init_params
 from hsnet_jax.weights.convert import from_torch, load_backbone
 from hsnet_jax.weights.files import read_tensors, write_tensors
 from hsnet_jax.weights.names import backbone_tensors, hsnet_tensors, keras_tensors
@@ -58,6 +62,21 @@ def test_what_an_export_holds_comes_in_again(tmp_path, tensors):
   )
   config = load_checkpoint(tmp_path / 'c').config
   assert config['backbone'] == 'tiny' and 'benchmark' not in config and 'fold' not in config
+
+
+def test_a_head_and_what_is_recorded_go_there_and_back(tmp_path, tensors):
+  model = HSNet('tiny', head=Head(prior=True))
+  variables = from_torch(tensors, backbone='tiny')
+  variables['params'] = init_params(jax.random.key(0), model)
+  config = {'backbone': 'tiny', 'prior': True, 'image_size': 64, 'figures': {'miou': 1.5}}
+  save_checkpoint(tmp_path / 'c', variables, config=config, step=7)
+  export_checkpoint(tmp_path / 'c', tmp_path / 'm.safetensors')
+  export_checkpoint(tmp_path / 'm.safetensors', tmp_path / 'n.safetensors')  # Of a file as well.
+  import_published(tmp_path / 'n.safetensors', tmp_path / 'd', config={'image_size': 400})
+  found = load_checkpoint(tmp_path / 'd')
+  assert {name: found.config[name] for name in config} == config and found.step == 7
+  assert jax.tree.all(jax.tree.map(np.array_equal, found.variables, variables))
+  assert load_model(tmp_path / 'd').module == model
 
 
 def test_names_that_do_not_fit_are_listed(tmp_path, tensors):

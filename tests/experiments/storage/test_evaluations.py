@@ -6,6 +6,7 @@ import pytest
 
 from experiments.storage import results
 from experiments.storage.evaluations import FILES, free_folder, home_of, name_of
+from hsnet_jax.models import packaged_path
 
 USUAL = {
   'checkpoint_name': 'best',
@@ -50,6 +51,16 @@ def test_a_name_tells_what_is_not_as_usual(changes, name):
 )
 def test_a_checkpoint_of_no_run_has_a_home_of_its_own(checkpoint, home):
   assert home_of(Path(checkpoint)) == Path(home)
+
+
+def test_a_model_in_a_file_has_a_home_beside_it_or_among_the_runs():
+  assert home_of(Path('a/m.safetensors')) == Path('a/m-evaluation')
+  assert home_of(packaged_path('photos')) == Path('runs/photos-evaluation')
+
+
+def test_episodes_without_the_object_are_told():
+  about = {**ABOUT, **USUAL, 'absent': 0.5}
+  assert name_of(about, usual=USUAL) == 'hsnet-pascal-fold0-1shot-absent0.5'
 
 
 def test_a_folder_is_free_for_the_very_same_alone(tmp_path):

@@ -76,6 +76,15 @@ def test_what_a_run_is_not_resumed_with_is_named(tmp_path, now, words):
   assert 'None' not in str(caught.value) and 'val_episodes' not in str(caught.value)
 
 
+def test_a_run_of_before_heads_is_of_the_published_one(tmp_path):
+  since = {'prior', 'skip', 'correlated_levels', 'absent'}
+  config = {name: value for name, value in to_json(RUN).items() if name not in since}
+  save_checkpoint(tmp_path / 'checkpoints' / 'last', {'params': {}, 'backbone': {}}, config=config)
+  for now, words in (({'absent': 0.5}, '`absent`=0.0, not 0.5'), ({'prior': True}, '`prior`')):
+    with pytest.raises(InputError, match=words):
+      resumed_state(Mock(), tmp_path, dataclasses.replace(RUN, **now))
+
+
 @pytest.mark.heavy
 def test_a_best_checkpoint_of_another_kind_is_none(tmp_path):
   variables = jax.device_get(made.variables('tiny'))

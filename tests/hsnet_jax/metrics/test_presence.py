@@ -8,7 +8,7 @@ from hypothesis import strategies as st
 from sklearn.metrics import roc_auc_score
 
 from hsnet_jax.metrics.presence import Presence, presence_counts, presence_score
-from hsnet_jax.metrics.table import Tally, count_episodes
+from hsnet_jax.metrics.table import ABSENT_METRICS, Tally, count_episodes
 
 SIZE = (9, 13)
 
@@ -24,7 +24,7 @@ def episodes(count=12, seed=0):
 
 def score_oracle(margin, ignore, share):
   kept = np.sort(margin[~ignore])[::-1]
-  count = max(1, round(share * margin.size))
+  count = max(1, round(share * kept.size))
   return kept[:count].mean() if kept.size else -np.inf
 
 
@@ -43,9 +43,7 @@ def test_a_score_is_the_mean_of_the_highest(share, transform):
 def test_figures_are_those_of_plain_loops_in_any_parts(seed, cut):
   prediction, margin, target, ignore = episodes(seed=seed)
   counts = np.asarray(presence_counts(prediction, margin, target, ignore))
-  pooled = (
-    Presence.make_empty().update(counts[cut:]).merge(Presence.make_empty().update(counts[:cut]))
-  )
+  pooled = Presence.empty().update(counts[cut:]).merge(Presence.empty().update(counts[:cut]))
   scores = [score_oracle(m, i, 0.01) for m, i in zip(margin, ignore, strict=True)]
   true = (target & ~ignore).any((1, 2))
   marked = [(p & ~i).sum() for p, i in zip(prediction, ignore, strict=True)]
@@ -67,16 +65,16 @@ def test_figures_are_those_of_plain_loops_in_any_parts(seed, cut):
 
 def test_where_all_show_the_object_there_are_no_figures():
   prediction, margin, target, ignore = (x[::2] for x in episodes())
-  tally = Tally.empty(3).update(
-    count_episodes(prediction, margin, target, ignore), np.zeros(6, int), np.ones(6, bool)
-  )
+  rows = count_episodes(prediction, margin, target, ignore, metrics=ABSENT_METRICS)
+  tally = Tally.empty(3, metrics=ABSENT_METRICS).update(rows, np.zeros(6, int), np.ones(6, bool))
+  assert 'miou' in tally.result()
   assert not {'presence_auc', 'found', 'left_empty', 'false_area'} & set(tally.result())
-  assert Presence.make_empty().result() == {}
+  assert Presence.empty().result() == {}
 
 
 def test_where_none_does_there_is_no_auc():
   prediction, margin, target, _ = (x[1::2] for x in episodes())
-  result = Presence.make_empty().update(presence_counts(prediction, margin, target)).result()
+  result = Presence.empty().update(presence_counts(prediction, margin, target)).result()
   assert np.isnan(result['presence_auc']) and np.isnan(result['found'])
   assert 0 < result['false_area'] < 100
 
@@ -84,5 +82,23 @@ def test_where_none_does_there_is_no_auc():
 def test_rows_that_are_not_valid_count_nowhere():
   rows = presence_counts(*episodes())
   valid = np.arange(12) < 5
-  some = Presence.make_empty().update(rows, valid).result()
-  assert some == Presence.make_empty().update(np.asarray(rows)[:5]).result()
+  some = Presence.empty().update(rows, valid).result()
+  assert some == Presence.empty().update(np.asarray(rows)[:5]).result()
+
+
+def test_what_lies_round_a_picture_changes_nothing():
+  prediction, margin, target, ignore = episodes()
+  size = ((0, 0), (0, 11), (0, 20))
+  wide = [np.pad(x, size) for x in (prediction, margin, target)]
+  around = np.pad(ignore, size, constant_values=True)
+  np.testing.assert_array_equal(
+    presence_counts(*wide, around), presence_counts(prediction, margin, target, ignore)
+  )
+
+
+def test_every_figure_has_a_heading():
+  prediction, margin, target, ignore = episodes()
+  rows = count_episodes(prediction, margin, target, ignore, metrics=ABSENT_METRICS)
+  tally = Tally.empty(1, metrics=ABSENT_METRICS).update(rows, np.zeros(12, int), np.ones(12, bool))
+  names = {figure.name for figure in ABSENT_METRICS['presence'].figures}
+  assert names == set(Presence.empty().update(rows['presence']).result()) <= set(tally.result())

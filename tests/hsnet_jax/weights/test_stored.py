@@ -46,12 +46,37 @@ def test_half_rounds_the_backbones_kernels_alone(variables, tmp_path):
   found = jax.device_get(read_model(path)[0])
   assert same(variables['params'], found['params'])
   rounded = jax.tree.map(
-    lambda x: x.astype(np.float16).astype(np.float32) if x.size >= 1024 else x,
+    lambda x: x.astype(np.float16).astype(np.float32) if x.ndim == 4 else x,
     variables['backbone'],
   )
   assert same(rounded, found['backbone']) and not same(variables['backbone'], rounded)
-  kernels = sum(x.size for x in jax.tree.leaves(rounded) if x.size >= 1024)
+  kernels = sum(x.size for x in jax.tree.leaves(rounded) if x.ndim == 4)
   assert abs(sizes[0] - sizes[1] - 2 * kernels) < 1000
+
+
+def test_what_half_cannot_hold_is_named(variables, tmp_path):
+  large = jax.tree.map(lambda x: x * 1e6 if x.ndim == 4 else x, variables['backbone'])
+  path = tmp_path / 'm.safetensors'
+  with pytest.raises(InputError, match=r'm\.safetensors, rounded to float16: .*backbone\.'):
+    write_model(path, {**variables, 'backbone': large}, config=CONFIG, half=True)
+  assert not path.exists()
+
+
+@pytest.mark.parametrize(
+  'record, words',
+  [
+    ('[]', 'record'),
+    ('{"backbone": ["x"]}', 'backbone'),
+    ('{"backbone": "tiny", "correlated_levels": "2"}', 'correlated_levels'),
+    ('{"backbone": "tiny", "format_version": 99}', 'format 99'),
+    ('{"backbone": "none"}', 'none'),
+  ],
+)
+def test_a_record_that_cannot_be_is_named(tmp_path, record, words):
+  path = tmp_path / 'm.safetensors'
+  write_tensors(path, {'a': np.zeros(3, np.float32)}, metadata={'hsnet_jax': record})
+  with pytest.raises(InputError, match=rf'm\.safetensors.*{words}'):
+    read_model(path)
 
 
 def test_a_file_without_a_record_is_no_model(tmp_path):
