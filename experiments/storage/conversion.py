@@ -16,6 +16,9 @@ from hsnet_jax.weights.stored import is_model, read_model, write_model
 # The backbone whose ImageNet weights Keras publishes.
 _KERAS_BACKBONE = 'mobilenet_v1_075'
 
+# How far a run had come, and what its validation said there: not of the network in a file.
+_OF_A_RUN = ('epoch', 'figures')
+
 Path = str | os.PathLike
 
 
@@ -103,7 +106,8 @@ def export_checkpoint(
     raise InputError(f'{target}: `export` writes a .safetensors file, give it that ending')
   model = load_model(source, backbone=backbone)
   found = model.backbone.name
-  count = write_model(target, model.variables, config=model.config, half=half)
+  config = {name: value for name, value in model.config.items() if name not in _OF_A_RUN}
+  count = write_model(target, model.variables, config=config, half=half)
   return f'{target}: {count} tensors of HSNet with {found}'
 
 

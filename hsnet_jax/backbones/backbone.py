@@ -1,15 +1,11 @@
 """Describes a backbone: one frozen row, made in its family's file or by a researcher."""
 
 import dataclasses
-import functools
 import inspect
 import numbers
 import re
 from collections.abc import Callable, Iterable, Sequence
 from typing import Any
-
-import jax
-import numpy as np
 
 from hsnet_jax.errors import InputError
 
@@ -89,14 +85,6 @@ class Backbone:
   def is_depthwise(self, layer: str) -> bool:
     """Says whether a layer's kernel is depthwise."""
     return bool(self.depthwise) and re.fullmatch(self.depthwise, layer) is not None
-
-
-@functools.cache
-def feature_channels(spec: Backbone) -> tuple[int, ...]:
-  """Counts the channels of each of a backbone's maps, finest first; computes nothing."""
-  image = jax.ShapeDtypeStruct((1, 64, 64, 3), np.float32)
-  maps = jax.eval_shape(lambda x: tuple(spec.apply(spec.init(jax.random.key(0)), x)), image)
-  return tuple(x.shape[-1] for x in maps)
 
 
 def _are_counts(levels: object) -> bool:

@@ -13,7 +13,7 @@ from flax.traverse_util import flatten_dict, unflatten_dict
 from jax.core import Tracer
 from jaxtyping import Array
 
-from hsnet_jax.backbones.backbone import feature_channels
+from hsnet_jax.backbones.channels import feature_channels
 from hsnet_jax.backbones.table import get_backbone
 from hsnet_jax.decoder import PRIOR_GAIN, PRIOR_THRESHOLD
 from hsnet_jax.kernels.initial import fan_in_bound

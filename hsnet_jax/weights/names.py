@@ -14,7 +14,8 @@ import jax
 import numpy as np
 
 from hsnet_jax import decoder
-from hsnet_jax.backbones.backbone import Backbone, feature_channels
+from hsnet_jax.backbones.backbone import Backbone
+from hsnet_jax.backbones.channels import feature_channels
 from hsnet_jax.backbones.table import BACKBONES, get_backbone
 from hsnet_jax.encoder import MIXING_WIDTHS, WIDTHS, Block, mixing, squeezing
 from hsnet_jax.errors import InputError

@@ -68,13 +68,15 @@ def test_a_head_and_what_is_recorded_go_there_and_back(tmp_path, tensors):
   model = HSNet('tiny', head=Head(prior=True))
   variables = from_torch(tensors, backbone='tiny')
   variables['params'] = init_params(jax.random.key(0), model)
-  config = {'backbone': 'tiny', 'prior': True, 'image_size': 64, 'figures': {'miou': 1.5}}
-  save_checkpoint(tmp_path / 'c', variables, config=config, step=7)
+  config = {'backbone': 'tiny', 'prior': True, 'image_size': 64}
+  more = {'figures': {'miou': 1.5}, 'epoch': {'steps': 2}}
+  save_checkpoint(tmp_path / 'c', variables, config=config | more, step=7)
   export_checkpoint(tmp_path / 'c', tmp_path / 'm.safetensors')
   export_checkpoint(tmp_path / 'm.safetensors', tmp_path / 'n.safetensors')  # Of a file as well.
   import_published(tmp_path / 'n.safetensors', tmp_path / 'd', config={'image_size': 400})
   found = load_checkpoint(tmp_path / 'd')
   assert {name: found.config[name] for name in config} == config and found.step == 7
+  assert not set(more) & set(found.config)
   assert jax.tree.all(jax.tree.map(np.array_equal, found.variables, variables))
   assert load_model(tmp_path / 'd').module == model
 
