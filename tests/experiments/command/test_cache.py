@@ -99,6 +99,7 @@ def test_a_broken_program_is_replaced_in_silence(command):
   assert kept.stat().st_size > whole * 0.9
 
 
+@pytest.mark.heavy  # A real process.
 def test_nocache_writes_nothing(command, tmp_path):
   command('--nocache')
   elsewhere = tmp_path / 'elsewhere'
@@ -112,6 +113,7 @@ def test_the_environment_wins(command, tmp_path):
   assert any(elsewhere.glob('*-cache')) and not any((tmp_path / 'home').iterdir())
 
 
+@pytest.mark.heavy  # Real processes.
 def test_a_folder_that_cannot_be_used_stops_nothing(command, tmp_path):
   file = tmp_path / 'file'
   file.write_text('')

@@ -113,9 +113,8 @@ def test_photographs_of_another_benchmark(on_voc):
   assert figures['class_iou']['boat'] == 0
 
 
-@pytest.mark.parametrize(
-  'model', ['hsnet', *(pytest.param(m, marks=pytest.mark.heavy) for m in METHODS if m != 'hsnet')]
-)
+@pytest.mark.heavy  # Compiles for sizes of its own; counting.py's tests have them, too.
+@pytest.mark.parametrize('model', METHODS)
 def test_photographs_are_judged_at_their_own_size(on_voc, tmp_path, model, capsys):
   own = dataclasses.replace(on_voc, model=model, threshold_episodes=2, original_size=True)
   report = evaluate(own)

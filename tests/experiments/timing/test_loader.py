@@ -72,6 +72,7 @@ def test_the_table_compares_round_by_round():
   ]
 
 
+@pytest.mark.heavy  # Prepares a set and reads all of it twice.
 def test_the_report_is_of_the_folder_and_the_prepared_set(pascal, tmp_path):
   data, lists, benchmark = pascal
   Preparation(benchmark, tmp_path / 'prepared', image_size=32, data_dir=data).make()

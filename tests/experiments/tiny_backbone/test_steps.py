@@ -43,11 +43,8 @@ class TwoLayers:
     return tuple(features)
 
 
-@pytest.mark.parametrize(
-  'backbone, maps',
-  [(TwoLayers, 2), pytest.param(tiny, 6, marks=pytest.mark.heavy)],
-  ids=['two layers', 'tiny'],
-)
+@pytest.mark.heavy  # Twelve steps.
+@pytest.mark.parametrize('backbone, maps', [(TwoLayers, 2), (tiny, 6)], ids=['two layers', 'tiny'])
 def test_the_loss_falls_on_a_fixed_batch(lessons, monkeypatch, backbone, maps):
   monkeypatch.setattr(steps, 'tiny', backbone)
   params = jax.jit(functools.partial(steps.init, num_classes=6))(jax.random.key(0))

@@ -179,7 +179,7 @@ def test_another_way_to_the_same_step(run, train_small, tmp_path):
     ({'fold': 4}, 'fold 4'),
     ({'resume': True}, 'checkpoints/last'),
     ({'random_backbone': False, 'backbone_weights': 'none.npz'}, 'none.npz'),
-    ({'backbone': 'vgg16', 'image_size': 264}, '264 x 264'),
+    pytest.param({'backbone': 'vgg16', 'image_size': 264}, '264 x 264', marks=pytest.mark.heavy),
     ({'accumulate': 3}, 'a multiple of 3'),
     ({'validation': 'heldout', 'benchmark': 'folder', 'data_dir': '/nowhere'}, '/nowhere'),
   ],
