@@ -159,7 +159,7 @@ def test_short_types_keep_their_type(dtype):
 
 @pytest.mark.heavy
 def test_mapped_scanned_and_on_several_devices():
-  operands = made(SIZES[3], ['object', 'soft', 'empty', 'full'] * 2)
+  operands = made(SIZES[2], ['object', 'soft', 'empty', 'full'] * 2)
   level, *kernels = operands
   expected = compiled(plain, 4)(*operands)
   one = functools.partial(run, stride=4)
@@ -174,7 +174,7 @@ def test_mapped_scanned_and_on_several_devices():
 
 
 def test_sharded_episodes_sum_replicated_gradients_once():
-  level, *kernels = made(SIZES[3], ['object', 'soft', 'empty', 'full'])
+  level, *kernels = made(SIZES[2], ['object', 'soft', 'empty', 'full'])
   mesh = Mesh(np.array(jax.devices()[:4]), ('data',))
 
   def of_kernels(kernels, level):
