@@ -48,7 +48,6 @@ LONGEST = (
   'experiments/test_outputs.py',
   'experiments/training/test_run.py',
   'experiments/training/test_session.py',
-  'experiments/test_evaluate.py',
   'experiments/evaluation/test_precisions.py',
   'hsnet_jax/training/test_augment.py',
   'experiments/evaluation/test_evaluating.py',

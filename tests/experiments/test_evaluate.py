@@ -5,6 +5,7 @@ import json
 import pytest
 
 
+@pytest.mark.heavy  # Trains in a process; evaluation/test_evaluating.py has all of it.
 def test_a_real_process_evaluates_a_trained_run(script, trained, tmp_path):
   args = [f'--checkpoint={trained[0]}', '--batch_size=2', '--episodes=3', '--also_first=2']
   done = script('evaluate', *args, f'--output_dir={tmp_path}')

@@ -6,7 +6,7 @@ from PIL import Image
 from tests.experiments.evaluation.given import mask, picture, size_of
 
 
-@pytest.mark.heavy  # Trains; test_evaluate.py has a real process that reads a trained run.
+@pytest.mark.heavy  # Trains in a process; evaluation/test_predicting.py has all of it.
 def test_a_real_process_predicts_with_a_trained_run(script, trained, tmp_path):
   args = [f'--support_images={picture(tmp_path / "a.jpg")}']
   args += [f'--support_masks={mask(tmp_path / "a.png", value=12)}', '--mask_value=12']

@@ -48,7 +48,10 @@ def types(tree):
   return jax.tree.map(lambda x: x.dtype, tree)
 
 
-@pytest.mark.parametrize('schedule, precision', [('cosine', None), ('constant', jnp.bfloat16)])
+@pytest.mark.parametrize(
+  'schedule, precision',
+  [('cosine', None), pytest.param('constant', jnp.bfloat16, marks=pytest.mark.heavy)],
+)
 def test_a_step_keeps_every_type(wide, schedule, precision):
   rate = make_schedule(1e-3, schedule=schedule, warmup_steps=2, last_step=9)
   tx = make_optimizer(rate, weight_decay=0.1, clip=1.0, ema=0.9)
