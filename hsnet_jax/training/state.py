@@ -13,9 +13,9 @@ from flax.traverse_util import flatten_dict, unflatten_dict
 from jax.core import Tracer
 from jaxtyping import Array
 
-from hsnet_jax.backbones.channels import feature_channels
 from hsnet_jax.backbones.table import get_backbone
 from hsnet_jax.decoder import PRIOR_GAIN, PRIOR_THRESHOLD
+from hsnet_jax.extensions.channels import feature_channels
 from hsnet_jax.kernels.initial import fan_in_bound
 from hsnet_jax.model import HSNet
 from hsnet_jax.training.averaging import averaged_params

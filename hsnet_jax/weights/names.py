@@ -15,10 +15,10 @@ import numpy as np
 
 from hsnet_jax import decoder
 from hsnet_jax.backbones.backbone import Backbone
-from hsnet_jax.backbones.channels import feature_channels
 from hsnet_jax.backbones.table import BACKBONES, get_backbone
 from hsnet_jax.encoder import MIXING_WIDTHS, WIDTHS, Block, mixing, squeezing
 from hsnet_jax.errors import InputError
+from hsnet_jax.extensions.channels import feature_channels
 from hsnet_jax.extensions.head import PUBLISHED, Head
 
 # `squeeze4` is `encoder_layer4`, `mix4to3` is `encoder_layer4to3`.
