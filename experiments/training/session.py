@@ -1,7 +1,6 @@
 """Makes what a training run consists of: its state, new or resumed, and what its loop asks for."""
 
 import contextlib
-import dataclasses
 import functools
 import pathlib
 from collections.abc import Callable, Mapping
@@ -28,13 +27,8 @@ from hsnet_jax.training.augment import AUGMENTATIONS, augmented
 from hsnet_jax.training.optimizers import make_optimizer, make_schedule
 from hsnet_jax.training.sharding import jit_step, pmap_step
 
-# What came after versions that did not record it.
-_PUBLISHED: dict[str, Any] = {
-  'prior': False,
-  'skip': False,
-  'correlated_levels': None,
-  'absent': 0.0,
-}
+# What came after versions that did not record it: their runs had the published defaults.
+_SINCE = ('prior', 'skip', 'correlated_levels', 'absent')
 
 PARALLEL = {'jit': jit_step, 'pmap': pmap_step}
 
@@ -161,7 +155,8 @@ def _recorded(path: pathlib.Path, run: RunConfig) -> RunConfig:
 
   They had published heads and episodes alone, whatever `run` has.
   """
-  given = to_json(dataclasses.replace(run, **_PUBLISHED))
+  published = to_json(RunConfig())
+  given = to_json(run) | {name: published[name] for name in _SINCE}
   stored = checkpoints.read_config(path)
   known = {name: stored.get(name, value) for name, value in given.items()}
   return from_json(RunConfig, known, source=str(path))

@@ -5,7 +5,8 @@ near it is to everything else in the support's picture, over the two coarsest le
 features mean most. A head trained on top of it is to be judged against it.
 """
 
-from collections.abc import Iterable, Mapping
+import functools
+from collections.abc import Mapping
 from typing import Any
 
 import jax.numpy as jnp
@@ -14,10 +15,13 @@ from jaxtyping import Array, Float
 
 from hsnet_jax.backbones.pixels import normalize
 from hsnet_jax.backbones.table import get_backbone
-from hsnet_jax.baselines.prototype import find_threshold, prototype_logits
+from hsnet_jax.baselines.prototype import (
+  episode_features,
+  find_threshold,
+  prototype_episode_logits,
+)
 from hsnet_jax.extensions.head import Head
 from hsnet_jax.extensions.prior import both_prototypes, prior_margin, prototype_cosines
-from hsnet_jax.inference import check_one_size
 from hsnet_jax.resize import map_size, resize_bilinear_each
 
 LEVELS = 2
@@ -46,10 +50,8 @@ def margin_scores(
   """
   spec = get_backbone(model.backbone)
   query, supports = (normalize(batch[name], spec) for name in ('query_image', 'support_images'))
-  check_one_size(query, supports)
   count, shots = supports.shape[:2]
-  images = jnp.concatenate([query, supports.reshape(-1, *supports.shape[2:])])
-  features = model.apply(variables, images, method='encode')
+  features = episode_features(model, variables, query, supports)
   head = Head(correlated_levels=min(LEVELS, len(spec.levels)))
   maps = head.matched(features, spec.levels)
   masks = jnp.asarray(batch['support_masks']).reshape(-1, *batch['support_masks'].shape[2:])
@@ -64,40 +66,6 @@ def margin_scores(
   return resize_bilinear_each(small[..., None], sizes, canvas=size)[..., 0]
 
 
-def margin_episode_logits(
-  model: Any, variables: Mapping[str, Any], batch: Batch, *, threshold: float
-) -> Float[Array, '1 batch out_h out_w 2']:
-  """Computes the logits of a batch, one set however many shots there are.
-
-  Args:
-    model: an `HSNet`, of which `encode` is used.
-    variables: its variables.
-    batch: as for `hsnet_jax.inference.episode_logits`.
-    threshold: the margin above which a pixel is foreground; see `fit_margin`.
-
-  Returns:
-    `[1, B, H, W, 2]`.
-  """
-  return prototype_logits(margin_scores(model, variables, batch), threshold)[None]
-
-
-def fit_margin(
-  model: Any,
-  variables: Mapping[str, Any],
-  batches: Iterable[Mapping[str, Array]],
-  *,
-  episodes: int,
-  num_classes: int,
-) -> dict[str, float]:
-  """Finds the threshold with the best mIoU on training episodes, as `find_threshold` does.
-
-  The arguments and what comes back are those of `hsnet_jax.baselines.prototype.find_threshold`.
-  """
-  return find_threshold(
-    model,
-    variables,
-    batches,
-    episodes=episodes,
-    num_classes=num_classes,
-    scores=margin_scores,
-  )
+# As a prototype's, of these scores.
+margin_episode_logits = functools.partial(prototype_episode_logits, scores=margin_scores)
+fit_margin = functools.partial(find_threshold, scores=margin_scores)

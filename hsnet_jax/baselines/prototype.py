@@ -17,7 +17,7 @@ from jaxtyping import Array, Float, Integer, Shaped
 from hsnet_jax.backbones.pixels import normalize
 from hsnet_jax.backbones.table import get_backbone
 from hsnet_jax.baselines.threshold import ScoreHistogram, score_histogram
-from hsnet_jax.extensions.prior import prototypes
+from hsnet_jax.extensions.prior import level_means, prototypes
 from hsnet_jax.inference import check_one_size
 from hsnet_jax.resize import map_size, resize_bilinear, resize_bilinear_each
 
@@ -58,15 +58,13 @@ def prototype_scores(
     )
   cosines = [_cosine(q, p) for q, p in zip(query_features, support_prototypes, strict=True)]
   height, width = output_size
-  scores, first = [], 0
-  for count in levels:
-    maps = cosines[first : first + count]
-    level = sum(maps[1:], start=maps[0])[..., None] / count
+  scores = []
+  for level in level_means(cosines, levels=levels):
     if own_sizes is None:
-      scores.append(resize_bilinear(level, (height, width))[..., 0])
+      scores.append(resize_bilinear(level[..., None], (height, width))[..., 0])
     else:
-      scores.append(resize_bilinear_each(level, own_sizes, canvas=(height, width))[..., 0])
-    first += count
+      each = resize_bilinear_each(level[..., None], own_sizes, canvas=(height, width))
+      scores.append(each[..., 0])
   return sum(scores[1:], start=scores[0]) / len(levels)
 
 
@@ -75,6 +73,31 @@ def _cosine(query: Array, prototype: Array) -> Array:
   query = query / (jnp.linalg.norm(query, axis=-1, keepdims=True) + _EPS)
   prototype = prototype / (jnp.linalg.norm(prototype, axis=-1, keepdims=True) + _EPS)
   return jnp.einsum('bhwc,bc->bhw', query, prototype, precision='highest')
+
+
+def episode_features(
+  model: Any,
+  variables: Mapping[str, Any],
+  query: Float[Array | np.ndarray, 'batch h w 3'],
+  supports: Float[Array | np.ndarray, 'batch shots hs ws 3'],
+) -> Any:
+  """Computes the features of a batch of episodes, the backbone run once on all their images.
+
+  Args:
+    model: an `HSNet`; only its `encode` is used.
+    variables: its variables.
+    query: the queries, `[B, H, W, 3]`, normalized.
+    supports: the supports of each query, `[B, K, H, W, 3]`, normalized; of the queries' size.
+
+  Returns:
+    The backbone's maps, `[B + B K, h, w, C]`: the queries', then those of each query's supports.
+
+  Raises:
+    ValueError: queries and supports differ in size.
+  """
+  check_one_size(query, supports)
+  flat = jnp.asarray(supports).reshape(-1, *supports.shape[2:])
+  return model.apply(variables, jnp.concatenate([jnp.asarray(query), flat]), method='encode')
 
 
 def score_episodes(
@@ -109,11 +132,8 @@ def score_episodes(
   Raises:
     ValueError: queries and supports differ in size, or `levels` does not fit the backbone.
   """
-  check_one_size(query, supports)
   batch, shots = supports.shape[:2]
-  flat = jnp.asarray(supports).reshape(-1, *supports.shape[2:])
-  images = jnp.concatenate([jnp.asarray(query), flat])
-  features = model.apply(variables, images, method='encode')
+  features = episode_features(model, variables, query, supports)
   flat_masks = jnp.asarray(masks).reshape(-1, *masks.shape[2:])
   pooled = prototypes(tuple(x[batch:] for x in features), flat_masks)
   return prototype_scores(
@@ -176,6 +196,7 @@ def prototype_episode_logits(
   batch: Mapping[str, Array | np.ndarray],
   *,
   threshold: float,
+  scores: Callable[..., Float[Array, 'batch out_h out_w']] = episode_scores,
 ) -> Float[Array, '1 batch out_h out_w 2']:
   """Computes the `prototype_logits` of a batch, one set however many shots there are.
 
@@ -184,11 +205,12 @@ def prototype_episode_logits(
     variables: its variables.
     batch: as for `hsnet_jax.inference.episode_logits`.
     threshold: the score above which a pixel is foreground; see `find_threshold`.
+    scores: `(model, variables, batch) -> scores`, what the threshold is of.
 
   Returns:
     `[1, B, H, W, 2]`.
   """
-  return prototype_logits(episode_scores(model, variables, batch), threshold)[None]
+  return prototype_logits(scores(model, variables, batch), threshold)[None]
 
 
 def find_threshold(

@@ -17,7 +17,6 @@ FORMAT_VERSION = 1
 # What a record says of itself, by its types; the rest is the caller's own.
 _RECORDED = {'backbone': str, 'step': int | None}
 _MAY_RECORD = {
-  'format_version': int,
   'benchmark': str | None,
   'fold': int | None,
   'image_size': int | None,
@@ -130,14 +129,16 @@ def check_record(config: Any, path: str | os.PathLike) -> None:
   """
   if not isinstance(config, Mapping):
     raise store.DamagedCheckpoint(f'{path}: its record is no table of names and values')
-  may = {name: kind for name, kind in _MAY_RECORD.items() if name in config}
-  _check_fields(config, {'backbone': str, **may}, path)
+  # First of all: of a newer format nothing else is known.
   version = config.get('format_version', FORMAT_VERSION)
+  _check_fields({'format_version': version}, {'format_version': int}, path)
   if version > FORMAT_VERSION:
     raise InputError(
       f'{path}: checkpoint format {version} is newer than this program, which reads up to '
       f'{FORMAT_VERSION}; update it'
     )
+  may = {name: kind for name, kind in _MAY_RECORD.items() if name in config}
+  _check_fields(config, {'backbone': str, **may}, path)
 
 
 def _check_fields(

@@ -89,10 +89,24 @@ def prior_margin(
   Returns:
     Differences of cosines, in [-2, 2].
   """
-  total, first = jnp.zeros(()), 0
+  means = level_means(cosines, levels=levels)
+  margins = [resize_bilinear(x[..., :1] - x[..., 1:], size)[..., 0] for x in means]
+  return sum(margins[1:], start=margins[0]) / len(levels)
+
+
+def level_means(maps: Sequence[Array], *, levels: Sequence[int]) -> list[Array]:
+  """Averages the maps of each level.
+
+  Args:
+    maps: of one size within a level, finest level first.
+    levels: how many maps each level has.
+
+  Returns:
+    One map a level.
+  """
+  means, first = [], 0
   for count in levels:
-    maps = cosines[first : first + count]
-    level = sum(maps[1:], start=maps[0]) / count
-    total = total + resize_bilinear(level[..., :1] - level[..., 1:], size)[..., 0]
+    level = maps[first : first + count]
+    means.append(sum(level[1:], start=level[0]) / count)
     first += count
-  return total / len(levels)
+  return means
