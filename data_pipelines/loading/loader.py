@@ -60,6 +60,7 @@ def train_batches(
   epochs: int | None = None,
   distinct: bool = False,
   absent: float = 0.0,
+  support_margin: float | None = None,
   process_index: int = 0,
   process_count: int = 1,
   num_threads: int = 2,
@@ -81,6 +82,8 @@ def train_batches(
     distinct: whether an episode's supports must differ from one another.
     absent: how likely an episode's supports are of a class that the query shows by chance alone;
       see `data_pipelines.episodes.training_episode`.
+    support_margin: how far beyond its object a support is cut off, see
+      `data_pipelines.reading.arrays.crop_to_object`; None leaves supports whole, as published.
     process_index: which part of each batch to read, such as `jax.process_index()`.
     process_count: how many parts there are.
     num_threads: threads that read ahead where there are no workers; 0 reads in the caller's.
@@ -99,8 +102,7 @@ def train_batches(
     raise InputError(f'`epochs` is {epochs}; it must be at least 1')
   if not 0 <= absent <= 1:
     raise InputError(f'`absent` is {absent}; it is a probability, 0 to 1')
-  benchmark.check_size(image_size)
-  reader = _ReadEpisode(benchmark, image_hw(image_size))
+  reader = _reader(benchmark, image_size, support_margin)
   split = trainable(benchmark.split(fold, 'trn'), least=shots + 1 if distinct else 2)
   benchmark.check_images(name for name, _ in split.items)
   sample = _SampleEpisode(PackedSplit(split), shots, distinct, absent)
@@ -123,6 +125,7 @@ def eval_batches(
   batch_size: int = 20,
   distinct: bool = False,
   absent: float = 0.0,
+  support_margin: float | None = None,
   process_index: int = 0,
   process_count: int = 1,
   num_threads: int = 2,
@@ -142,6 +145,7 @@ def eval_batches(
     distinct: whether an episode's supports must differ from one another.
     absent: how many of the episodes get a query of another class; see
       `data_pipelines.episodes.with_absent`.
+    support_margin: as for `train_batches`.
     process_index: which part of each batch to read, as for `train_batches`.
     process_count: how many parts there are.
     num_threads: threads that read ahead, as for `train_batches`.
@@ -153,8 +157,7 @@ def eval_batches(
   Raises:
     InputError: as `train_batches`; also a class with no image left for a support.
   """
-  benchmark.check_size(None if original_size else image_size)
-  reader = _ReadEpisode(benchmark, image_hw(image_size), original_size)
+  reader = _reader(benchmark, image_size, support_margin, original_size=original_size)
   episodes = benchmark.test_episodes(fold, split=split, shots=shots, count=count, distinct=distinct)
   if absent:
     episodes = with_absent(episodes, absent, split=benchmark.split(fold, split))
@@ -162,6 +165,21 @@ def eval_batches(
   numbered = grain.MapDataset.source(list(enumerate(episodes))).map(reader)
   batches = _batches(numbered, batch_size, process_index, process_count, own_sizes=original_size)
   return Batches(batches, len(episodes), len(batches), num_threads, num_workers)
+
+
+def _reader(
+  benchmark: Benchmark,
+  image_size: int | Sequence[int],
+  support_margin: float | None,
+  *,
+  original_size: bool = False,
+) -> '_ReadEpisode':
+  if support_margin is not None and support_margin < 0:
+    raise InputError(f'`support_margin` is {support_margin}; it must be at least 0')
+  # Windows are cut of photographs at their own size, as queries' labels are taken.
+  whole = support_margin is None and not original_size
+  benchmark.check_size(image_size if whole else None)
+  return _ReadEpisode(benchmark, image_hw(image_size), original_size, support_margin)
 
 
 def _batches(
@@ -209,6 +227,7 @@ class _ReadEpisode:
   benchmark: Benchmark
   size: tuple[int, int]
   original_size: bool = False
+  support_margin: float | None = None
 
   def __call__(self, numbered: tuple[int, Episode]) -> Mapping[str, np.ndarray]:
     index, episode = numbered
@@ -223,6 +242,7 @@ class _ReadEpisode:
       class_id=episode.class_id,
       size=self.size,
       boundary=boundary,
+      support_margin=self.support_margin,
     )
     if self.original_size:
       image, label = pairs[episode.query]

@@ -3,6 +3,7 @@
 Pixels stay uint8; they are normalized on the device, by the backbone's own mean and deviation.
 """
 
+import math
 from collections.abc import Sequence
 
 import numpy as np
@@ -14,6 +15,8 @@ from hsnet_jax.resize import nearest_indices
 
 # A photograph and its label; of one size, but for labels that were published at another.
 Pair = tuple[UInt8[np.ndarray, 'h w 3'], Integer[np.ndarray, 'H W']]
+
+_LEAST_SIDE = 64  # Of a window, in pixels: what is drawn larger than it is shows nothing more.
 
 BOUNDARY = 255  # The label of pixels that the annotation leaves open, such as PASCAL's outlines.
 
@@ -77,6 +80,42 @@ def class_mask(
   return (label == class_id + 1).view(np.uint8), ignore.view(np.uint8)
 
 
+def crop_to_object(pair: Pair, class_id: int, *, margin: float) -> Pair:
+  """Cuts an image and its label to a window around a class, of the image's own shape.
+
+  Resized to what the network sees, the object is as large as it can be, and as distorted as one in
+  a whole picture.
+
+  Args:
+    pair: the image [h, w, 3] and its label [H, W].
+    class_id: the class, from 0.
+    margin: how far the window reaches beyond the class on each side, as a share of the class's own
+      extent; it ends where the image does.
+
+  Returns:
+    The window of both; all of them where the label does not show the class.
+  """
+  image, label = pair
+  rows, columns = (np.flatnonzero((label == class_id + 1).any(axis)) for axis in (1, 0))
+  if not len(rows):
+    return pair
+  # In shares of the sides, since a label may have another size than its image.
+  ends = [(i[0] / n, (i[-1] + 1) / n) for i, n in zip((rows, columns), label.shape, strict=True)]
+  side = max((1 + 2 * margin) * (high - low) for low, high in ends)
+  side = min(1.0, max(side, _LEAST_SIDE / min(image.shape[:2])))
+  starts = [min(max((low + high - side) / 2, 0.0), 1.0 - side) for low, high in ends]
+  return _window(image, starts, side), _window(label, starts, side)
+
+
+def _window(array: np.ndarray, starts: Sequence[float], side: float) -> np.ndarray:
+  """Cuts a square of the unit square out of an array, to the next pixels outside of it."""
+  where = tuple(
+    slice(math.floor(start * n), min(n, math.ceil((start + side) * n)))
+    for start, n in zip(starts, array.shape[:2], strict=True)
+  )
+  return array[where]
+
+
 def episode_arrays(
   query: Pair,
   supports: Sequence[Pair],
@@ -84,6 +123,7 @@ def episode_arrays(
   class_id: int,
   size: tuple[int, int],
   boundary: int | None = BOUNDARY,
+  support_margin: float | None = None,
 ) -> dict[str, UInt8[np.ndarray, '...']]:
   """Makes the arrays of one episode.
 
@@ -93,12 +133,15 @@ def episode_arrays(
     class_id: the class to segment.
     size: (height, width) of the arrays.
     boundary: the label of open pixels, as `class_mask` takes it.
+    support_margin: of `crop_to_object`, for the supports; None leaves them whole, as published.
 
   Returns:
     query_image [H, W, 3], query_mask and query_ignore [H, W], support_images [K, H, W, 3],
     support_masks [K, H, W]; all uint8, masks in {0, 1}.
   """
   mask, ignore = class_mask(resize_mask(query[1], size), class_id, boundary=boundary)
+  if support_margin is not None:
+    supports = [crop_to_object(pair, class_id, margin=support_margin) for pair in supports]
   return {
     'query_image': resize_image(query[0], size),
     'query_mask': mask,

@@ -104,6 +104,12 @@ class PredictConfig:
   image_size: int | None = setting(
     None, "The network sees squares of this side. Default: the checkpoint's.", least=1
   )
+  support_margin: float | None = setting(
+    None,
+    'Cut each support to a window around its object, wider than it by this share on each side.'
+    " Default: the checkpoint's (photos: 0.1).",
+    least=0.0,
+  )
 
   def __post_init__(self) -> None:
     """Refuses what no field may be."""

@@ -34,7 +34,13 @@ from experiments.reporting.progress import progress_bar
 from experiments.reporting.rows import text_table
 from experiments.reporting.tables import table_rows, write_results
 from experiments.settings.recipe import recipe_of
-from experiments.settings.sources import batch_size, image_size, open_backbone, open_benchmark
+from experiments.settings.sources import (
+  batch_size,
+  image_size,
+  open_backbone,
+  open_benchmark,
+  support_margin,
+)
 from experiments.storage.evaluations import free_folder, home_of, name_of
 from experiments.storage.results import mark, write_png
 from hsnet_jax.errors import InputError
@@ -128,6 +134,7 @@ def _open_model(config: EvaluateConfig) -> Model:
 
 def _about(config: EvaluateConfig, model: Model, benchmark: Benchmark, fold: int) -> dict[str, Any]:
   """Says what is evaluated, as the results file records it."""
+  margin = support_margin(config, benchmark.name, model.config)
   about = {
     'model': config.model,
     'backbone': model.backbone.name,
@@ -142,6 +149,7 @@ def _about(config: EvaluateConfig, model: Model, benchmark: Benchmark, fold: int
     'image_size': image_size(config, benchmark.name, model.config),
     'original_size': config.original_size,
     **({'absent': config.absent} if config.absent else {}),
+    **({} if margin is None else {'support_margin': margin}),
     'precision': config.precision or model.config.get('precision', 'float32'),
     'batch_size': batch_size(config, benchmark.name),
     'also_first': sorted(set(config.also_first)),
@@ -200,6 +208,7 @@ def _test_batches(config: EvaluateConfig, benchmark: Benchmark, about: Mapping) 
     shots=config.shots,
     count=config.episodes,
     image_size=about['image_size'],
+    support_margin=about.get('support_margin'),
     original_size=config.original_size,
     absent=config.absent,
     batch_size=batch_size(config, benchmark.name),
@@ -214,6 +223,7 @@ def _training_batches(config: EvaluateConfig, benchmark: Benchmark, about: Mappi
     fold=about['fold'],
     shots=config.shots,
     image_size=about['image_size'],
+    support_margin=about.get('support_margin'),
     batch_size=batch_size(config, benchmark.name),
     epochs=1,
     distinct=config.distinct,
@@ -284,6 +294,7 @@ def _output_dir(
     'image_size': model.config.get('image_size') or recipe_of(benchmark.name).image_size,
     'precision': model.config.get('precision', 'float32'),
     'protocol': 'published',
+    'support_margin': model.config.get('support_margin'),
     'split': 'test' if 'test' in benchmark.splits else 'val',
   }
   # The folder beside a checkpoint that is of no run bears its name already.

@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 
 from data_pipelines import mask_values, read_pair, resize_image, resize_mask
-from data_pipelines.reading.arrays import Pair
+from data_pipelines.reading.arrays import Pair, crop_to_object
 from data_pipelines.reading.images import read_label
 from data_pipelines.reading.masks import mask_doubts, read_drawn_mask
 from experiments.evaluation.prediction.outlines import draw_outlines
@@ -25,6 +25,7 @@ def read_supports(
   size: tuple[int, int],
   value: int | None = None,
   class_name: str | None = None,
+  margin: float | None = None,
 ) -> tuple[np.ndarray, np.ndarray]:
   """Reads the support set.
 
@@ -35,6 +36,7 @@ def read_supports(
     value: the value of the masks that is the object; by default every value but 0, soft edges and
       PASCAL's boundaries aside (see `data_pipelines.read_mask`).
     class_name: the class of the outlines that is the object, where an image shows several.
+    margin: how far beyond the object an image is cut off (see `crop_to_object`); None: nowhere.
 
   Returns:
     Images uint8 `[K, H, W, 3]` and masks uint8 {0, 1} `[K, H, W]`.
@@ -61,6 +63,8 @@ def read_supports(
   resized = []
   for image_path, mask_path in zip(map(path_of, images), map(path_of, masks), strict=True):
     (image, mask), doubt = _read(image_path, mask_path, value=value, class_name=class_name)
+    if margin is not None:
+      image, mask = crop_to_object((image, mask), 0, margin=margin)
     small = resize_mask(mask, size)
     if not small.any():
       why = f'loses its foreground at {size[0]} x {size[1]}' if mask.any() else _missing(value)

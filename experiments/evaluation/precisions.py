@@ -15,7 +15,7 @@ from data_pipelines.loading.placement import to_devices
 from data_pipelines.loading.workers import Batches
 from experiments.evaluation.config import PrecisionConfig
 from experiments.reporting.progress import progress_bar
-from experiments.settings.sources import batch_size, image_size, open_benchmark
+from experiments.settings.sources import batch_size, image_size, open_benchmark, support_margin
 from hsnet_jax.inference import combine_shots, episode_logits
 from hsnet_jax.metrics import Confusion, confusion_counts
 from hsnet_jax.models import PRECISIONS, Model, check_image_size, describe_devices, load_model
@@ -97,6 +97,7 @@ def compare_precisions(config: PrecisionConfig) -> Comparison:
     fold=fold,
     shots=config.shots,
     image_size=size,
+    support_margin=support_margin(config, benchmark.name, model.config),
     batch_size=batch_size(config, benchmark.name),
     distinct=config.distinct,
     num_workers=config.num_workers,

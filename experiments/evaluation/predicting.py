@@ -55,12 +55,15 @@ def predict(config: PredictConfig) -> list[pathlib.Path]:
   model = load_model(config.checkpoint)
   size = config.image_size or model.config.get('image_size', 400)
   _warn_of_size(size, model.config.get('image_size'))
+  margin = config.support_margin
+  margin = model.config.get('support_margin') if margin is None else margin
   images, masks = read_supports(
     config.support_images,
     config.support_masks,
     size=(size, size),
     value=config.mask_value,
     class_name=config.support_class,
+    margin=margin,
   )
   largest = max(query.pixels for query in queries)
   rows = images_at_once(len(queries), (size, size), largest=largest)

@@ -49,6 +49,13 @@ class EpisodeSettings:
     ' 128, recipe photos: 320).',
     least=1,
   )
+  support_margin: float | None = setting(
+    None,
+    "Cut each support to a window around its object, of the picture's own shape and wider than the"
+    " object by this share on each side. Default: the checkpoint's, else none, as published (recipe"
+    ' photos: 0.1).',
+    least=0.0,
+  )
   batch_size: int | None = setting(
     None, 'Episodes per step. Default: 20 (coco: 40, shapes: 10, recipe photos: 12).', least=1
   )

@@ -14,6 +14,7 @@ class Recipe:
     backbone: name of the backbone.
     image_size: side of the squares that images are resized to.
     batch_size: episodes per step.
+    support_margin: how far beyond its object a support is cut off; None for whole pictures.
     epochs: passes over the training list at most.
     val_episodes: test episodes after each epoch; None for the published number, which where a
       list holds each image once is all of it.
@@ -22,6 +23,7 @@ class Recipe:
     skip: whether the decoder sees finer features.
     correlated_levels: how many levels are correlated; None for all.
     absent: how many training episodes have a query without the class.
+    foreground_weight: of the object's pixels in the loss.
     augment: of the training episodes.
     ema: decay of the average of the parameters; 0 for none.
   """
@@ -32,10 +34,12 @@ class Recipe:
   epochs: int
   schedule: str
   val_episodes: int | None = None
+  support_margin: float | None = None
   prior: bool = False
   skip: bool = False
   correlated_levels: int | None = None
   absent: float = 0.0
+  foreground_weight: float = 1.0
   augment: str = 'none'
   ema: float = 0.0
 

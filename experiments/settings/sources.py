@@ -59,6 +59,15 @@ def image_size(
   )
 
 
+def support_margin(
+  settings: EpisodeSettings, benchmark: str, recorded: Mapping[str, Any] | None = None
+) -> float | None:
+  """Returns the margin of supports of the settings, or else of a checkpoint, or of the recipe."""
+  if settings.support_margin is not None:
+    return settings.support_margin
+  return recorded.get('support_margin') if recorded else recipe_of(benchmark).support_margin
+
+
 def batch_size(settings: EpisodeSettings, benchmark: str) -> int:
   """Returns the batch size of the settings, or else of the benchmark's recipe."""
   return settings.batch_size or recipe_of(benchmark).batch_size

@@ -40,7 +40,7 @@ def name_of(about: Mapping[str, Any], *, usual: Mapping[str, Any]) -> str:
   Args:
     about: what was evaluated, as `results.json` has it.
     usual: what 'checkpoint_name', 'episodes', 'image_size', 'precision', 'protocol' and 'split' are
-      where nothing is said; a name tells those that differ.
+      where nothing is said, and 'support_margin' if it is anything; a name tells those that differ.
 
   Returns:
     Such as `hsnet-pascal-fold0-1shot-last-250episodes`.
@@ -48,6 +48,8 @@ def name_of(about: Mapping[str, Any], *, usual: Mapping[str, Any]) -> str:
   name = '{model}-{benchmark}-fold{fold}-{shots}shot'.format(**about)
   name += '-original_size' if about['original_size'] else ''
   name += f'-absent{about["absent"]}' if about.get('absent') else ''
+  margin = about.get('support_margin')
+  name += f'-margin{margin}' if margin != usual.get('support_margin') else ''
   told = {
     'checkpoint_name': '{}',
     'episodes': '{}episodes',

@@ -62,6 +62,12 @@ class TrainConfig(EpisodeSettings):
     least=0.0,
     most=0.9999,
   )
+  foreground_weight: float | None = setting(
+    None,
+    'How much a pixel of the object weighs in the loss; above 1 more is marked, as is best for the'
+    ' IoU. Default: 1, as published (photos: 2).',
+    least=0.0,
+  )
   augment: str | None = setting(
     None,
     'Of the training episodes, each picture by itself. flip: mirror images; geometric: also scale,'
@@ -167,6 +173,7 @@ class RunConfig:
   correlated_levels: int | None = None
   absent: float = 0.0
   image_size: int = 400
+  support_margin: float | None = None
   batch_size: int = 20
   learning_rate: float = 1e-3
   schedule: str = 'constant'
@@ -175,6 +182,7 @@ class RunConfig:
   clip: float = 0.0
   accumulate: int = 1
   ema: float = 0.0
+  foreground_weight: float = 1.0
   augment: str = 'none'
   precision: str = 'float32'
   protocol: str = 'published'

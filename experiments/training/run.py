@@ -12,7 +12,13 @@ from jax.sharding import Mesh
 
 from data_pipelines import Batches, Benchmark, HeldOut, eval_batches, to_devices, train_batches
 from experiments.settings.recipe import recipe_of
-from experiments.settings.sources import batch_size, image_size, open_backbone, open_benchmark
+from experiments.settings.sources import (
+  batch_size,
+  image_size,
+  open_backbone,
+  open_benchmark,
+  support_margin,
+)
 from experiments.storage.locks import alone, of_this_machine
 from experiments.training.config import RunConfig, TrainConfig
 from experiments.training.folder import check_run_folder, clear_run, step_of_last
@@ -175,6 +181,7 @@ def _run_config(config: TrainConfig, benchmark: str, fold: int) -> RunConfig:
     correlated_levels=_given(config.correlated_levels, recipe.correlated_levels),
     absent=_given(config.absent, recipe.absent),
     image_size=image_size(config, name),
+    support_margin=support_margin(config, name),
     batch_size=batch_size(config, name),
     learning_rate=config.learning_rate,
     schedule=config.schedule or recipe.schedule,
@@ -183,6 +190,7 @@ def _run_config(config: TrainConfig, benchmark: str, fold: int) -> RunConfig:
     clip=config.clip,
     accumulate=config.accumulate,
     ema=_given(config.ema, recipe.ema),
+    foreground_weight=_given(config.foreground_weight, recipe.foreground_weight),
     augment=_given(config.augment, recipe.augment),
     precision=config.precision or 'float32',
     protocol=config.protocol,
@@ -207,6 +215,7 @@ def _batches(
     fold=run.fold,
     shots=run.shots,
     image_size=run.image_size,
+    support_margin=run.support_margin,
     batch_size=run.batch_size,
     seed=run.seed,
     distinct=distinct,
@@ -222,6 +231,7 @@ def _batches(
     shots=run.shots,
     count=run.val_episodes,
     image_size=run.image_size,
+    support_margin=run.support_margin,
     batch_size=run.batch_size,
     distinct=distinct,
     process_index=jax.process_index(),

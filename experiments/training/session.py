@@ -28,7 +28,7 @@ from hsnet_jax.training.optimizers import make_optimizer, make_schedule
 from hsnet_jax.training.sharding import jit_step, pmap_step
 
 # What came after versions that did not record it: their runs had the published defaults.
-_SINCE = ('prior', 'skip', 'correlated_levels', 'absent')
+_SINCE = ('prior', 'skip', 'correlated_levels', 'absent', 'support_margin', 'foreground_weight')
 
 PARALLEL = {'jit': jit_step, 'pmap': pmap_step}
 
@@ -91,13 +91,13 @@ def schedule_of(run: RunConfig) -> optax.Schedule:
 
 @functools.lru_cache(maxsize=8)
 def _compiled_step(
-  seed: int, accumulate: int, augment: str, *, parallel: str, mesh: Mesh
+  seed: int, accumulate: int, augment: str, weight: float, *, parallel: str, mesh: Mesh
 ) -> TrainStep:
   """Makes the step, which is compiled once it is called."""
   with jax.transfer_guard('allow'):
     # The initial values are drawn from the key itself.
     key = jax.random.fold_in(jax.random.key(seed), 1)
-  step = functools.partial(steps.train_step, accumulate=accumulate)
+  step = functools.partial(steps.train_step, accumulate=accumulate, foreground_weight=weight)
   return PARALLEL[parallel](augmented(key, step, options=AUGMENTATIONS[augment]), mesh)
 
 
@@ -213,7 +213,9 @@ def make_hooks(
   Returns:
     The hooks; their step takes what `data_pipelines.to_devices` gives.
   """
-  compiled = _compiled_step(run.seed, run.accumulate, run.augment, parallel=parallel, mesh=mesh)
+  compiled = _compiled_step(
+    run.seed, run.accumulate, run.augment, run.foreground_weight, parallel=parallel, mesh=mesh
+  )
   schedule = jax.jit(schedule_of(run))
 
   def learning_rate(step: int) -> Any:

@@ -20,6 +20,7 @@ _MAY_RECORD = {
   'benchmark': str | None,
   'fold': int | None,
   'image_size': int | None,
+  'support_margin': float | None,
   'mask_support': bool,
   'precision': str | None,
   'prior': bool,

@@ -9,6 +9,8 @@ from jaxtyping import Array, Bool, Float, Integer
 def cross_entropy(
   logits: Float[Array | np.ndarray, '*batch h w 2'],
   target: Bool[Array | np.ndarray, '*batch h w'] | Integer[Array | np.ndarray, '*batch h w'],
+  *,
+  foreground_weight: float = 1.0,
 ) -> Float[Array, '*batch']:
   """Computes the cross-entropy of every pixel, averaged over the pixels of each image.
 
@@ -18,6 +20,9 @@ def cross_entropy(
   Args:
     logits: background and foreground logits, `[B, H, W, 2]`; computed in float32 at least.
     target: 1 on the foreground, 0 elsewhere, `[B, H, W]`.
+    foreground_weight: how much a pixel of the foreground weighs against one of the background; 1
+      as published. With w the two logits are level where the foreground's probability is
+      1 / (1 + w): a mask of best IoU is larger than one of fewest wrong pixels.
 
   Returns:
     One mean per image, `[B]`, in nats.
@@ -26,4 +31,7 @@ def cross_entropy(
   margin = logits[..., 1] - logits[..., 0]
   # -log softmax(z)_t = softplus(z_other - z_t): with two classes one transcendental a pixel.
   wrong_way = jnp.where(jnp.asarray(target).astype(bool), -margin, margin)
-  return jnp.mean(jax.nn.softplus(wrong_way), axis=(-2, -1))
+  losses = jax.nn.softplus(wrong_way)
+  if foreground_weight != 1:
+    losses = jnp.where(jnp.asarray(target).astype(bool), foreground_weight * losses, losses)
+  return jnp.mean(losses, axis=(-2, -1))

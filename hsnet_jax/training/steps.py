@@ -8,6 +8,7 @@ A batch with `query_size` `[B, 2]` has query masks at the photographs' own sizes
 left corner and ignored around it; the logits then go to that size in one step.
 """
 
+import functools
 from collections.abc import Callable, Mapping
 from typing import Any
 
@@ -30,7 +31,12 @@ Batch = Mapping[str, Array | np.ndarray]
 
 
 def train_step(
-  state: TrainState, batch: Batch, *, axis_name: str | None = None, accumulate: int = 1
+  state: TrainState,
+  batch: Batch,
+  *,
+  axis_name: str | None = None,
+  accumulate: int = 1,
+  foreground_weight: float = 1.0,
 ) -> tuple[TrainState, dict[str, Array]]:
   """Takes one optimizer step on a batch of episodes.
 
@@ -44,6 +50,7 @@ def train_step(
       may hold different numbers of valid rows: each row of the whole batch weighs the same.
     accumulate: the batch is taken in so many parts, one after the other, and their gradients are
       added: the same step in less memory.
+    foreground_weight: of `cross_entropy`.
 
   Returns:
     The next state, and `loss` (of the whole batch) with this share's `counts` int32 `[B, 4]` (true
@@ -59,8 +66,8 @@ def train_step(
   def loss_fn(params, part):
     variables = {'params': params, 'backbone': state.backbone}
     logits = episode_logits(state.model, variables, part)
-    losses = jax.vmap(lambda z: cross_entropy(z, part['query_mask']))(logits)
-    losses = losses.mean(0)
+    weigh = functools.partial(cross_entropy, foreground_weight=foreground_weight)
+    losses = jax.vmap(weigh, in_axes=(0, None))(logits, part['query_mask']).mean(0)
     counted = losses * part['valid'].astype(losses.dtype)
     loss = counted.sum() / jnp.maximum(rows, 1e-9).astype(losses.dtype)
     mask = combine_shots(logits).mask

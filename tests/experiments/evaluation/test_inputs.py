@@ -40,6 +40,13 @@ def test_one_value_of_a_mask_can_be_the_object(tmp_path):
   assert images.shape == (1, 45, 60, 3) and masks.sum() == 30 * 20
 
 
+def test_a_support_is_cut_to_its_object(tmp_path):
+  image, drawn = picture(tmp_path / 'a.jpg'), mask(tmp_path / 'a.png')
+  whole = inputs.read_supports([image], [drawn], size=(45, 60))
+  images, masks = inputs.read_supports([image], [drawn], size=(45, 60), margin=0.0)
+  assert images.shape == whole[0].shape and masks.sum() >= whole[1].sum()
+
+
 def test_a_doubtful_mask_is_named_once(tmp_path):
   image = picture(tmp_path / 'a.jpg')
   few = np.eye(45, 60) * (np.arange(60) < 20)

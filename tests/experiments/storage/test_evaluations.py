@@ -63,6 +63,13 @@ def test_episodes_without_the_object_are_told():
   assert name_of(about, usual=USUAL) == 'hsnet-pascal-fold0-1shot-absent0.5'
 
 
+def test_another_margin_of_supports_than_usual_is_told():
+  about = {**ABOUT, **USUAL, 'support_margin': 0.1}
+  assert name_of(about, usual=USUAL) == 'hsnet-pascal-fold0-1shot-margin0.1'
+  usual = {**USUAL, 'support_margin': 0.1}
+  assert name_of(about, usual=usual) == 'hsnet-pascal-fold0-1shot'
+
+
 def test_a_folder_is_free_for_the_very_same_alone(tmp_path):
   folder, of = tmp_path / 'v1.0', {'step': 3}
   assert free_folder(folder, of=of) == folder

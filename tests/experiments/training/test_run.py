@@ -69,7 +69,8 @@ def test_what_comes_out_is_returned_and_left_in_the_folder(run):
     *('learning_rate', 'schedule', 'warmup_steps', 'weight_decay', 'clip', 'accumulate', 'ema'),
     *('augment', 'precision', 'protocol', 'seed', 'validation', 'val_every', 'val_episodes'),
     *('lists', 'schedule_steps', 'backbone_weights'),
-    *('prior', 'skip', 'correlated_levels', 'absent'),
+    *('prior', 'skip', 'correlated_levels', 'absent', 'support_margin'),
+    'foreground_weight',
   }
   own = {'figures', 'epoch', 'step', 'versions', 'format_version'}
   assert recorded <= set(config) <= recorded | own
@@ -81,6 +82,8 @@ def test_what_comes_out_is_returned_and_left_in_the_folder(run):
     {'seed': 1},
     {'augment': 'flip'},
     {'absent': 0.5},
+    {'support_margin': 0.1},
+    {'foreground_weight': 2.0},
     {'ema': 0.9},
     {'clip': 1.0},
     {'random_backbone': False},

@@ -1,3 +1,5 @@
+import functools
+
 import jax
 import numpy as np
 import optax
@@ -51,3 +53,23 @@ def test_short_floats_are_summed_in_float32():
   assert loss.dtype == np.float32
   # A float32 sum of 160,000 is up to 1.1e-6 off; a float16 one would be 3e-4.
   np.testing.assert_allclose(loss, np.log(2), rtol=1e-5)
+
+
+def test_the_foreground_may_weigh_more():
+  logits, target = example()
+  weighted = functools.partial(cross_entropy, foreground_weight=3.0)
+  chosen = log_softmax(logits.astype(np.float64), axis=-1)
+  expected = -np.where(target, 3 * chosen[..., 1], chosen[..., 0]).mean(axis=(1, 2))
+  np.testing.assert_allclose(jax.jit(weighted)(logits, target), expected, rtol=1e-6)
+
+
+def test_a_weighted_loss_is_least_where_logits_are_level_at_a_lower_probability():
+  # A quarter is foreground: with a weight of 3, 1 / (1 + 3), level logits cannot be bettered.
+  target, level = np.array([[[1, 0, 0, 0]]]), np.zeros((1, 1, 4, 2), np.float32)
+
+  @jax.grad
+  def slope(z, weight):
+    return cross_entropy(z, target, foreground_weight=weight).sum()
+
+  np.testing.assert_allclose(np.sum(slope(level, 3.0), (0, 1, 2)), 0, atol=1e-7)
+  np.testing.assert_allclose(np.sum(slope(level, 1.0), (0, 1, 2)), [-0.25, 0.25], rtol=1e-6)
