@@ -24,6 +24,7 @@ from experiments.evaluation.prediction.segmenting import (
 )
 from experiments.reporting.progress import progress_bar
 from hsnet_jax.errors import InputError
+from hsnet_jax.extensions.tiles import tile_windows
 from hsnet_jax.models import describe_devices, load_model
 from hsnet_jax.whole_files import writable_folder
 
@@ -66,15 +67,19 @@ def predict(config: PredictConfig) -> list[pathlib.Path]:
     margin=margin,
   )
   largest = max(query.pixels for query in queries)
-  rows = images_at_once(len(queries), (size, size), largest=largest)
-  predict_batch = predictor(model, images, masks, rows=rows)
-  of = describe(model, images, masks)
+  windows = sum(map(len, tile_windows(config.tiles)))
+  largest = largest if windows == 1 else 0  # In tiles photographs go through one by one.
+  rows = images_at_once(len(queries) * windows, (size, size), largest=largest)
+  predict_batch = predictor(model, images, masks, rows=rows, tiles=config.tiles)
+  of = describe(model, images, masks, tiles=config.tiles)
   with _folder(path_of(config.output_dir)) as folder:
     print('device:', describe_devices())
     print(f'model: backbone {model.backbone.name}, {model.path}, {len(images)}-shot', flush=True)
     outcome = Outcome(folder, left)
     with progress_bar(len(queries), unit='image') as bar:
-      for found in segment_files(predict_batch, queries, size=(size, size), rows=rows):
+      for found in segment_files(
+        predict_batch, queries, size=(size, size), rows=rows, tiles=config.tiles
+      ):
         try:
           if isinstance(found, Unreadable):
             raise found.error

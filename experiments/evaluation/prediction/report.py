@@ -23,7 +23,11 @@ _NAMED = 3  # So many files make a message.
 
 
 def describe(
-  model: Model, images: UInt8[np.ndarray, 'K H W 3'], masks: UInt8[np.ndarray, 'K H W']
+  model: Model,
+  images: UInt8[np.ndarray, 'K H W 3'],
+  masks: UInt8[np.ndarray, 'K H W'],
+  *,
+  tiles: int = 1,
 ) -> dict[str, Any]:
   """Describes what predictions with a model and a support set are results of, for their marks."""
   supports = hashlib.sha256(images.tobytes())
@@ -38,6 +42,7 @@ def describe(
     'shots': len(images),
     'image_size': images.shape[1],
     'supports': supports.hexdigest(),
+    **({'tiles': tiles} if tiles > 1 else {}),
   }
 
 

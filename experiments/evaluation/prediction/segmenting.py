@@ -10,12 +10,14 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Array, Float, UInt8
+from PIL import Image
 
 from data_pipelines.reading.arrays import resize_image
 from experiments.evaluation.prediction.queries import Query, read_query
 from hsnet_jax.backbones import normalize
 from hsnet_jax.errors import InputError
-from hsnet_jax.inference import SupportSet, mask_supports, match_shots
+from hsnet_jax.extensions.tiles import blend_tiles, tile_windows
+from hsnet_jax.inference import SupportSet, mask_supports, match_shots, mean_margin
 from hsnet_jax.model import HSNet, fold_backbone
 from hsnet_jax.models import Model
 from hsnet_jax.resize import bilinear_matrix
@@ -63,6 +65,7 @@ def predictor(
   masks: UInt8[np.ndarray, 'K H W'],
   *,
   rows: int,
+  tiles: int = 1,
 ) -> Callable[[np.ndarray, Sequence[Size]], list[Array]]:
   """Prepares to segment any number of photographs with a support set, which is encoded once.
 
@@ -74,12 +77,13 @@ def predictor(
     model: a trained model.
     images: the support images.
     masks: their masks in {0, 1}.
-    rows: how many photographs go through the network at a time.
+    rows: how many images go through the network at a time.
+    tiles: above 1, images are the windows of one photograph, as `cut` gives them.
 
   Returns:
     `(images uint8 [B, H, W, 3], sizes (height, width)) -> masks uint8 {0, 1}`, one mask a size, of
-    the first images; on the device, perhaps not computed yet, in the top left corner of what may
-    be larger: the rest is background.
+    the first images, or of the one photograph; on the device, perhaps not computed yet, in the
+    top left corner of what may be larger: the rest is background.
 
   Raises:
     InputError: the feature maps of images of this size do not fit one another.
@@ -103,9 +107,14 @@ def predictor(
   variables = fold(model.variables)
 
   def predict_batch(images: np.ndarray, sizes: Sequence[Size]) -> list[Array]:
+    found = [logits(images[start : start + rows]) for start in range(0, len(images), rows)]
+    if tiles > 1:
+      found = [blend(found, tiles=tiles)]
+    return [resized_mask(found[0], row, size=size) for row, size in enumerate(sizes)]
+
+  def logits(images: np.ndarray) -> Array:
     features = encode(module, variables, jax.device_put(images))
-    found = match(module, variables, features, support_set())
-    return [resized_mask(found, row, size=size) for row, size in enumerate(sizes)]
+    return match(module, variables, features, support_set())
 
   return predict_batch
 
@@ -128,6 +137,31 @@ def match(
 ) -> Float[Array, 'K B h w 2']:
   """Computes logits of the decoder's own size from the queries' features."""
   return match_shots(module, variables, features, support_set)
+
+
+@functools.partial(jax.jit, static_argnames='tiles')
+def blend(found: Sequence[Float[Array, 'K B h w 2']], *, tiles: int) -> Float[Array, '1 1 H W 2']:
+  """Lays the logits of a photograph's windows together: those of one shot, the mean of all."""
+  margins = jnp.concatenate([mean_margin(part) for part in found])
+  count = sum(map(len, tile_windows(tiles)))
+  size = margins.shape[1] * tiles, margins.shape[2] * tiles
+  margin = blend_tiles(margins[:count], tiles=tiles, size=size)
+  return jnp.stack([jnp.zeros_like(margin), margin], axis=-1)[None, None]
+
+
+def cut(image: UInt8[np.ndarray, 'h w 3'], size: Size, *, tiles: int) -> list[np.ndarray]:
+  """Cuts a photograph into the windows of `tile_windows`, each brought to what the network sees."""
+  if tiles == 1:
+    return [resize_image(image, size)]
+  height, width = image.shape[:2]
+  whole = Image.fromarray(image)
+  boxes = [
+    (left * width, top * height, min(left + side, 1.0) * width, min(top + side, 1.0) * height)
+    for scale in tile_windows(tiles)
+    for top, left, side in scale
+  ]
+  by = Image.Resampling.BILINEAR
+  return [np.asarray(whole.resize((size[1], size[0]), by, box=box)) for box in boxes]
 
 
 def resized_mask(
@@ -188,6 +222,7 @@ def segment_files(
   *,
   size: Size,
   rows: int,
+  tiles: int = 1,
 ) -> Iterator[Segmented | Unreadable]:
   """Segments photographs, several at a time; each is decoded once, when its turn comes.
 
@@ -195,24 +230,26 @@ def segment_files(
     predict_batch: of `predictor`.
     queries: the photographs.
     size: (height, width) that the network sees.
-    rows: how many go through it at a time, as `images_at_once` says.
+    rows: how many images go through it at a time, as `images_at_once` says.
+    tiles: above 1, photographs go through one by one, each cut in so many parts along a side.
 
   Yields:
     What was found, or why it cannot be read, in order; while the device works on the next few
     already, unless photographs go through one by one.
   """
   waiting: list[Unreadable | tuple[Query, np.ndarray, Array]] = []
-  for start in range(0, len(queries), rows):
-    if rows == 1:
+  step = rows if tiles == 1 else 1
+  for start in range(0, len(queries), step):
+    if step == 1:
       # Of photographs so large none is held beside the one that is read.
       yield from _finished(waiting)
-    batch = [_read(query) for query in queries[start : start + rows]]
+    batch = [_read(query) for query in queries[start : start + step]]
     photographs = [one[1] for one in batch if not isinstance(one, Unreadable)]
     masks: Iterator[Array] = iter(())
     if photographs:
-      small = [resize_image(image, size) for image in photographs]
+      small = [part for image in photographs for part in cut(image, size, tiles=tiles)]
       # Copies fill a batch up: one shape is compiled once.
-      stacked = np.stack(small + small[-1:] * (rows - len(small)))
+      stacked = np.stack(small + small[-1:] * (-len(small) % rows))
       masks = iter(predict_batch(stacked, [image.shape[:2] for image in photographs]))
     del photographs
     yield from _finished(waiting)

@@ -4,8 +4,10 @@ import re
 import weakref
 
 import jax
+import jax.numpy as jnp
 import numpy as np
 import pytest
+from PIL import Image
 
 import hsnet_jax as hs
 from experiments.evaluation.prediction import segmenting
@@ -21,6 +23,7 @@ from experiments.evaluation.prediction.segmenting import (
   segment_files,
   vote_in_strips,
 )
+from hsnet_jax.extensions.tiles import blend_tiles
 from hsnet_jax.models import Model
 from tests.experiments.evaluation.given import picture
 from tests.made import variables
@@ -187,3 +190,45 @@ def test_nothing_is_compiled_twice_whatever_the_sizes(caplog):
   compiled = re.findall(r'^Compiling (?:jit\()?(\w+)', '\n'.join(caplog.messages), re.M)
   # The query and the support are of one shape, and share the backbone's program.
   assert sorted(compiled) == ['encode', 'mask', 'match', 'vote_in_strips']
+
+
+def test_tiles_are_windows_of_the_photograph_and_are_laid_together():
+  rng, made = np.random.default_rng(2), variables('tiny')
+  module = hs.HSNet('tiny')
+  images = rng.integers(0, 256, (2, 64, 64, 3), np.uint8)
+  masks = np.zeros((2, 64, 64), np.uint8)
+  masks[:, 20:50, 10:50] = 1
+  photograph = rng.integers(0, 256, (150, 200, 3), np.uint8)
+  parts = segmenting.cut(photograph, (64, 64), tiles=2)
+  # The whole, then tiles of 5/8 of the sides from corner to corner.
+  boxes = [(0, 0, 200, 150)] + [(x, y, x + 125, y + 93.75) for y in (0, 56.25) for x in (0, 75)]
+  by = Image.Resampling.BILINEAR
+  for part, box in zip(parts, boxes, strict=True):
+    expected = Image.fromarray(photograph).resize((64, 64), by, box=box)
+    np.testing.assert_array_equal(part, np.asarray(expected))
+  support_set = mask(module, made, encode(module, made, images), masks)
+  found = match(module, made, encode(module, made, np.stack(parts)), support_set)
+  height, width = found.shape[2:4]
+  margin = blend_tiles(hs.mean_margin(found), tiles=2, size=(2 * height, 2 * width))
+  logits = np.stack([np.zeros_like(margin), margin], axis=-1)[None]
+  expected = hs.combine_shots(hs.resize_bilinear(jnp.asarray(logits), (150, 200))[None]).mask[0]
+  # Three at a time: the last of the five is filled up with copies.
+  predict_batch = predictor(Model(module, made), images, masks, rows=3, tiles=2)
+  (canvas,) = predict_batch(np.stack([*parts, parts[-1]]), [(150, 200)])
+  assert 0 < np.mean(expected) < 1, 'a mask of one value would show nothing'
+  assert np.mean(np.asarray(canvas)[:150, :200] != np.asarray(expected)) < 1e-3
+
+
+def test_photographs_in_tiles_are_segmented_one_by_one(tmp_path):
+  for name in 'ab':
+    picture(tmp_path / f'{name}.jpg')
+  seen = []
+
+  def predict_batch(images, sizes):
+    seen.append((images.shape, len(sizes)))
+    return [np.ones(size, np.uint8) for size in sizes]
+
+  queries = find_queries([str(tmp_path)])[0]
+  found = list(segment_files(predict_batch, queries, size=(8, 8), rows=4, tiles=2))
+  assert seen == [((8, 8, 8, 3), 1)] * 2
+  assert [one.mask.all() for one in found] == [True, True]
