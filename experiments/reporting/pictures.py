@@ -141,6 +141,43 @@ def draw_grid(
   return page
 
 
+def draw_predictions(
+  rows: Sequence[tuple[Sequence[np.ndarray], Sequence[Sequence[np.ndarray]]]],
+  *,
+  title: str,
+  cell: int = 240,
+) -> Image.Image:
+  """Draws supports and what was found by each, a line each.
+
+  Args:
+    rows: of each line the support's image and mask, and images and predicted masks.
+    title: a line above them.
+    cell: side of the squares that images are fitted into, pixels.
+
+  Returns:
+    The page.
+  """
+  look = functools.partial(overlay, strength=0.4, dim=0.5)
+  lines = [
+    [_fit(look(*support, color=SUPPORT), cell), *(_fit(look(*one), cell) for one in found)]
+    for support, found in rows
+  ]
+  heights = [max(_height(one[0], cell) for one in (support, *found)) for support, found in rows]
+  step, top = cell + _GAP, 2 * _LINE
+  width = max(map(len, lines)) * step + _GAP
+  page = Image.new('RGB', (width, top + sum(heights) + len(rows) * _GAP), _PAPER)
+  draw = ImageDraw.Draw(page)
+  draw.text((_GAP, _GAP), title, fill=_INK, font=ImageFont.load_default(15))
+  small = ImageFont.load_default(13)
+  for i, (head, color) in enumerate((('support', SUPPORT), ('prediction', PREDICTION))):
+    draw.text((_GAP + i * step, _LINE + _GAP), head, fill=color, font=small)
+  for line, height in zip(lines, heights, strict=True):
+    for i, image in enumerate(line):
+      page.paste(image.crop((0, 0, cell, height)), (_GAP + i * step, top))
+    top += height + _GAP
+  return page
+
+
 def _cells(panel: Panel, cell: int) -> list[Image.Image]:
   look = functools.partial(overlay, strength=0.4, dim=0.5)
   truth = look(panel.query, panel.target, color=TRUTH)
@@ -170,3 +207,8 @@ def _fit(image: np.ndarray, cell: int) -> Image.Image:
   page = Image.new('RGB', (cell, cell), _PAPER)
   page.paste(Image.fromarray(image).resize((width, height), Image.Resampling.LANCZOS))
   return page
+
+
+def _height(image: np.ndarray, cell: int) -> int:
+  """Returns how many rows of its square cell an image takes."""
+  return max(1, round(cell / max(image.shape[:2]) * image.shape[0]))

@@ -89,6 +89,23 @@ def test_grid_shows_every_panel(shots, count):
   assert tints['support'] > count * (0.9 if shots == 1 else 0.4) * 64 * 48
 
 
+def test_predictions_lie_beside_their_support():
+  def black(height, width):
+    return np.zeros((height, width, 3), np.uint8), np.ones((height, width), np.uint8)
+
+  rows = [(black(20, 40), [black(20, 40)]), (black(40, 20), [black(40, 20), black(40, 40)])]
+  page = np.asarray(pictures.draw_predictions(rows, title='title', cell=40))
+  support, predicted = (
+    np.all(page == np.rint(0.4 * np.array(color)), axis=-1)
+    for color in (pictures.SUPPORT, pictures.PREDICTION)
+  )
+  # By columns: of 40 pixels, with 6 between; the first line is 20 high, the second 40.
+  assert support[:, 6:46].sum() == support.sum() > 0.85 * (40 * 20 + 20 * 40)
+  assert predicted[:, 52:92].sum() > 0.85 * (40 * 20 + 20 * 40)
+  assert predicted[:, 98:138].sum() > 0.85 * 40 * 40
+  assert predicted.shape == (44 + 20 + 40 + 12, 3 * 46 + 6)
+
+
 def test_an_image_is_written_whole_or_not_at_all(tmp_path):
   path = tmp_path / 'a' / 'x.png'
   pictures.save_image(path, image())
