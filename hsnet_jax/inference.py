@@ -94,6 +94,27 @@ def mean_margin(logits: Float[Array | np.ndarray, 'shots *batch 2']) -> Float[Ar
   return foreground - jax.nn.logsumexp(jax.nn.log_sigmoid(-margin), axis=0)
 
 
+def mean_shots(
+  logits: Float[Array | np.ndarray, 'shots *batch h w 2'],
+) -> Float[Array, '1 *batch h w 2']:
+  """Makes one set of logits of K: that of the mean of the shots' probabilities.
+
+  In place of the published `vote`: whatever takes the logits of K shots takes these as of one.
+
+  Args:
+    logits: one set per shot, `[K, B, H, W, 2]`.
+
+  Returns:
+    float32 `[1, B, H, W, 2]`, background 0 and foreground `mean_margin`; one shot's own logits are
+    left as they are.
+  """
+  logits = jnp.asarray(logits)
+  if len(logits) == 1:
+    return logits
+  margin = mean_margin(logits)
+  return jnp.stack([jnp.zeros_like(margin), margin], axis=-1)[None]
+
+
 def combine_shots(logits: Float[Array | np.ndarray, 'shots *batch h w 2']) -> Segmentation:
   """Votes masks over the shots, and averages the foreground probability.
 

@@ -3,7 +3,7 @@
 import dataclasses
 
 from experiments.evaluation.methods import METHODS
-from experiments.settings.episodes import EpisodeSettings
+from experiments.settings.episodes import COMBINE, EpisodeSettings
 from experiments.settings.fields import check, setting
 from hsnet_jax.errors import InputError
 
@@ -110,6 +110,12 @@ class PredictConfig:
     ' hundredth of the picture. 2 takes 5 times as long, 3 takes 14, 4 takes 30.',
     least=1,
     most=8,
+  )
+  combine: str | None = setting(
+    None,
+    'How several supports make one mask: by the vote of theirs, or the mean of their probabilities.'
+    " Default: the checkpoint's (photos: mean).",
+    choices=COMBINE,
   )
   support_margin: float | None = setting(
     None,

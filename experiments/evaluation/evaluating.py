@@ -36,6 +36,7 @@ from experiments.reporting.tables import table_rows, write_results
 from experiments.settings.recipe import recipe_of
 from experiments.settings.sources import (
   batch_size,
+  combine,
   image_size,
   open_backbone,
   open_benchmark,
@@ -112,7 +113,9 @@ def evaluate(config: EvaluateConfig) -> Report:
   model = dataclasses.replace(model, variables=folded)
   found = _fit(config, model, benchmark, examples, mesh) if examples else {}
   about |= found
-  logits = BoundLogits(method.load(method.logits), model.module, tuple(found.items()))
+  logits = BoundLogits(
+    method.load(method.logits), model.module, tuple(found.items()), about.get('combine', 'vote')
+  )
   result = _count(config, model, logits, batches, benchmark, about, mesh)
   about |= {'empty_supports': result.empty_supports, 'seconds': round(result.seconds, 1)}
   about['date'] = datetime.datetime.now().astimezone().isoformat(' ', 'seconds')
@@ -135,6 +138,7 @@ def _open_model(config: EvaluateConfig) -> Model:
 def _about(config: EvaluateConfig, model: Model, benchmark: Benchmark, fold: int) -> dict[str, Any]:
   """Says what is evaluated, as the results file records it."""
   margin = support_margin(config, benchmark.name, model.config)
+  by = combine(config, benchmark.name, model.config)
   about = {
     'model': config.model,
     'backbone': model.backbone.name,
@@ -150,6 +154,7 @@ def _about(config: EvaluateConfig, model: Model, benchmark: Benchmark, fold: int
     'original_size': config.original_size,
     **({'absent': config.absent} if config.absent else {}),
     **({} if margin is None else {'support_margin': margin}),
+    **({'combine': by} if by != 'vote' and config.shots > 1 else {}),
     'precision': config.precision or model.config.get('precision', 'float32'),
     'batch_size': batch_size(config, benchmark.name),
     'also_first': sorted(set(config.also_first)),
@@ -295,6 +300,7 @@ def _output_dir(
     'precision': model.config.get('precision', 'float32'),
     'protocol': 'published',
     'support_margin': model.config.get('support_margin'),
+    'combine': model.config.get('combine', 'vote'),
     'split': 'test' if 'test' in benchmark.splits else 'val',
   }
   # The folder beside a checkpoint that is of no run bears its name already.

@@ -66,12 +66,13 @@ def predict(config: PredictConfig) -> list[pathlib.Path]:
     class_name=config.support_class,
     margin=margin,
   )
+  combine = config.combine or model.config.get('combine', 'vote')
   largest = max(query.pixels for query in queries)
   windows = sum(map(len, tile_windows(config.tiles)))
   largest = largest if windows == 1 else 0  # In tiles photographs go through one by one.
   rows = images_at_once(len(queries) * windows, (size, size), largest=largest)
-  predict_batch = predictor(model, images, masks, rows=rows, tiles=config.tiles)
-  of = describe(model, images, masks, tiles=config.tiles)
+  predict_batch = predictor(model, images, masks, rows=rows, tiles=config.tiles, combine=combine)
+  of = describe(model, images, masks, tiles=config.tiles, combine=combine)
   with _folder(path_of(config.output_dir)) as folder:
     print('device:', describe_devices())
     print(f'model: backbone {model.backbone.name}, {model.path}, {len(images)}-shot', flush=True)

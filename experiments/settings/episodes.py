@@ -8,6 +8,8 @@ from hsnet_jax.errors import InputError
 
 # What networks compute in: the keys of `hsnet_jax.models.PRECISIONS`, which brings JAX with it.
 PRECISIONS = ('float32', 'bfloat16')
+# How the predictions of K shots become one: `vote` or `mean_shots` of `hsnet_jax.inference`.
+COMBINE = ('vote', 'mean')
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
@@ -55,6 +57,12 @@ class EpisodeSettings:
     " object by this share on each side. Default: the checkpoint's, else none, as published (recipe"
     ' photos: 0.1).',
     least=0.0,
+  )
+  combine: str | None = setting(
+    None,
+    'How shots become one mask: by the vote of theirs, or the mean of their probabilities. Default:'
+    " the checkpoint's, else vote, as published (recipe photos: mean).",
+    choices=COMBINE,
   )
   batch_size: int | None = setting(
     None, 'Episodes per step. Default: 20 (coco: 40, shapes: 10, recipe photos: 12).', least=1

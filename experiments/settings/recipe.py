@@ -19,6 +19,7 @@ class Recipe:
     val_episodes: test episodes after each epoch; None for the published number, which where a
       list holds each image once is all of it.
     schedule: of the learning rate.
+    combine: how shots become one prediction.
     prior: whether the head starts from the prototypes' map.
     skip: whether the decoder sees finer features.
     correlated_levels: how many levels are correlated; None for all.
@@ -35,6 +36,7 @@ class Recipe:
   schedule: str
   val_episodes: int | None = None
   support_margin: float | None = None
+  combine: str = 'vote'
   prior: bool = False
   skip: bool = False
   correlated_levels: int | None = None

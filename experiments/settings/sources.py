@@ -68,6 +68,14 @@ def support_margin(
   return recorded.get('support_margin') if recorded else recipe_of(benchmark).support_margin
 
 
+def combine(
+  settings: EpisodeSettings, benchmark: str, recorded: Mapping[str, Any] | None = None
+) -> str:
+  """Returns how shots are combined by the settings, or else a checkpoint, or else the recipe."""
+  default = recorded.get('combine', 'vote') if recorded else recipe_of(benchmark).combine
+  return settings.combine or default
+
+
 def batch_size(settings: EpisodeSettings, benchmark: str) -> int:
   """Returns the batch size of the settings, or else of the benchmark's recipe."""
   return settings.batch_size or recipe_of(benchmark).batch_size

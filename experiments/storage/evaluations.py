@@ -40,7 +40,8 @@ def name_of(about: Mapping[str, Any], *, usual: Mapping[str, Any]) -> str:
   Args:
     about: what was evaluated, as `results.json` has it.
     usual: what 'checkpoint_name', 'episodes', 'image_size', 'precision', 'protocol' and 'split' are
-      where nothing is said, and 'support_margin' if it is anything; a name tells those that differ.
+      where nothing is said, and 'support_margin' and 'combine' if not as published; a name tells
+      those that differ.
 
   Returns:
     Such as `hsnet-pascal-fold0-1shot-last-250episodes`.
@@ -50,6 +51,8 @@ def name_of(about: Mapping[str, Any], *, usual: Mapping[str, Any]) -> str:
   name += f'-absent{about["absent"]}' if about.get('absent') else ''
   margin = about.get('support_margin')
   name += f'-margin{margin}' if margin != usual.get('support_margin') else ''
+  by, one = about.get('combine', 'vote'), about['shots'] == 1
+  name += f'-{by}' if not one and by != usual.get('combine', 'vote') else ''
   told = {
     'checkpoint_name': '{}',
     'episodes': '{}episodes',

@@ -174,6 +174,7 @@ class RunConfig:
   absent: float = 0.0
   image_size: int = 400
   support_margin: float | None = None
+  combine: str = 'vote'
   batch_size: int = 20
   learning_rate: float = 1e-3
   schedule: str = 'constant'

@@ -14,6 +14,7 @@ from data_pipelines import Batches, Benchmark, HeldOut, eval_batches, to_devices
 from experiments.settings.recipe import recipe_of
 from experiments.settings.sources import (
   batch_size,
+  combine,
   image_size,
   open_backbone,
   open_benchmark,
@@ -182,6 +183,7 @@ def _run_config(config: TrainConfig, benchmark: str, fold: int) -> RunConfig:
     absent=_given(config.absent, recipe.absent),
     image_size=image_size(config, name),
     support_margin=support_margin(config, name),
+    combine=combine(config, name),
     batch_size=batch_size(config, name),
     learning_rate=config.learning_rate,
     schedule=config.schedule or recipe.schedule,

@@ -28,7 +28,10 @@ from hsnet_jax.training.optimizers import make_optimizer, make_schedule
 from hsnet_jax.training.sharding import jit_step, pmap_step
 
 # What came after versions that did not record it: their runs had the published defaults.
-_SINCE = ('prior', 'skip', 'correlated_levels', 'absent', 'support_margin', 'foreground_weight')
+_SINCE = (
+  *('prior', 'skip', 'correlated_levels', 'absent'),
+  *('support_margin', 'foreground_weight', 'combine'),
+)
 
 PARALLEL = {'jit': jit_step, 'pmap': pmap_step}
 
@@ -224,7 +227,9 @@ def make_hooks(
 
   return Hooks(
     step=lambda state, placed: compiled(state, placed.device),
-    validate=make_validation(benchmark, val, fold=run.fold, mesh=mesh, stopping=stopping),
+    validate=make_validation(
+      benchmark, val, fold=run.fold, combine=run.combine, mesh=mesh, stopping=stopping
+    ),
     saver=Saver(folder / 'checkpoints', to_json(run), writes=is_writer(), keep=keep),
     learning_rate=learning_rate,
     stopping=stopping,

@@ -28,6 +28,7 @@ def make_validation(
   val: Batches,
   *,
   fold: int,
+  combine: str = 'vote',
   mesh: Mesh,
   stopping: Callable[[], bool] = lambda: False,
 ) -> Callable[[TrainState], Evaluation]:
@@ -37,6 +38,7 @@ def make_validation(
     benchmark: what is trained on.
     val: validation batches.
     fold: whose test classes are counted.
+    combine: how shots become one prediction.
     mesh: the devices.
     stopping: whether the run is to stop; asked after each batch.
 
@@ -48,7 +50,7 @@ def make_validation(
 
   def validate(state: TrainState) -> Evaluation:
     method = METHODS['hsnet']
-    logits = BoundLogits(method.load(method.logits), state.model)
+    logits = BoundLogits(method.load(method.logits), state.model, combine=combine)
     step = counting_step(logits, mesh)
     variables = jax.device_put(state.eval_variables, replicated(mesh))
     silent = not is_writer()

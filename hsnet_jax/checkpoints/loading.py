@@ -21,6 +21,7 @@ _MAY_RECORD = {
   'fold': int | None,
   'image_size': int | None,
   'support_margin': float | None,
+  'combine': str,
   'mask_support': bool,
   'precision': str | None,
   'prior': bool,

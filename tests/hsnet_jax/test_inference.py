@@ -99,6 +99,19 @@ def test_mean_margin(shots, wrap):
   np.testing.assert_allclose(combined.probability, mean, rtol=1e-5)
 
 
+@pytest.mark.parametrize('wrap', [lambda f: f, jax.jit])
+def test_the_mean_of_shots_is_as_one_shot(wrap):
+  logits = np.random.default_rng(0).normal(size=(3, 2, 15, 14, 2)).astype(np.float32)
+  mean = expit(logits[..., 1].astype(float) - logits[..., 0]).mean(axis=0)
+  merged = wrap(inference.mean_shots)(logits)
+  assert merged.shape == (1, 2, 15, 14, 2)
+  combined = inference.combine_shots(merged)
+  np.testing.assert_array_equal(combined.mask, mean > 0.5)
+  np.testing.assert_allclose(combined.probability, mean, rtol=1e-5)
+  assert (combined.mask != inference.combine_shots(logits).mask).any(), 'no other than the vote'
+  np.testing.assert_array_equal(wrap(inference.mean_shots)(logits[:1]), logits[:1])
+
+
 def test_mean_margin_keeps_order_where_probability_is_one():
   margins = np.array([[20.0, 30.0, 40.0], [22.0, 33.0, 44.0]], np.float32)
   logits = np.stack([np.zeros_like(margins), margins], axis=-1)

@@ -28,6 +28,7 @@ def describe(
   masks: UInt8[np.ndarray, 'K H W'],
   *,
   tiles: int = 1,
+  combine: str = 'vote',
 ) -> dict[str, Any]:
   """Describes what predictions with a model and a support set are results of, for their marks."""
   supports = hashlib.sha256(images.tobytes())
@@ -43,6 +44,7 @@ def describe(
     'image_size': images.shape[1],
     'supports': supports.hexdigest(),
     **({'tiles': tiles} if tiles > 1 else {}),
+    **({'combine': combine} if combine != 'vote' and len(images) > 1 else {}),
   }
 
 

@@ -17,7 +17,7 @@ from experiments.evaluation.prediction.queries import Query, read_query
 from hsnet_jax.backbones import normalize
 from hsnet_jax.errors import InputError
 from hsnet_jax.extensions.tiles import blend_tiles, tile_windows
-from hsnet_jax.inference import SupportSet, mask_supports, match_shots, mean_margin
+from hsnet_jax.inference import SupportSet, mask_supports, match_shots, mean_margin, mean_shots
 from hsnet_jax.model import HSNet, fold_backbone
 from hsnet_jax.models import Model
 from hsnet_jax.resize import bilinear_matrix
@@ -66,6 +66,7 @@ def predictor(
   *,
   rows: int,
   tiles: int = 1,
+  combine: str = 'vote',
 ) -> Callable[[np.ndarray, Sequence[Size]], list[Array]]:
   """Prepares to segment any number of photographs with a support set, which is encoded once.
 
@@ -78,6 +79,8 @@ def predictor(
     images: the support images.
     masks: their masks in {0, 1}.
     rows: how many images go through the network at a time.
+    combine: whether shots vote, or the 'mean' of their probabilities decides, found at the
+      decoder's size.
     tiles: above 1, images are the windows of one photograph, as `cut` gives them.
 
   Returns:
@@ -114,7 +117,8 @@ def predictor(
 
   def logits(images: np.ndarray) -> Array:
     features = encode(module, variables, jax.device_put(images))
-    return match(module, variables, features, support_set())
+    found = match(module, variables, features, support_set())
+    return average(found) if combine == 'mean' else found
 
   return predict_batch
 
@@ -137,6 +141,9 @@ def match(
 ) -> Float[Array, 'K B h w 2']:
   """Computes logits of the decoder's own size from the queries' features."""
   return match_shots(module, variables, features, support_set)
+
+
+average = jax.jit(mean_shots)
 
 
 @functools.partial(jax.jit, static_argnames='tiles')

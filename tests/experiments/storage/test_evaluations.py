@@ -70,6 +70,13 @@ def test_another_margin_of_supports_than_usual_is_told():
   assert name_of(about, usual=usual) == 'hsnet-pascal-fold0-1shot'
 
 
+def test_another_combination_of_shots_is_told():
+  about = {**ABOUT, **USUAL, 'combine': 'mean', 'shots': 5}
+  assert name_of(about, usual=USUAL) == 'hsnet-pascal-fold0-5shot-mean'
+  assert name_of(about, usual={**USUAL, 'combine': 'mean'}) == 'hsnet-pascal-fold0-5shot'
+  assert name_of({**about, 'shots': 1}, usual=USUAL) == 'hsnet-pascal-fold0-1shot'
+
+
 def test_a_folder_is_free_for_the_very_same_alone(tmp_path):
   folder, of = tmp_path / 'v1.0', {'step': 3}
   assert free_folder(folder, of=of) == folder

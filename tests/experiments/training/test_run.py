@@ -70,7 +70,7 @@ def test_what_comes_out_is_returned_and_left_in_the_folder(run):
     *('augment', 'precision', 'protocol', 'seed', 'validation', 'val_every', 'val_episodes'),
     *('lists', 'schedule_steps', 'backbone_weights'),
     *('prior', 'skip', 'correlated_levels', 'absent', 'support_margin'),
-    'foreground_weight',
+    *('foreground_weight', 'combine'),
   }
   own = {'figures', 'epoch', 'step', 'versions', 'format_version'}
   assert recorded <= set(config) <= recorded | own

@@ -219,6 +219,24 @@ def test_tiles_are_windows_of_the_photograph_and_are_laid_together():
   assert np.mean(np.asarray(canvas)[:150, :200] != np.asarray(expected)) < 1e-3
 
 
+def test_the_mean_of_several_supports_may_decide():
+  rng, made = np.random.default_rng(3), variables('tiny')
+  module = hs.HSNet('tiny')
+  images = rng.integers(0, 256, (3, 64, 64, 3), np.uint8)
+  masks = (rng.random((3, 64, 64)) < 0.3).astype(np.uint8)
+  query = rng.integers(0, 256, (1, 64, 64, 3), np.uint8)
+  support_set = mask(module, made, encode(module, made, images), masks)
+  margin = hs.mean_margin(match(module, made, encode(module, made, query), support_set))[0]
+  found = {
+    by: np.asarray(
+      predictor(Model(module, made), images, masks, rows=1, combine=by)(query, [margin.shape])[0]
+    )[: margin.shape[0], : margin.shape[1]]
+    for by in ('vote', 'mean')
+  }
+  np.testing.assert_array_equal(found['mean'], margin > 0)
+  assert (found['mean'] != found['vote']).any()
+
+
 def test_photographs_in_tiles_are_segmented_one_by_one(tmp_path):
   for name in 'ab':
     picture(tmp_path / f'{name}.jpg')
