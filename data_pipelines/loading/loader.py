@@ -158,13 +158,30 @@ def eval_batches(
     InputError: as `train_batches`; also a class with no image left for a support.
   """
   reader = _reader(benchmark, image_size, support_margin, original_size=original_size)
-  episodes = benchmark.test_episodes(fold, split=split, shots=shots, count=count, distinct=distinct)
-  if absent:
-    episodes = with_absent(episodes, absent, split=benchmark.split(fold, split))
+  episodes = eval_episodes(
+    benchmark, fold=fold, split=split, shots=shots, count=count, distinct=distinct, absent=absent
+  )
   benchmark.check_images(name for e in episodes for name in (e.query, *e.supports))
   numbered = grain.MapDataset.source(list(enumerate(episodes))).map(reader)
   batches = _batches(numbered, batch_size, process_index, process_count, own_sizes=original_size)
   return Batches(batches, len(episodes), len(batches), num_threads, num_workers)
+
+
+def eval_episodes(
+  benchmark: Benchmark,
+  *,
+  fold: int,
+  split: str = 'val',
+  shots: int = 1,
+  count: int | None = None,
+  distinct: bool = False,
+  absent: float = 0.0,
+) -> Sequence[Episode]:
+  """Draws the episodes of `eval_batches`, whose arguments these are; `index` numbers them."""
+  episodes = benchmark.test_episodes(fold, split=split, shots=shots, count=count, distinct=distinct)
+  if absent:
+    episodes = with_absent(episodes, absent, split=benchmark.split(fold, split))
+  return episodes
 
 
 def _reader(

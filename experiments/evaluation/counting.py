@@ -30,6 +30,10 @@ Logits = Callable[[Any, Batch], Float[Array, 'shots batch h w 2']]
 Step = Callable[[Batch], Mapping[str, Any]]
 
 
+# What is known of each episode by itself, beside what all are pooled to.
+_KEPT = ('index', 'class_id', 'counts')
+
+
 @dataclasses.dataclass(frozen=True)
 class Evaluation:
   """Holds what came out.
@@ -37,16 +41,21 @@ class Evaluation:
   Attributes:
     columns: {head: figures}, as `reporting.tables` lays them out; the last is of all episodes.
     panels: pictures of some episodes.
-    episodes: how many were counted.
+    rows: of every episode in their order `index`, `class_id` `[N]` and `counts` `[N, 4]`.
     empty_supports: in how many a support mask had no foreground (after resizing).
     seconds: how long it took, compilation included.
   """
 
   columns: dict[str, dict[str, Any]]
   panels: list[Panel]
-  episodes: int
+  rows: dict[str, np.ndarray]
   empty_supports: int
   seconds: float
+
+  @property
+  def episodes(self) -> int:
+    """Returns how many were counted."""
+    return len(self.rows.get('index', ()))
 
   @property
   def figures(self) -> dict[str, Any]:
@@ -154,18 +163,27 @@ def count_batches(
   """
   start = time.monotonic()
   columns = Columns.empty(benchmark.num_classes, first, metrics=metrics)
-  gallery, episodes, empty = Gallery(pictured, len(classes)), 0, 0
+  gallery, kept, empty = Gallery(pictured, len(classes)), [], 0
   with contextlib.closing(to_devices(batches, sharding=sharding)) as placed:
     for batch, rows in _one_ahead(step, placed):
       valid = np.asarray(rows['valid'])
       columns = columns.update(rows)
       empty += int((np.asarray(rows['empty']) & valid).sum())
-      episodes += int(valid.sum())
+      kept.append({name: np.asarray(rows[name])[valid] for name in _KEPT})
       gallery.add(batch, rows, benchmark)
       if on_batch:
         on_batch(int(valid.sum()), columns.running())
   figures = columns.figures(benchmark, classes)
-  return Evaluation(figures, gallery.panels, episodes, empty, time.monotonic() - start)
+  return Evaluation(figures, gallery.panels, _in_order(kept), empty, time.monotonic() - start)
+
+
+def _in_order(parts: Sequence[Mapping[str, np.ndarray]]) -> dict[str, np.ndarray]:
+  """Puts the rows of all batches, which several processes may have mixed, in episodes' order."""
+  if not parts:
+    return {}
+  rows = {name: np.concatenate([part[name] for part in parts]) for name in _KEPT}
+  order = np.argsort(rows['index'], kind='stable')
+  return {name: values[order] for name, values in rows.items()}
 
 
 def _one_ahead(step: Step, batches: Iterable[Placed]) -> Iterator[tuple[Batch, Mapping[str, Any]]]:

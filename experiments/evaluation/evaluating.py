@@ -17,7 +17,7 @@ from jax.sharding import Mesh
 
 import hsnet_jax
 from data_pipelines.benchmark import Benchmark
-from data_pipelines.loading.loader import eval_batches, train_batches
+from data_pipelines.loading.loader import eval_batches, eval_episodes, train_batches
 from data_pipelines.loading.placement import to_devices
 from data_pipelines.loading.workers import Batches
 from experiments.evaluation.config import EvaluateConfig
@@ -29,19 +29,13 @@ from experiments.evaluation.counting import (
   counting_step,
 )
 from experiments.evaluation.methods import METHODS
+from experiments.evaluation.tally import add_intervals
 from experiments.reporting.pictures import draw_grid
 from experiments.reporting.progress import progress_bar
 from experiments.reporting.rows import text_table
-from experiments.reporting.tables import table_rows, write_results
+from experiments.reporting.tables import episodes_csv, table_rows, write_results
+from experiments.settings import sources
 from experiments.settings.recipe import recipe_of
-from experiments.settings.sources import (
-  batch_size,
-  combine,
-  image_size,
-  open_backbone,
-  open_benchmark,
-  support_margin,
-)
 from experiments.storage.evaluations import free_folder, home_of, name_of
 from experiments.storage.results import mark, write_png
 from hsnet_jax.errors import InputError
@@ -93,7 +87,7 @@ def evaluate(config: EvaluateConfig) -> Report:
   """
   method = METHODS[config.model]
   model = _open_model(config)
-  benchmark, fold = open_benchmark(config, model.config)
+  benchmark, fold = sources.open_benchmark(config, model.config)
   about = _about(config, model, benchmark, fold)
   batches = _test_batches(config, benchmark, about)
   about['episodes'] = batches.num_episodes
@@ -117,11 +111,14 @@ def evaluate(config: EvaluateConfig) -> Report:
     method.load(method.logits), model.module, tuple(found.items()), about.get('combine', 'vote')
   )
   result = _count(config, model, logits, batches, benchmark, about, mesh)
+  episodes = eval_episodes(benchmark, **_which(config, about))
+  add_intervals(result.columns, result.rows, episodes, benchmark.test_classes(fold, about['split']))
   about |= {'empty_supports': result.empty_supports, 'seconds': round(result.seconds, 1)}
   about['date'] = datetime.datetime.now().astimezone().isoformat(' ', 'seconds')
   # Asked again: in the meantime a person, or another process, may have put something there.
   folder = free_folder(wanted, of=of)
-  return Report(result, about, tuple(_report(result, about, folder, of=of)))
+  csv = episodes_csv(result.rows, episodes, benchmark.class_names)
+  return Report(result, about, tuple(_report(result, about, folder, of=of, episodes=csv)))
 
 
 def _open_model(config: EvaluateConfig) -> Model:
@@ -130,15 +127,15 @@ def _open_model(config: EvaluateConfig) -> Model:
     return load_model(config.checkpoint, backbone=config.backbone, precision=config.precision)
   if not METHODS[config.model].looks:  # Any network serves that needs no weights.
     return Model(network({'backbone': 'tiny'}), {'backbone': {}})
-  name, weights = open_backbone(config, config.benchmark or 'shapes')
+  name, weights = sources.open_backbone(config, config.benchmark or 'shapes')
   module = network({'backbone': name}, precision=config.precision)
   return Model(module, {'backbone': weights})
 
 
 def _about(config: EvaluateConfig, model: Model, benchmark: Benchmark, fold: int) -> dict[str, Any]:
   """Says what is evaluated, as the results file records it."""
-  margin = support_margin(config, benchmark.name, model.config)
-  by = combine(config, benchmark.name, model.config)
+  margin = sources.support_margin(config, benchmark.name, model.config)
+  by = sources.combine(config, benchmark.name, model.config)
   about = {
     'model': config.model,
     'backbone': model.backbone.name,
@@ -150,13 +147,13 @@ def _about(config: EvaluateConfig, model: Model, benchmark: Benchmark, fold: int
     'split': config.split if config.split in benchmark.splits else 'val',
     'shots': config.shots,
     'protocol': config.protocol,
-    'image_size': image_size(config, benchmark.name, model.config),
+    'image_size': sources.image_size(config, benchmark.name, model.config),
     'original_size': config.original_size,
     **({'absent': config.absent} if config.absent else {}),
     **({} if margin is None else {'support_margin': margin}),
     **({'combine': by} if by != 'vote' and config.shots > 1 else {}),
     'precision': config.precision or model.config.get('precision', 'float32'),
-    'batch_size': batch_size(config, benchmark.name),
+    'batch_size': sources.batch_size(config, benchmark.name),
     'also_first': sorted(set(config.also_first)),
     'threshold_episodes': config.threshold_episodes if METHODS[config.model].fit else None,
     'pictures': config.pictures,
@@ -208,18 +205,19 @@ def _chosen_in_sight_of_the_test(model: Model, about: Mapping[str, Any]) -> bool
 def _test_batches(config: EvaluateConfig, benchmark: Benchmark, about: Mapping) -> Batches:
   return eval_batches(
     benchmark,
-    fold=about['fold'],
-    split=about['split'],
-    shots=config.shots,
-    count=config.episodes,
+    **_which(config, about),
     image_size=about['image_size'],
     support_margin=about.get('support_margin'),
     original_size=config.original_size,
-    absent=config.absent,
-    batch_size=batch_size(config, benchmark.name),
-    distinct=config.distinct,
+    batch_size=sources.batch_size(config, benchmark.name),
     num_workers=config.num_workers,
   )
+
+
+def _which(config: EvaluateConfig, about: Mapping) -> dict[str, Any]:
+  """Says which episodes are seen."""
+  own = {'shots': config.shots, 'count': config.episodes, 'distinct': config.distinct}
+  return {'fold': about['fold'], 'split': about['split'], **own, 'absent': config.absent}
 
 
 def _training_batches(config: EvaluateConfig, benchmark: Benchmark, about: Mapping) -> Batches:
@@ -229,7 +227,7 @@ def _training_batches(config: EvaluateConfig, benchmark: Benchmark, about: Mappi
     shots=config.shots,
     image_size=about['image_size'],
     support_margin=about.get('support_margin'),
-    batch_size=batch_size(config, benchmark.name),
+    batch_size=sources.batch_size(config, benchmark.name),
     epochs=1,
     distinct=config.distinct,
     num_workers=config.num_workers,
@@ -332,7 +330,12 @@ def _announce(about: Mapping[str, Any], trained: Mapping[str, Any]) -> None:
 
 
 def _report(
-  result: Evaluation, about: Mapping[str, Any], folder: pathlib.Path, *, of: Mapping[str, Any]
+  result: Evaluation,
+  about: Mapping[str, Any],
+  folder: pathlib.Path,
+  *,
+  of: Mapping[str, Any],
+  episodes: str,
 ) -> list[pathlib.Path]:
   """Prints and writes what came out; returns the files."""
   print(text_table(table_rows(result.columns), left=1))
@@ -340,7 +343,7 @@ def _report(
     print(f'{result.empty_supports} episodes had a support mask without foreground; they count')
   if 'note' in about:
     print(f'note: {about["note"]}')
-  written = write_results(folder, columns=result.columns, about=about)
+  written = write_results(folder, columns=result.columns, about=about, episodes=episodes)
   for path in written:
     mark(path, of=of)
   if result.panels:

@@ -7,7 +7,8 @@ from typing import Any
 import numpy as np
 
 from data_pipelines.benchmark import Benchmark
-from hsnet_jax.metrics import METRICS, Metric, Tally
+from data_pipelines.episodes import Episode
+from hsnet_jax.metrics import METRICS, Metric, Tally, miou_interval
 
 
 @dataclasses.dataclass(frozen=True)
@@ -73,3 +74,26 @@ def _named(tally: Tally, benchmark: Benchmark, classes: Sequence[int]) -> dict[s
       figures[key] = {names[c]: value for c, value in figures[key].items()}
   figures['class_episodes'] = {names[c]: int(tally.episodes[c]) for c in classes}
   return figures
+
+
+def add_intervals(
+  columns: Mapping[str, dict[str, Any]],
+  rows: Mapping[str, np.ndarray],
+  episodes: Sequence[Episode],
+  classes: Sequence[int],
+) -> None:
+  """Adds `miou_interval` to every column, by bootstrap over the query pictures.
+
+  Args:
+    columns: of `Columns.figures`, each of the first so many episodes.
+    rows: of every episode in their order `index`, `class_id` and `counts`.
+    episodes: those that `index` numbers.
+    classes: over which the mean goes.
+  """
+  numbers = {name: i for i, name in enumerate(dict.fromkeys(e.query for e in episodes))}
+  picture = np.array([numbers[episodes[i].query] for i in rows['index']])
+  for figures in columns.values():
+    n = sum(figures['class_episodes'].values())
+    part = (values[:n] for values in (rows['counts'], rows['class_id'], picture))
+    rng = np.random.default_rng(0)
+    figures['miou_interval'] = list(miou_interval(rng, *part, classes=classes))

@@ -2,7 +2,8 @@
 
 A column of a table is what one model reaches on some episodes: a dict of the figures that
 `hsnet_jax.metrics.ABSENT_METRICS` names, in percent, such as `miou`; `class_iou` {class name: IoU};
-and `class_episodes` {class name: how many}. `experiments.evaluation.tally` makes it.
+`class_episodes` {class name: how many}; and `miou_interval`, its lower and upper end, where that is
+known. `experiments.evaluation.tally` makes it.
 """
 
 import csv
@@ -14,6 +15,9 @@ import pathlib
 from collections.abc import Mapping, Sequence
 from typing import Any
 
+import numpy as np
+
+from data_pipelines.episodes import Episode
 from experiments.reporting.rows import markdown_table
 from hsnet_jax.metrics import ABSENT_METRICS
 from hsnet_jax.whole_files import write_text
@@ -37,6 +41,9 @@ def table_rows(columns: Mapping[str, Figures]) -> list[list[str]]:
   for figure in FIGURES:
     if any(figure.name in c for c in columns.values()):
       rows.append(_row(figure.heading, [c.get(figure.name) for c in columns.values()]))
+      intervals = [c.get(f'{figure.name}_interval') for c in columns.values()]
+      if any(intervals):
+        rows.append(['  95% interval', *map(_interval, intervals)])
     if figure.by_class:
       rows += _class_rows(columns, figure.by_class)
   return rows
@@ -59,21 +66,58 @@ def csv_table(columns: Mapping[str, Figures]) -> str:
   for head, figures in columns.items():
     whole = [figure.name for figure in FIGURES if figure.name in figures]
     writer.writerows([head, name, '', figures[name]] for name in whole)
+    for end, value in zip(('low', 'high'), figures.get('miou_interval', ()), strict=False):
+      writer.writerow([head, f'miou_{end}', '', value])
     for key in (figure.by_class for figure in FIGURES if figure.by_class):
       figure = key.removeprefix('class_')
       writer.writerows([head, figure, name, value] for name, value in figures.get(key, {}).items())
   return out.getvalue()
 
 
+def episodes_csv(
+  rows: Mapping[str, np.ndarray], episodes: Sequence[Episode], names: Sequence[str]
+) -> str:
+  """Returns lines of CSV, one an episode, from which all figures of masks can be made again.
+
+  Args:
+    rows: of every episode `index` and `class_id` `[N]` and `counts` `[N, 4]`.
+    episodes: those that `index` numbers.
+    names: of the classes.
+
+  Returns:
+    episode, class, query, supports by spaces, true and false positives, false and true negatives,
+    and the IoU of the object in percent, 0 where it is neither there nor found.
+  """
+  out = io.StringIO()
+  writer = csv.writer(out, lineterminator='\n')
+  pixels = ('true_positive', 'false_positive', 'false_negative', 'true_negative')
+  writer.writerow(['episode', 'class', 'query', 'supports', *pixels, 'iou'])
+  for index, class_id, counts in zip(
+    *(rows[key].tolist() for key in ('index', 'class_id', 'counts')), strict=True
+  ):
+    tp, fp, fn, _ = counts
+    of = episodes[index]
+    iou = 100 * tp / max(tp + fp + fn, 1)
+    writer.writerow(
+      [index, names[class_id], of.query, ' '.join(of.supports), *counts, f'{iou:.4f}']
+    )
+  return out.getvalue()
+
+
 def write_results(
-  folder: str | os.PathLike, *, columns: Mapping[str, Figures], about: Mapping[str, Any]
+  folder: str | os.PathLike,
+  *,
+  columns: Mapping[str, Figures],
+  about: Mapping[str, Any],
+  episodes: str,
 ) -> list[pathlib.Path]:
-  """Writes results.json, results.md and results.csv.
+  """Writes results.json, results.md, results.csv and episodes.csv.
 
   Args:
     folder: where to.
     columns: {head: figures}.
     about: what was evaluated: model, checkpoint, benchmark, fold, shots, protocol.
+    episodes: of `episodes_csv`.
 
   Returns:
     The files written.
@@ -87,6 +131,7 @@ def write_results(
     folder / 'results.json': json.dumps(_no_nan(record), indent=2) + '\n',
     folder / 'results.md': '\n'.join(f'- {f}' for f in facts) + f'\n\n{table}\n',
     folder / 'results.csv': csv_table(columns),
+    folder / 'episodes.csv': episodes,
   }
   for path, text in files.items():
     write_text(path, text)
@@ -95,6 +140,12 @@ def write_results(
 
 def _row(label: str, values: Sequence[float | None]) -> list[str]:
   return [label, *('-' if v is None or math.isnan(v) else f'{v:.2f}' for v in values)]
+
+
+def _interval(ends: Sequence[float] | None) -> str:
+  if ends is None or any(map(math.isnan, ends)):
+    return '-'
+  return ' to '.join(f'{end:.1f}' for end in ends)
 
 
 def _no_nan(value: Any) -> Any:

@@ -8,7 +8,7 @@ from experiments.storage.results import find_place
 from hsnet_jax.models import PACKAGED, packaged_path
 
 # What an evaluation leaves in its folder.
-FILES = ('results.json', 'results.md', 'results.csv', 'episodes.png')
+FILES = ('results.json', 'results.md', 'results.csv', 'episodes.csv', 'episodes.png')
 
 # The checkpoints of a run, by their names in its folder `checkpoints`.
 _OF_RUN = ('best', 'last', 'step_*')

@@ -85,7 +85,7 @@ class Loop:
     def validate(state):
       del state
       figures = {'miou': 0.0, 'fb_iou': 0.0, 'auc': 0.0}
-      return Evaluation({'all 0': figures}, [], episodes=0, empty_supports=0, seconds=0.0)
+      return Evaluation({'all 0': figures}, [], {}, empty_supports=0, seconds=0.0)
 
     # The last checkpoint has as many steps after it as the others.
     count = self.steps

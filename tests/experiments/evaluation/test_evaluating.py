@@ -1,5 +1,6 @@
 """Evaluating in this process: checkpoints of made weights, on shapes and on a made VOC2012."""
 
+import csv
 import dataclasses
 import json
 import shutil
@@ -54,12 +55,22 @@ def test_a_checkpoint_is_evaluated_where_it_was_trained(run, capsys):
   assert list(record['results']) == ['first 3', 'all 5']
   figures = record['results']['all 5']
   assert figures == report.figures and record | report.about == record
+  low, high = figures['miou_interval']
+  assert 0 <= low <= figures['miou'] <= high <= 100
+  lines = list(csv.DictReader((results / 'episodes.csv').open(encoding='utf-8')))
+  assert [int(line['episode']) for line in lines] == [0, 1, 2, 3, 4]
+  # Everything can be made again of the lines: here the pixels that are the object or are marked.
+  tp, fp, fn = (
+    sum(int(line[k]) for line in lines)
+    for k in ('true_positive', 'false_positive', 'false_negative')
+  )
+  assert figures['sensitivity'] == pytest.approx(100 * tp / (tp + fn)) and fp >= 0
   assert len(figures['class_iou']) == 5 and sum(figures['class_episodes'].values()) == 5
   names = [figure.name for metric in METRICS.values() for figure in metric.figures]
   assert {'miou', 'fb_iou', 'accuracy', 'sensitivity', 'specificity', 'auc'} <= set(names)
   assert all(0 <= figures[name] <= 100 for name in names)
   assert {path.name for path in report.files} == {
-    'results.json', 'results.md', 'results.csv', 'episodes.png'
+    'results.json', 'results.md', 'results.csv', 'episodes.csv', 'episodes.png'
   }  # fmt: skip
   said = capsys.readouterr().out
   for words in ('mIoU', 'FB-IoU', 'AUC', NOTE, str(results / 'episodes.png'), '5 of shapes fold 1'):

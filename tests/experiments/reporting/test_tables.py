@@ -2,8 +2,10 @@ import csv
 import io
 import json
 
+import numpy as np
 import pytest
 
+from data_pipelines.episodes import Episode
 from experiments.reporting import tables
 from experiments.reporting.rows import markdown_table, text_table
 
@@ -32,6 +34,34 @@ def test_text_table_lines_up_and_counts_episodes_where_columns_agree():
   assert len({len(line) for line in lines[:-1]}) == 1
 
 
+def test_an_interval_lies_below_its_figure():
+  known = {**ONE, 'miou_interval': (38.04, 42.06)}
+  lines = text_table(tables.table_rows({'a': known, 'b': TWO}), left=1).splitlines()
+  assert lines[2].split() == ['95%', 'interval', '38.0', 'to', '42.1', '-']
+  rows = list(csv.DictReader(io.StringIO(tables.csv_table({'a': known}))))
+  values = {r['figure']: r['value'] for r in rows}
+  assert (values['miou_low'], values['miou_high']) == ('38.04', '42.06')
+  unknown = tables.table_rows({'a': {**ONE, 'miou_interval': (NAN, NAN)}})
+  assert unknown[2] == ['  95% interval', '-']
+
+
+def test_every_episode_is_a_line():
+  episodes = [Episode('q,1', ('a', 'b'), 1), Episode('q2', ('c', 'd'), 0)]
+  rows = {
+    'index': np.array([0, 1]),
+    'class_id': np.array([1, 0]),
+    'counts': np.array([[2, 1, 1, 96], [0, 0, 0, 100]]),
+  }
+  lines = list(csv.DictReader(io.StringIO(tables.episodes_csv(rows, episodes, ('dog', 'cat')))))
+  assert [line['query'] for line in lines] == ['q,1', 'q2']
+  assert lines[0] == {
+    'episode': '0', 'class': 'cat', 'query': 'q,1', 'supports': 'a b',
+    'true_positive': '2', 'false_positive': '1', 'false_negative': '1', 'true_negative': '96',
+    'iou': '50.0000',
+  }  # fmt: skip
+  assert lines[1]['iou'] == '0.0000'
+
+
 def test_markdown_has_a_cell_for_every_column():
   lines = markdown_table(tables.table_rows({'a': ONE, 'b': TWO}), left=1).splitlines()
   assert {line.count('|') for line in lines} == {4}
@@ -46,7 +76,7 @@ def test_csv_keeps_every_digit():
 
 
 def test_written_json_is_strict_json(tmp_path):
-  tables.write_results(tmp_path / 'new', columns={'all 10': ONE}, about={'fold': 2})
+  tables.write_results(tmp_path / 'new', columns={'all 10': ONE}, about={'fold': 2}, episodes='')
 
   def refuse(word):
     pytest.fail(f'{word} is no JSON')
@@ -59,4 +89,5 @@ def test_written_json_is_strict_json(tmp_path):
     'results.json',
     'results.md',
     'results.csv',
+    'episodes.csv',
   }
