@@ -16,14 +16,12 @@ import subprocess
 import sys
 import time
 
-import numpy as np
 from absl import flags
-from PIL import Image
 
 from experiments.command import app
 from experiments.command.cache import define_cache
 from experiments.storage.checkout import child_environment
-from experiments.storage.results import mark, may_write, numbered, write_png
+from experiments.storage.results import find_place, mark, may_write, numbered, write_png
 from hsnet_jax.whole_files import write_text
 
 _RUN_DIR = flags.DEFINE_string(
@@ -92,15 +90,22 @@ def main() -> int:
   print(text_table(table_rows(columns), left=1))
   pictures = run_dir.resolve() / 'evaluation' / '1shot' / 'episodes.png'
   print(f'\nSupport, prediction, ground truth: {pictures}')
-  code = _photographs(run_dir / 'photographs')
+  code = segment_photographs(run_dir / 'photographs')
   if code:
     return code
   print(f'{time.monotonic() - start:.0f} s in all', flush=True)
   return 0
 
 
-def _photographs(folder: pathlib.Path) -> int:
-  """Segments the photographs of the package, and draws what was found; returns an exit code."""
+def segment_photographs(folder: pathlib.Path) -> int:
+  """Segments the photographs of the package, and draws what was found.
+
+  Args:
+    folder: where masks, overlays and photographs.png go.
+
+  Returns:
+    The exit code of the first command that fails, or 0.
+  """
   print('\nPhotographs, by the model that comes with the package:')
   for support, queries, tiles in _SCENES:
     code = _run(
@@ -113,29 +118,23 @@ def _photographs(folder: pathlib.Path) -> int:
     )
     if code:
       return code
-  from experiments.reporting.pictures import draw_predictions
+  from experiments.reporting.pictures import draw_predictions, read_shown
 
-  rows = [
-    (_read(support, _PHOTOGRAPHS / f'{support}_mask.png'), [_found(q, folder) for q in queries])
-    for support, queries, _ in _SCENES
-  ]
-  page = folder / 'photographs.png'
-  write_png(
-    page, draw_predictions(rows, title='One outline each, by photos'), of={'command': 'demo'}
-  )
+  def found(query: str) -> list:
+    # A person may have changed an earlier mask: the newest is the one that was just written.
+    masks = folder.glob(f'{query}_predicted*.png')
+    newest = max(masks, key=lambda path: path.stat().st_mtime)
+    return read_shown(_PHOTOGRAPHS / f'{query}.jpg', newest)
+
+  rows = []
+  for support, queries, _ in _SCENES:
+    mask = _PHOTOGRAPHS / f'{support}_mask.png'
+    rows.append((read_shown(_PHOTOGRAPHS / f'{support}.jpg', mask), [found(q) for q in queries]))
+  page, of = folder / 'photographs.png', {'command': 'demo'}
+  page = numbered(page, find_place(lambda number: [numbered(page, number)], of=of))
+  write_png(page, draw_predictions(rows, title='One outline each, by photos'), of=of)
   print(f'\nSupport and predictions: {page.resolve()}')
   return 0
-
-
-def _found(query: str, folder: pathlib.Path) -> list[np.ndarray]:
-  """Returns a query and its newest mask; a person may have changed an earlier one."""
-  masks = folder.glob(f'{query}_predicted*.png')
-  return _read(query, max(masks, key=lambda path: path.stat().st_mtime))
-
-
-def _read(name: str, mask: pathlib.Path) -> list[np.ndarray]:
-  pixels = np.asarray(Image.open(mask).convert('L')) > 0
-  return [np.asarray(Image.open(_PHOTOGRAPHS / f'{name}.jpg')), pixels.astype(np.uint8)]
 
 
 def _place(wanted: pathlib.Path) -> pathlib.Path:

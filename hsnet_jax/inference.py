@@ -76,9 +76,8 @@ def mean_margin(logits: Float[Array | np.ndarray, 'shots *batch 2']) -> Float[Ar
   """Computes the logit margin of the K-shot foreground probability.
 
   The K-shot probability is the mean of the shots' probabilities, `p = mean_k softmax(z_k)_1`;
-  the margin is `log(p / (1 - p))`, found without forming p, which float32 rounds to 1 from a
-  margin of 17 on. It ranks pixels for the AUC; masks come from `vote`, which is not the same
-  as thresholding p.
+  the margin is `log(p / (1 - p))`, found without forming p, which float32 rounds to 1 from 17 on.
+  It ranks pixels for the AUC; masks come from `vote`, which is not the same as thresholding p.
 
   Args:
     logits: one set per shot, `[K, B, H, W, 2]`, channel 1 the foreground.
@@ -97,16 +96,13 @@ def mean_margin(logits: Float[Array | np.ndarray, 'shots *batch 2']) -> Float[Ar
 def mean_shots(
   logits: Float[Array | np.ndarray, 'shots *batch h w 2'],
 ) -> Float[Array, '1 *batch h w 2']:
-  """Makes one set of logits of K: that of the mean of the shots' probabilities.
-
-  In place of the published `vote`: whatever takes the logits of K shots takes these as of one.
+  """Makes one set of logits of K, of the shots' mean probability, to take in place of the vote.
 
   Args:
     logits: one set per shot, `[K, B, H, W, 2]`.
 
   Returns:
-    float32 `[1, B, H, W, 2]`, background 0 and foreground `mean_margin`; one shot's own logits are
-    left as they are.
+    float32 `[1, B, H, W, 2]`, background 0, foreground `mean_margin`; one shot's as they are.
   """
   logits = jnp.asarray(logits)
   if len(logits) == 1:
@@ -216,8 +212,7 @@ def match_shots(
     variables: its variables.
     query_features: of the queries, from the model's `encode`, each `[B, h, w, C]`.
     support_set: from `encode_support`.
-    output_size: (height, width) of the logits; by default the decoder's own, twice the finest
-      feature map.
+    output_size: of the logits; by default the decoder's own, twice the finest feature map.
 
   Returns:
     `[K, B, h, w, 2]`, channel 1 the foreground.
@@ -271,13 +266,8 @@ def predict_episodes(
   by_shot_masks = jnp.moveaxis(jnp.asarray(masks), 1, 0).astype(jnp.float32)
   height, width = output_size or map_size(query)
   size = height, width
-  logits = _match_episodes(
-    model,
-    variables,
-    query_features,
-    (support_features, by_shot_masks),
-    output_size=size if own_sizes is None else None,
-  )
+  pairs, one_size = (support_features, by_shot_masks), size if own_sizes is None else None
+  logits = _match_episodes(model, variables, query_features, pairs, output_size=one_size)
   if own_sizes is None:
     return logits
   each = functools.partial(resize_bilinear_each, sizes=jnp.asarray(own_sizes), canvas=size)
@@ -298,9 +288,6 @@ def episode_logits(
 
   Returns:
     As `predict_episodes`, at the size of the query's masks.
-
-  Raises:
-    ValueError: queries and supports differ in size.
   """
   return predict_episodes(
     model,
@@ -338,15 +325,10 @@ def _match_set(model, variables, query_features, support_set: SupportSet, *, out
   def match(shot):
     # Here and not before the loop, where it would make K x B copies.
     shot = jax.tree.map(lambda x: jnp.broadcast_to(x, (batch, *x.shape)), shot)
-    more = {'prototypes': shot.prototypes} if shot.prototypes else {}
-    return model.apply(
-      variables,
-      query_features,
-      shot.features,
-      output_size=output_size,
-      method='match_masked',
-      **more,
-    )
+    options: dict[str, Any] = {'method': 'match_masked', 'output_size': output_size}
+    if shot.prototypes:
+      options['prototypes'] = shot.prototypes
+    return model.apply(variables, query_features, shot.features, **options)
 
   return _one_by_one(match, support_set)
 

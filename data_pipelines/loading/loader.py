@@ -80,10 +80,8 @@ def train_batches(
     seed: decides the order and the supports, anew for every epoch.
     epochs: how many; without end where None.
     distinct: whether an episode's supports must differ from one another.
-    absent: how likely an episode's supports are of a class that the query shows by chance alone;
-      see `data_pipelines.episodes.training_episode`.
-    support_margin: how far beyond its object a support is cut off, see
-      `data_pipelines.reading.arrays.crop_to_object`; None leaves supports whole, as published.
+    absent: as for `data_pipelines.episodes.training_episode`.
+    support_margin: as for `reading.arrays.episode_arrays`.
     process_index: which part of each batch to read, such as `jax.process_index()`.
     process_count: how many parts there are.
     num_threads: threads that read ahead where there are no workers; 0 reads in the caller's.

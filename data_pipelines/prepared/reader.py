@@ -89,7 +89,10 @@ class Prepared(OnTop):
       return
     height, width = self.prepared_size
     if size is None:
-      wanted, fix = 'its own size', 'leave out `original_size`'
+      wanted, fix = (
+        'its own size',
+        'leave out `original_size`, and take supports whole (`support_margin`)',
+      )
     else:
       wanted, fix = ' x '.join(map(str, image_hw(size))), f'give `image_size`={height}'
     raise InputError(

@@ -93,27 +93,23 @@ def crop_to_object(pair: Pair, class_id: int, *, margin: float) -> Pair:
       extent; it ends where the image does.
 
   Returns:
-    The window of both; all of them where the label does not show the class.
+    The window of both, the label at its image's size; all of them where it does not show the class.
   """
   image, label = pair
+  label = resize_mask(label, image.shape[:2])
   rows, columns = (np.flatnonzero((label == class_id + 1).any(axis)) for axis in (1, 0))
   if not len(rows):
     return pair
-  # In shares of the sides, since a label may have another size than its image.
+  # In shares of the sides, all of which the window takes alike.
   ends = [(i[0] / n, (i[-1] + 1) / n) for i, n in zip((rows, columns), label.shape, strict=True)]
   side = max((1 + 2 * margin) * (high - low) for low, high in ends)
-  side = min(1.0, max(side, _LEAST_SIDE / min(image.shape[:2])))
+  side = min(1.0, max(side, _LEAST_SIDE / min(label.shape)))
   starts = [min(max((low + high - side) / 2, 0.0), 1.0 - side) for low, high in ends]
-  return _window(image, starts, side), _window(label, starts, side)
-
-
-def _window(array: np.ndarray, starts: Sequence[float], side: float) -> np.ndarray:
-  """Cuts a square of the unit square out of an array, to the next pixels outside of it."""
-  where = tuple(
+  window = tuple(
     slice(math.floor(start * n), min(n, math.ceil((start + side) * n)))
-    for start, n in zip(starts, array.shape[:2], strict=True)
+    for start, n in zip(starts, label.shape, strict=True)
   )
-  return array[where]
+  return image[window], label[window]
 
 
 def episode_arrays(

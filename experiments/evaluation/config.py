@@ -113,15 +113,16 @@ class PredictConfig:
   )
   combine: str | None = setting(
     None,
-    'How several supports make one mask: by the vote of theirs, or the mean of their probabilities.'
-    " Default: the checkpoint's (photos: mean).",
+    'How several supports make one mask: by the vote of theirs, or the mean of their probabilities,'
+    " as always with --tiles. Default: the checkpoint's (photos: mean).",
     choices=COMBINE,
   )
   support_margin: float | None = setting(
     None,
-    'Cut each support to a window around its object, wider than it by this share on each side.'
-    " Default: the checkpoint's (photos: 0.1).",
-    least=0.0,
+    'Cut each support to a window around its object, wider than it by this share on each side; -1:'
+    " whole pictures. Default: the checkpoint's (photos: 0.1).",
+    least=-1.0,
+    most=100.0,
   )
 
   def __post_init__(self) -> None:

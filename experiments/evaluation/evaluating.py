@@ -151,7 +151,9 @@ def _about(config: EvaluateConfig, model: Model, benchmark: Benchmark, fold: int
     'original_size': config.original_size,
     **({'absent': config.absent} if config.absent else {}),
     **({} if margin is None else {'support_margin': margin}),
-    **({'combine': by} if by != 'vote' and config.shots > 1 else {}),
+    **(
+      {'combine': by} if METHODS[config.model].trained and by != 'vote' and config.shots > 1 else {}
+    ),
     'precision': config.precision or model.config.get('precision', 'float32'),
     'batch_size': sources.batch_size(config, benchmark.name),
     'also_first': sorted(set(config.also_first)),
@@ -330,12 +332,7 @@ def _announce(about: Mapping[str, Any], trained: Mapping[str, Any]) -> None:
 
 
 def _report(
-  result: Evaluation,
-  about: Mapping[str, Any],
-  folder: pathlib.Path,
-  *,
-  of: Mapping[str, Any],
-  episodes: str,
+  result: Evaluation, about: Mapping[str, Any], folder: pathlib.Path, *, of: Mapping, episodes: str
 ) -> list[pathlib.Path]:
   """Prints and writes what came out; returns the files."""
   print(text_table(table_rows(result.columns), left=1))

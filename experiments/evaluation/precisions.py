@@ -15,8 +15,8 @@ from data_pipelines.loading.placement import to_devices
 from data_pipelines.loading.workers import Batches
 from experiments.evaluation.config import PrecisionConfig
 from experiments.reporting.progress import progress_bar
-from experiments.settings.sources import batch_size, image_size, open_benchmark, support_margin
-from hsnet_jax.inference import combine_shots, episode_logits
+from experiments.settings import sources
+from hsnet_jax.inference import combine_shots, episode_logits, mean_shots
 from hsnet_jax.metrics import Confusion, confusion_counts
 from hsnet_jax.models import PRECISIONS, Model, check_image_size, describe_devices, load_model
 from hsnet_jax.training.sharding import batch_sharding, data_mesh, replicated
@@ -88,8 +88,8 @@ def compare_precisions(config: PrecisionConfig) -> Comparison:
   """
   models = {name: load_model(config.checkpoint, precision=name) for name in PRECISIONS}
   model = models['float32']
-  benchmark, fold = open_benchmark(config, model.config)
-  size = image_size(config, benchmark.name, model.config)
+  benchmark, fold = sources.open_benchmark(config, model.config)
+  size = sources.image_size(config, benchmark.name, model.config)
   check_image_size(model.module, model.variables, size)
   batches = eval_batches(
     benchmark,
@@ -97,8 +97,8 @@ def compare_precisions(config: PrecisionConfig) -> Comparison:
     fold=fold,
     shots=config.shots,
     image_size=size,
-    support_margin=support_margin(config, benchmark.name, model.config),
-    batch_size=batch_size(config, benchmark.name),
+    support_margin=sources.support_margin(config, benchmark.name, model.config),
+    batch_size=sources.batch_size(config, benchmark.name),
     distinct=config.distinct,
     num_workers=config.num_workers,
   )
@@ -108,7 +108,9 @@ def compare_precisions(config: PrecisionConfig) -> Comparison:
     f' {config.shots}-shot, {size} x {size}',
     flush=True,
   )
-  differences, confusions = _measure(models, batches, benchmark)
+  differences, confusions = _measure(
+    models, batches, benchmark, combine=sources.combine(config, benchmark.name, model.config)
+  )
   classes = benchmark.test_classes(fold)
   miou = {name: confusion.result(classes)['miou'] for name, confusion in confusions.items()}
   print(differences.line())
@@ -118,7 +120,7 @@ def compare_precisions(config: PrecisionConfig) -> Comparison:
 
 
 def _measure(
-  models: Mapping[str, Model], batches: Batches, benchmark: Benchmark
+  models: Mapping[str, Model], batches: Batches, benchmark: Benchmark, *, combine: str
 ) -> tuple[Differences, dict[str, Confusion]]:
   """Returns how far the logits differ, and the pixels counted in each precision."""
   mesh = data_mesh()
@@ -132,7 +134,7 @@ def _measure(
     for batch, on_devices in placed:
       logits = {}
       for name, one in models.items():
-        answer = _answer(variables[name], on_devices, model=one.module)
+        answer = _answer(variables[name], on_devices, model=one.module, combine=combine)
         logits[name], counts = jax.device_get(answer)
         counted = counts, batch['class_id'], batch['valid']
         confusions[name] = confusions[name].update(*counted)
@@ -141,8 +143,11 @@ def _measure(
   return differences, confusions
 
 
-@functools.partial(jax.jit, static_argnames='model')
-def _answer(variables: Any, batch: Mapping[str, Any], *, model: Any) -> tuple[Any, Any]:
+@functools.partial(jax.jit, static_argnames=('model', 'combine'))
+def _answer(
+  variables: Any, batch: Mapping[str, Any], *, model: Any, combine: str
+) -> tuple[Any, Any]:
   logits = episode_logits(model, variables, batch)
-  mask = combine_shots(logits).mask
+  one = mean_shots(logits) if combine == 'mean' else logits
+  mask = combine_shots(one).mask
   return logits, confusion_counts(mask, batch['query_mask'], batch['query_ignore'])

@@ -23,6 +23,7 @@ from experiments.evaluation.prediction.segmenting import (
   segment_files,
 )
 from experiments.reporting.progress import progress_bar
+from experiments.settings.sources import given_margin
 from hsnet_jax.errors import InputError
 from hsnet_jax.extensions.tiles import tile_windows
 from hsnet_jax.models import describe_devices, load_model
@@ -56,8 +57,7 @@ def predict(config: PredictConfig) -> list[pathlib.Path]:
   model = load_model(config.checkpoint)
   size = config.image_size or model.config.get('image_size', 400)
   _warn_of_size(size, model.config.get('image_size'))
-  margin = config.support_margin
-  margin = model.config.get('support_margin') if margin is None else margin
+  margin = given_margin(config.support_margin, model.config.get('support_margin'))
   images, masks = read_supports(
     config.support_images,
     config.support_masks,
@@ -67,10 +67,12 @@ def predict(config: PredictConfig) -> list[pathlib.Path]:
     margin=margin,
   )
   combine = config.combine or model.config.get('combine', 'vote')
+  combine = combine if config.tiles == 1 else 'mean'
   largest = max(query.pixels for query in queries)
   windows = sum(map(len, tile_windows(config.tiles)))
   largest = largest if windows == 1 else 0  # In tiles photographs go through one by one.
-  rows = images_at_once(len(queries) * windows, (size, size), largest=largest)
+  count = len(queries) if windows == 1 else windows
+  rows = images_at_once(count, (size, size), largest=largest)
   predict_batch = predictor(model, images, masks, rows=rows, tiles=config.tiles, combine=combine)
   of = describe(model, images, masks, tiles=config.tiles, combine=combine)
   with _folder(path_of(config.output_dir)) as folder:

@@ -141,6 +141,15 @@ def draw_grid(
   return page
 
 
+def read_shown(image: str | os.PathLike, mask: str | os.PathLike) -> list[np.ndarray]:
+  """Reads an image, uint8 `[h, w, 3]`, and a mask, 1 where that is not black, to draw."""
+  with Image.open(image) as pixels, Image.open(mask) as drawn:
+    return [
+      np.asarray(pixels.convert('RGB')),
+      (np.asarray(drawn.convert('L')) > 0).astype(np.uint8),
+    ]
+
+
 def draw_predictions(
   rows: Sequence[tuple[Sequence[np.ndarray], Sequence[Sequence[np.ndarray]]]],
   *,

@@ -85,7 +85,7 @@ def episodes_csv(
     names: of the classes.
 
   Returns:
-    episode, class, query, supports by spaces, true and false positives, false and true negatives,
+    episode, class, query, supports in JSON, true and false positives, false and true negatives,
     and the IoU of the object in percent, 0 where it is neither there nor found.
   """
   out = io.StringIO()
@@ -99,7 +99,7 @@ def episodes_csv(
     of = episodes[index]
     iou = 100 * tp / max(tp + fp + fn, 1)
     writer.writerow(
-      [index, names[class_id], of.query, ' '.join(of.supports), *counts, f'{iou:.4f}']
+      [index, names[class_id], of.query, json.dumps(of.supports), *counts, f'{iou:.4f}']
     )
   return out.getvalue()
 

@@ -54,9 +54,10 @@ class EpisodeSettings:
   support_margin: float | None = setting(
     None,
     "Cut each support to a window around its object, of the picture's own shape and wider than the"
-    " object by this share on each side. Default: the checkpoint's, else none, as published (recipe"
-    ' photos: 0.1).',
-    least=0.0,
+    " object by this share on each side; -1: whole. Default: the checkpoint's, else whole, as"
+    ' published (recipe photos: 0.1).',
+    least=-1.0,
+    most=100.0,
   )
   combine: str | None = setting(
     None,

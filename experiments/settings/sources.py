@@ -63,9 +63,14 @@ def support_margin(
   settings: EpisodeSettings, benchmark: str, recorded: Mapping[str, Any] | None = None
 ) -> float | None:
   """Returns the margin of supports of the settings, or else of a checkpoint, or of the recipe."""
-  if settings.support_margin is not None:
-    return settings.support_margin
-  return recorded.get('support_margin') if recorded else recipe_of(benchmark).support_margin
+  default = recorded.get('support_margin') if recorded else recipe_of(benchmark).support_margin
+  return given_margin(settings.support_margin, default)
+
+
+def given_margin(asked: float | None, default: float | None) -> float | None:
+  """Returns the margin of supports that was asked for, or else the default; None for whole ones."""
+  margin = default if asked is None else asked
+  return None if margin is None or margin < 0 else margin
 
 
 def combine(

@@ -94,13 +94,15 @@ def schedule_of(run: RunConfig) -> optax.Schedule:
 
 @functools.lru_cache(maxsize=8)
 def _compiled_step(
-  seed: int, accumulate: int, augment: str, weight: float, *, parallel: str, mesh: Mesh
+  seed: int, accumulate: int, augment: str, foreground_weight: float, *, parallel: str, mesh: Mesh
 ) -> TrainStep:
   """Makes the step, which is compiled once it is called."""
   with jax.transfer_guard('allow'):
     # The initial values are drawn from the key itself.
     key = jax.random.fold_in(jax.random.key(seed), 1)
-  step = functools.partial(steps.train_step, accumulate=accumulate, foreground_weight=weight)
+  step = functools.partial(
+    steps.train_step, accumulate=accumulate, foreground_weight=foreground_weight
+  )
   return PARALLEL[parallel](augmented(key, step, options=AUGMENTATIONS[augment]), mesh)
 
 

@@ -20,7 +20,7 @@ _MAY_RECORD = {
   'benchmark': str | None,
   'fold': int | None,
   'image_size': int | None,
-  'support_margin': float | None,
+  'support_margin': int | float | None,
   'combine': str,
   'mask_support': bool,
   'precision': str | None,

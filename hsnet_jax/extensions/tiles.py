@@ -51,7 +51,7 @@ def blend_tiles(
   Args:
     margins: foreground less background logit of each window, in the order of `tile_windows`.
     tiles: as there.
-    size: (height, width) of the result.
+    size: (height, width) of the result, each at least twice `tiles`.
 
   Returns:
     Margins of the whole picture; with one tile the only window's, resized.

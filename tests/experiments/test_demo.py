@@ -9,7 +9,7 @@ from experiments import demo
 
 @pytest.mark.heavy
 def test_photographs_are_segmented_and_drawn(tmp_path, capfd):
-  assert demo._photographs(tmp_path / 'photographs') == 0
+  assert demo.segment_photographs(tmp_path / 'photographs') == 0
   page = tmp_path / 'photographs' / 'photographs.png'
   assert f'Support and predictions: {page.resolve()}' in capfd.readouterr().out
   with Image.open(page) as drawn:

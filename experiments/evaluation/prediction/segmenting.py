@@ -79,8 +79,7 @@ def predictor(
     images: the support images.
     masks: their masks in {0, 1}.
     rows: how many images go through the network at a time.
-    combine: whether shots vote, or the 'mean' of their probabilities decides, found at the
-      decoder's size.
+    combine: whether shots 'vote', or the 'mean' of their probabilities decides.
     tiles: above 1, images are the windows of one photograph, as `cut` gives them.
 
   Returns:
@@ -116,8 +115,9 @@ def predictor(
     return [resized_mask(found[0], row, size=size) for row, size in enumerate(sizes)]
 
   def logits(images: np.ndarray) -> Array:
-    features = encode(module, variables, jax.device_put(images))
-    found = match(module, variables, features, support_set())
+    found = match(
+      module, variables, encode(module, variables, jax.device_put(images)), support_set()
+    )
     return average(found) if combine == 'mean' else found
 
   return predict_batch
@@ -143,6 +143,7 @@ def match(
   return match_shots(module, variables, features, support_set)
 
 
+# At the decoder's size, where `evaluate` resizes each shot's logits before.
 average = jax.jit(mean_shots)
 
 

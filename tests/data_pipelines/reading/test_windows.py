@@ -84,8 +84,8 @@ def test_where_the_class_is_not_shown_nothing_is_cut():
 def test_a_label_of_another_size_is_cut_at_the_same_place():
   image, label = numbered(200, 240), boxed(100, 120, (30, 40, 70, 80))
   cut, drawn = crop_to_object((image, label), 3, margin=0.0)
-  assert cut.shape == (80, 96, 3) and drawn.shape == (40, 48)
-  assert tuple(cut[0, 0, :2]) == (60, 72) and drawn[0, 4] == 4 and drawn[0, 3] == 0
+  assert cut.shape == (80, 96, 3) and drawn.shape == (80, 96)
+  assert tuple(cut[0, 0, :2]) == (60, 72) and drawn[0, 8] == 4 and drawn[0, 7] == 0
 
 
 def test_supports_alone_are_cut():

@@ -41,10 +41,11 @@ def test_one_value_of_a_mask_can_be_the_object(tmp_path):
 
 
 def test_a_support_is_cut_to_its_object(tmp_path):
-  image, drawn = picture(tmp_path / 'a.jpg'), mask(tmp_path / 'a.png')
-  whole = inputs.read_supports([image], [drawn], size=(45, 60))
-  images, masks = inputs.read_supports([image], [drawn], size=(45, 60), margin=0.0)
-  assert images.shape == whole[0].shape and masks.sum() >= whole[1].sum()
+  image = picture(tmp_path / 'a.jpg', size=(300, 200))
+  drawn = mask(tmp_path / 'a.png', size=(300, 200), box=(60, 60, 160, 140))
+  whole = inputs.read_supports([image], [drawn], size=(40, 60))
+  images, masks = inputs.read_supports([image], [drawn], size=(40, 60), margin=0.0)
+  assert images.shape == whole[0].shape and masks.sum() > 4 * whole[1].sum()
 
 
 def test_a_doubtful_mask_is_named_once(tmp_path):

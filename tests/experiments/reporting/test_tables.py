@@ -55,7 +55,7 @@ def test_every_episode_is_a_line():
   lines = list(csv.DictReader(io.StringIO(tables.episodes_csv(rows, episodes, ('dog', 'cat')))))
   assert [line['query'] for line in lines] == ['q,1', 'q2']
   assert lines[0] == {
-    'episode': '0', 'class': 'cat', 'query': 'q,1', 'supports': 'a b',
+    'episode': '0', 'class': 'cat', 'query': 'q,1', 'supports': '["a", "b"]',
     'true_positive': '2', 'false_positive': '1', 'false_negative': '1', 'true_negative': '96',
     'iou': '50.0000',
   }  # fmt: skip

@@ -84,6 +84,7 @@ def test_what_comes_out_is_returned_and_left_in_the_folder(run):
     {'absent': 0.5},
     {'support_margin': 0.1},
     {'foreground_weight': 2.0},
+    {'combine': 'mean'},
     {'ema': 0.9},
     {'clip': 1.0},
     {'random_backbone': False},

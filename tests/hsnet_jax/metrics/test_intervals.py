@@ -44,9 +44,11 @@ def test_it_is_about_the_figure():
   low, high = miou_interval(rng, counts, class_id, np.arange(300), classes=range(5))
   miou = Confusion.empty(5).update(counts, class_id).result(range(5))['miou']
   assert low < miou < high and high - low < 8
-  # Episodes of one picture tell no more than one of them: the interval is wider.
-  few = miou_interval(rng, counts, class_id, np.arange(300) // 10, classes=range(5))
-  assert few[1] - few[0] > 0.8 * (high - low)
+  # Sixteen episodes of one picture that are alike tell no more than one of them.
+  often, classes = counts.repeat(16, axis=0), class_id.repeat(16)
+  many = miou_interval(rng, often, classes, np.arange(4800), classes=range(5))
+  few = miou_interval(rng, often, classes, np.arange(4800) // 16, classes=range(5))
+  assert few[1] - few[0] > 3 * (many[1] - many[0])
 
 
 def test_95_of_100_intervals_hold_the_truth():
