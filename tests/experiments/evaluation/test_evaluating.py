@@ -9,6 +9,7 @@ import numpy as np
 import pytest
 
 import hsnet_jax
+from experiments.evaluation import evaluating
 from experiments.evaluation.config import EvaluateConfig
 from experiments.evaluation.evaluating import Report, evaluate
 from experiments.evaluation.methods import METHODS, Method
@@ -57,7 +58,7 @@ def test_a_checkpoint_is_evaluated_where_it_was_trained(run, capsys):
   assert figures == report.figures and record | report.about == record
   low, high = figures['miou_interval']
   assert 0 <= low <= figures['miou'] <= high <= 100
-  lines = list(csv.DictReader((results / 'episodes.csv').open(encoding='utf-8')))
+  lines = list(csv.DictReader((results / 'episodes.csv').read_text(encoding='utf-8').splitlines()))
   assert [int(line['episode']) for line in lines] == [0, 1, 2, 3, 4]
   # Everything can be made again of the lines: here the pixels that are the object or are marked.
   tp, fp, fn = (
@@ -207,3 +208,32 @@ def test_a_method_finds_its_functions_by_their_names():
   assert method.load(method.logits) is hsnet_jax.episode_logits
   for row in METHODS.values():
     assert all(callable(row.load(name)) for name in (row.logits, row.fit) if name)
+
+
+class Seen(Exception):
+  """Ends a command where a test has seen what it wanted to."""
+
+
+def test_supports_are_cut_and_combined_as_the_checkpoint_says(run, tmp_path, monkeypatch):
+  loaded = evaluating.load_model(run)
+  record = {**loaded.config, 'support_margin': 0.2, 'combine': 'mean'}
+  model = dataclasses.replace(loaded, config=record)
+  monkeypatch.setattr(evaluating, 'load_model', lambda *args, **options: model)
+  made = evaluating.eval_batches
+
+  def batches(benchmark, **options):
+    assert options['support_margin'] == 0.2
+    return made(benchmark, **options)
+
+  def bound(*args):
+    raise Seen(args[-1])
+
+  monkeypatch.setattr(evaluating, 'eval_batches', batches)
+  monkeypatch.setattr(evaluating, 'BoundLogits', bound)
+  for shots, combine in ((1, 'vote'), (2, 'mean')):
+    config = EvaluateConfig(
+      checkpoint=str(run), shots=shots, episodes=2, output_dir=str(tmp_path / f'{shots}')
+    )
+    with pytest.raises(Seen) as seen:
+      evaluate(config)
+    assert seen.value.args == (combine,)

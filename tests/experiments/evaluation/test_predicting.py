@@ -219,7 +219,7 @@ def test_an_interruption_keeps_what_is_finished(config, tmp_path, monkeypatch):
   queries = [picture(tmp_path / f'{i}.png') for i in range(3)]
   out = tmp_path / 'deep' / 'out'
 
-  def segment(predict_batch, queries, *, size, rows):
+  def segment(predict_batch, queries, *, size, rows, tiles):
     for query in queries[:2]:
       image = read_image(query.path)
       yield Segmented(query, image, np.ones(image.shape[:2], np.uint8))
@@ -238,7 +238,7 @@ def test_what_may_find_nothing_is_said(config, tmp_path, quick, monkeypatch):
   with pytest.warns(UserWarning, match='`image_size` .*128.* 64'):
     predict(config(query, image_size=128))
 
-  def segment(predict_batch, queries, *, size, rows):
+  def segment(predict_batch, queries, *, size, rows, tiles):
     for query in queries:
       yield Segmented(query, np.zeros((9, 9, 3), np.uint8), np.zeros((9, 9), np.uint8))
 
@@ -254,3 +254,61 @@ def test_tensors_of_another_network_are_listed(tmp_path):
   save_checkpoint(tmp_path / 'c', stored, config={'backbone': 'tiny', 'image_size': 64})
   with pytest.raises(InputError, match='c: .*decoder1.0.bias.*conv9/bias'):
     load_model(tmp_path / 'c')
+
+
+class Seen(Exception):
+  """Ends a command where a test has seen what it wanted to."""
+
+
+def with_record(monkeypatch, checkpoint, **recorded):
+  """Lets a checkpoint say more than it does."""
+  loaded = load_model(checkpoint)
+  model = dataclasses.replace(loaded, config={**loaded.config, **recorded})
+  monkeypatch.setattr(predicting, 'load_model', lambda path: model)
+
+
+@pytest.mark.parametrize(
+  'recorded, asked, expected',
+  [
+    ({}, {}, None),
+    ({'support_margin': 0.1}, {}, 0.1),
+    ({'support_margin': 0.1}, {'support_margin': -1.0}, None),
+    ({'support_margin': 0.1}, {'support_margin': 0.3}, 0.3),
+  ],
+)
+def test_supports_are_cut_as_the_checkpoint_says(
+  config, run, tmp_path, monkeypatch, recorded, asked, expected
+):
+  def read(*args, margin, **options):
+    raise Seen(margin)
+
+  with_record(monkeypatch, run, **recorded)
+  monkeypatch.setattr(predicting, 'read_supports', read)
+  with pytest.raises(Seen) as seen:
+    predict(config(picture(tmp_path / 'q.jpg'), **asked))
+  assert seen.value.args == (expected,)
+
+
+@pytest.mark.parametrize(
+  'recorded, asked, expected',
+  [
+    ({}, {}, ('vote', 2)),
+    ({'combine': 'mean'}, {}, ('mean', 2)),
+    ({'combine': 'mean'}, {'combine': 'vote'}, ('vote', 2)),
+    # In tiles the windows of one photograph are a batch, however many photographs there are.
+    ({}, {'tiles': 2}, ('mean', 5)),
+  ],
+)
+def test_supports_are_combined_as_the_checkpoint_says(
+  config, run, tmp_path, monkeypatch, recorded, asked, expected
+):
+  def make(*args, rows, combine, tiles):
+    assert tiles == asked.get('tiles', 1)
+    raise Seen(combine, rows)
+
+  with_record(monkeypatch, run, **recorded)
+  monkeypatch.setattr(predicting, 'predictor', make)
+  queries = [picture(tmp_path / f'{name}.jpg') for name in 'qr']
+  with pytest.raises(Seen) as seen:
+    predict(config(*queries, **asked))
+  assert seen.value.args == expected

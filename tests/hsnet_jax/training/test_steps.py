@@ -236,3 +236,21 @@ def test_evaluation_counts_its_prediction():
   np.testing.assert_array_equal(out['counts'].sum(1), keep.sum((1, 2)))
   np.testing.assert_array_equal(out['histogram'].sum((1, 2)), keep.sum((1, 2)))
   np.testing.assert_array_equal(out['histogram'][:, 1].sum(1), (target * keep).sum((1, 2)))
+
+
+def test_the_foreground_may_weigh_more():
+  batch = make_batch(rows=3, shots=2)
+  batch['valid'][:] = True
+  losses = {}
+  for weight in (1.0, 3.0):
+    metrics = train_step(fake_state(), jax.tree.map(jnp.asarray, batch), foreground_weight=weight)[
+      1
+    ]
+    losses[weight] = float(metrics['loss'])
+  batch['query_mask'][:] = 0
+  without = jax.tree.map(jnp.asarray, batch)
+  # Nothing is foreground then, and there is nothing to weigh.
+  alike = [
+    float(train_step(fake_state(), without, foreground_weight=w)[1]['loss']) for w in (1.0, 3.0)
+  ]
+  assert losses[3.0] > 1.2 * losses[1.0] and alike[0] == alike[1]
