@@ -13,8 +13,10 @@ Examples, from the checkout's folder:
     python -m experiments.evaluate --checkpoint=best --model=prototype
 
 Prints mIoU, FB-IoU, the IoU of each class, and over pixels accuracy, sensitivity, specificity and
-the AUC of the foreground probability, all in percent. Writes results.json, .md and .csv and a
-picture grid of the first episodes of each class. Episodes of a batch are divided over all devices.
+the AUC of the foreground probability, all in percent, and a 95% interval of mIoU by
+bootstrap over the query pictures. Writes results.json, .md and .csv, episodes.csv with the counts
+of each episode, and a picture grid of the first episodes of each class. Episodes of a batch are
+divided over all devices.
 
 Results go to evaluation/ in the run's folder, or to NAME-evaluation/ beside a checkpoint NAME that
 is of no run, under a name that tells what is not as usual (-last, -250episodes). Only the very same

@@ -30,8 +30,8 @@ megapixels or more is refused. In a folder, hidden files, masks beside their pic
 a.jpg, b_mask.png) and results are no queries; what is left out is counted.
 
 A file is replaced only if it is an unchanged result of the same command. Results of another
-checkpoint, support set or size, and those whose name a file of yours has, get a number:
-NAME_predicted-2.png. Each carries in its PNG text what it is of.
+checkpoint, support set, size or way to look (--tiles), and those whose name a file of yours has,
+get a number: NAME_predicted-2.png. Each carries in its PNG text what it is of.
 
 Nothing is written before checkpoint, supports and flags are known to be sound. Then results are
 written one by one; a query that cannot be read is named, and the others are done. The exit code is

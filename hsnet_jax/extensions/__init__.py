@@ -1,5 +1,5 @@
-"""Holds what goes beyond the published network, each part of it switched on by a field of `Head`.
+"""Holds what goes beyond the published network.
 
-`head` says what a network's head is; `prior` computes the map that it may start from. `tiles`
-looks at pictures in parts, which needs no other network.
+`head` says what a network's head has beyond it; `prior` computes the map that it may start from.
+`tiles` looks at pictures in parts, with any network.
 """
