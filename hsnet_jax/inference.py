@@ -1,8 +1,7 @@
 """Segments images with a model: K shots, many queries, one support set.
 
-Images are `[B, H, W, 3]` and already normalized the way the backbone wants them, those of
-`episode_logits` aside; masks are `[B, H, W]` in {0, 1}. Everything is a pure function over the
-public methods of `HSNet` and may be jitted with the model as a static argument:
+Images are `[B, H, W, 3]`, normalized as the backbone wants them but for `episode_logits`; masks are
+`[B, H, W]` in {0, 1}. All are pure functions and may be jitted with the model as a static argument:
 
     segment_jit = jax.jit(segment, static_argnums=0, static_argnames='output_size')
 

@@ -151,9 +151,7 @@ def _about(config: EvaluateConfig, model: Model, benchmark: Benchmark, fold: int
     'original_size': config.original_size,
     **({'absent': config.absent} if config.absent else {}),
     **({} if margin is None else {'support_margin': margin}),
-    **(
-      {'combine': by} if METHODS[config.model].trained and by != 'vote' and config.shots > 1 else {}
-    ),
+    **({'combine': by} if by != 'vote' and config.shots > 1 and config.needs_checkpoint else {}),
     'precision': config.precision or model.config.get('precision', 'float32'),
     'batch_size': sources.batch_size(config, benchmark.name),
     'also_first': sorted(set(config.also_first)),

@@ -10,11 +10,11 @@ settings are known to be sound, and never over a file that another command, or a
 import contextlib
 import pathlib
 import warnings
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 
 from experiments.evaluation.config import PredictConfig
 from experiments.evaluation.inputs import read_supports
-from experiments.evaluation.prediction.queries import find_queries, path_of, read_query
+from experiments.evaluation.prediction.queries import Query, find_queries, path_of, read_query
 from experiments.evaluation.prediction.report import Outcome, describe, write_results
 from experiments.evaluation.prediction.segmenting import (
   Unreadable,
@@ -68,11 +68,7 @@ def predict(config: PredictConfig) -> list[pathlib.Path]:
   )
   combine = config.combine or model.config.get('combine', 'vote')
   combine = combine if config.tiles == 1 else 'mean'
-  largest = max(query.pixels for query in queries)
-  windows = sum(map(len, tile_windows(config.tiles)))
-  largest = largest if windows == 1 else 0  # In tiles photographs go through one by one.
-  count = len(queries) if windows == 1 else windows
-  rows = images_at_once(count, (size, size), largest=largest)
+  rows = _rows(queries, (size, size), tiles=config.tiles)
   predict_batch = predictor(model, images, masks, rows=rows, tiles=config.tiles, combine=combine)
   of = describe(model, images, masks, tiles=config.tiles, combine=combine)
   with _folder(path_of(config.output_dir)) as folder:
@@ -95,6 +91,13 @@ def predict(config: PredictConfig) -> list[pathlib.Path]:
         bar.update()
     outcome.tell()
   return outcome.masks
+
+
+def _rows(queries: Sequence[Query], size: tuple[int, int], *, tiles: int) -> int:
+  """Returns how many images go through the network at a time."""
+  if tiles > 1:  # Photographs go one by one, each as many windows.
+    return images_at_once(sum(map(len, tile_windows(tiles))), size)
+  return images_at_once(len(queries), size, largest=max(query.pixels for query in queries))
 
 
 def _warn_of_size(size: int, trained: int | None) -> None:

@@ -20,7 +20,7 @@ from hsnet_jax.api.lazy import lazy_names
 
 if TYPE_CHECKING:
   from hsnet_jax.metrics.confusion import Confusion, confusion_counts, episode_iou
-  from hsnet_jax.metrics.intervals import miou_interval
+  from hsnet_jax.metrics.intervals import miou_difference_interval, miou_interval
   from hsnet_jax.metrics.presence import Presence, presence_counts, presence_score
   from hsnet_jax.metrics.roc import RocHistogram, label_histogram, probability_histogram
   from hsnet_jax.metrics.rows import check_class_ids, select_rows
@@ -40,6 +40,7 @@ __all__ = [
   'count_episodes',
   'episode_iou',
   'label_histogram',
+  'miou_difference_interval',
   'miou_interval',
   'presence_counts',
   'presence_score',
@@ -51,7 +52,7 @@ __getattr__, __dir__ = lazy_names(
   __name__,
   {
     '.confusion': ('Confusion', 'confusion_counts', 'episode_iou'),
-    '.intervals': ('miou_interval',),
+    '.intervals': ('miou_difference_interval', 'miou_interval'),
     '.presence': ('Presence', 'presence_counts', 'presence_score'),
     '.roc': ('RocHistogram', 'label_histogram', 'probability_histogram'),
     '.rows': ('check_class_ids', 'select_rows'),

@@ -70,9 +70,8 @@ def predictor(
 ) -> Callable[[np.ndarray, Sequence[Size]], list[Array]]:
   """Prepares to segment any number of photographs with a support set, which is encoded once.
 
-  The backbone and what matches are programs of their own, so that one query and one support share
-  the backbone's. Neither is compiled anew for photographs of another size: that is an operand of
-  the last resize, from the decoder's logits straight to the photograph's pixels.
+  The backbone and what matches are programs of their own: one query and one support share the
+  backbone's. Neither is compiled anew for photographs of another size, which the last resize takes.
 
   Args:
     model: a trained model.
@@ -80,7 +79,7 @@ def predictor(
     masks: their masks in {0, 1}.
     rows: how many images go through the network at a time.
     combine: whether shots 'vote', or the 'mean' of their probabilities decides.
-    tiles: above 1, images are the windows of one photograph, as `cut` gives them.
+    tiles: above 1, images are the windows of one photograph, of `cut`.
 
   Returns:
     `(images uint8 [B, H, W, 3], sizes (height, width)) -> masks uint8 {0, 1}`, one mask a size, of
@@ -115,9 +114,8 @@ def predictor(
     return [resized_mask(found[0], row, size=size) for row, size in enumerate(sizes)]
 
   def logits(images: np.ndarray) -> Array:
-    found = match(
-      module, variables, encode(module, variables, jax.device_put(images)), support_set()
-    )
+    features = encode(module, variables, jax.device_put(images))
+    found = match(module, variables, features, support_set())
     return average(found) if combine == 'mean' else found
 
   return predict_batch

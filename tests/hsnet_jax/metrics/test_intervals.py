@@ -5,7 +5,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from hsnet_jax.metrics import Confusion, miou_interval
+from hsnet_jax.metrics import Confusion, miou_difference_interval, miou_interval
 
 
 def drawn(rng, counts, class_id, picture, classes, draws):
@@ -36,6 +36,23 @@ def test_against_a_loop_over_pictures(seed, episodes, num_classes):
   )
   expected = drawn(np.random.default_rng(7), counts, class_id, picture, classes, 40)
   np.testing.assert_allclose(found, np.quantile(expected, [0.1, 0.9]), rtol=1e-9)
+
+
+def test_a_difference_is_of_the_same_pictures():
+  rng = np.random.default_rng(0)
+  one, other = rng.integers(0, 9, (2, 12, 4))
+  class_id, picture, options = np.arange(12) % 2, np.arange(12) // 3, {'draws': 50, 'level': 0.8}
+  found = miou_difference_interval(
+    np.random.default_rng(7), one, other, class_id, picture, classes=[0, 1], **options
+  )
+  drawn_of = [
+    np.array(drawn(np.random.default_rng(7), counts, class_id, picture, [0, 1], 50))
+    for counts in (one, other)
+  ]
+  expected = np.quantile(drawn_of[0] - drawn_of[1], [0.1, 0.9])
+  np.testing.assert_allclose(found, expected, rtol=1e-9)
+  none = miou_difference_interval(rng, one[:0], other[:0], class_id[:0], picture[:0], classes=[0])
+  assert np.isnan(none).all()
 
 
 def test_it_is_about_the_figure():
