@@ -25,12 +25,13 @@ def main() -> None:
   from experiments.reporting.paired import paired_rows, read_counted
   from experiments.reporting.rows import text_table
 
-  for name, value in (('first', _FIRST.value), ('second', _SECOND.value)):
-    if not value:
+  folders = {'first': _FIRST.value or '', 'second': _SECOND.value or ''}
+  for name, folder in folders.items():
+    if not folder:
       raise InputError(f'`{name}` is missing: name the folder of an evaluation')
-  names = [pathlib.Path(name).name for name in (_FIRST.value, _SECOND.value)]
-  names = ['first', 'second'] if names[0] == names[1] else names
-  first, second = read_counted(_FIRST.value), read_counted(_SECOND.value)
+  names = [pathlib.Path(folder).name for folder in folders.values()]
+  names = list(folders) if names[0] == names[1] else names
+  first, second = (read_counted(folder) for folder in folders.values())
   rows = paired_rows(first, second, names=names)
   pictures = len({query for _, _, query, _ in first.episodes})
   print(f'{len(first.episodes)} episodes, {pictures} query pictures')
