@@ -4,7 +4,7 @@
 
 runs the commands as a user would, prints each command, and ends with one table: the training-free
 prototype, then HSNet with one and with five support images. Then it segments photographs from one
-outline each, by the model that comes with the package. About four minutes on two CPU cores.
+outline each, by the model that comes with the package. About three minutes on two CPU cores.
 """
 
 import itertools
