@@ -7,11 +7,9 @@ from collections.abc import Sequence
 
 import numpy as np
 
+from experiments.reporting.tables import EPISODE, PIXELS
 from hsnet_jax.errors import InputError
 from hsnet_jax.metrics import Confusion, miou_difference_interval
-
-_PIXELS = ('true_positive', 'false_positive', 'false_negative', 'true_negative')
-_SAME = ('class', 'query', 'supports')
 
 
 @dataclasses.dataclass(frozen=True, eq=False)
@@ -44,8 +42,8 @@ def read_counted(folder: str | pathlib.Path) -> Counted:
   try:
     with path.open(encoding='utf-8', newline='') as file:
       lines = sorted(csv.DictReader(file), key=lambda line: int(line['episode']))
-    counts = np.array([[int(line[name]) for name in _PIXELS] for line in lines], np.int64)
-    episodes = [(line['episode'], *(line[name] for name in _SAME)) for line in lines]
+    counts = np.array([[int(line[name]) for name in PIXELS] for line in lines], np.int64)
+    episodes = [tuple(line[name] for name in EPISODE) for line in lines]
   except OSError as error:
     raise InputError(f'{path}: {error.strerror}; name the folder of an evaluation') from error
   except (KeyError, TypeError, ValueError, csv.Error) as error:

@@ -24,6 +24,10 @@ from hsnet_jax.whole_files import write_text
 
 FIGURES = tuple(figure for metric in ABSENT_METRICS.values() for figure in metric.figures)
 
+# What episodes.csv has of each episode: what it is of, and its pixels by prediction and truth.
+EPISODE = ('episode', 'class', 'query', 'supports')
+PIXELS = ('true_positive', 'false_positive', 'false_negative', 'true_negative')
+
 Figures = Mapping[str, Any]
 
 
@@ -90,8 +94,7 @@ def episodes_csv(
   """
   out = io.StringIO()
   writer = csv.writer(out, lineterminator='\n')
-  pixels = ('true_positive', 'false_positive', 'false_negative', 'true_negative')
-  writer.writerow(['episode', 'class', 'query', 'supports', *pixels, 'iou'])
+  writer.writerow([*EPISODE, *PIXELS, 'iou'])
   for index, class_id, counts in zip(
     *(rows[key].tolist() for key in ('index', 'class_id', 'counts')), strict=True
   ):

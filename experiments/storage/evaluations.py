@@ -50,7 +50,8 @@ def name_of(about: Mapping[str, Any], *, usual: Mapping[str, Any]) -> str:
   name += '-original_size' if about['original_size'] else ''
   name += f'-absent{about["absent"]}' if about.get('absent') else ''
   margin = about.get('support_margin')
-  name += f'-margin{margin}' if margin != usual.get('support_margin') else ''
+  if margin != usual.get('support_margin'):
+    name += '-whole' if margin is None else f'-margin{margin}'
   by, one = about.get('combine', 'vote'), about['shots'] == 1
   name += f'-{by}' if not one and by != usual.get('combine', 'vote') else ''
   told = {

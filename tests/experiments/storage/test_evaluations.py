@@ -68,6 +68,7 @@ def test_another_margin_of_supports_than_usual_is_told():
   assert name_of(about, usual=USUAL) == 'hsnet-pascal-fold0-1shot-margin0.1'
   usual = {**USUAL, 'support_margin': 0.1}
   assert name_of(about, usual=usual) == 'hsnet-pascal-fold0-1shot'
+  assert name_of({**ABOUT, **USUAL}, usual=usual) == 'hsnet-pascal-fold0-1shot-whole'
 
 
 def test_another_combination_of_shots_is_told():
