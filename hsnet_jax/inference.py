@@ -19,7 +19,6 @@ from jaxtyping import Array, Bool, Float, Integer, Shaped
 
 from hsnet_jax.backbones.pixels import normalize
 from hsnet_jax.errors import InputError
-from hsnet_jax.extensions.head import PUBLISHED
 from hsnet_jax.resize import Size, map_size, resize_bilinear_each
 
 
@@ -29,7 +28,7 @@ class SupportSet(NamedTuple):
   Attributes:
     features: the backbone's maps, masked (Eq. 1) and divided by their norm (Eq. 2), each
       `[K, h, w, C]`, in the network's order.
-    prototypes: of a network whose head has a prior, the pooled maps, each `[K, 2, C]`.
+    prototypes: the pooled maps, each `[K, 2, C]`, where the network takes any.
   """
 
   features: tuple[Array, ...]
@@ -160,7 +159,7 @@ def mask_supports(
   """
   masks = jnp.asarray(masks).astype(jnp.float32)
   masked = model.apply(variables, features, masks, method='mask_support_features')
-  if not getattr(model, 'head', PUBLISHED).prior:
+  if not getattr(model, 'pools', False):
     return SupportSet(tuple(masked))
   pooled = model.apply(variables, features, masks, method='pool_support_features')
   return SupportSet(tuple(masked), tuple(pooled))

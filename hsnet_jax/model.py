@@ -21,6 +21,7 @@ from hsnet_jax.decoder import Decoder, Prior
 from hsnet_jax.encoder import Encoder
 from hsnet_jax.errors import InputError
 from hsnet_jax.extensions.head import PUBLISHED, Head
+from hsnet_jax.extensions.presence import limit_to_presence, presence_margin
 from hsnet_jax.extensions.prior import both_prototypes, prototype_cosines
 from hsnet_jax.resize import map_size, resize_bilinear
 
@@ -44,6 +45,9 @@ class HSNet(nn.Module):
     implementation: 'auto', each kernel in the form that `hsnet_jax.kernels.forms` says for shape
       and platform; or 'plain', XLA's own convolutions everywhere, the oracle of the others.
     head: what the head has beyond the published one; nothing by default.
+    presence_threshold: below which likeness of what was found to the object nothing is marked
+      (`extensions.presence`), a cosine; None marks whatever is found, as published. Not for
+      training.
   """
 
   backbone: str | Backbone = 'resnet50'
@@ -52,6 +56,12 @@ class HSNet(nn.Module):
   dtype: DTypeLike | None = dataclasses.field(default=None, kw_only=True)
   implementation: str = dataclasses.field(default='auto', kw_only=True)
   head: Head = dataclasses.field(default=PUBLISHED, kw_only=True)
+  presence_threshold: float | None = dataclasses.field(default=None, kw_only=True)
+
+  @property
+  def pools(self) -> bool:
+    """Returns whether supports are pooled beside what is correlated."""
+    return self.head.prior or self.presence_threshold is not None
 
   def setup(self):
     """Builds the two learnable parts."""
@@ -148,16 +158,16 @@ class HSNet(nn.Module):
   def pool_support_features(
     self, support_features: Features, support_mask: Shaped[Array | np.ndarray, 'B Hm Wm']
   ) -> tuple[Float[Array, 'B 2 _c'], ...]:
-    """Pools support features for a head with a prior, once for any queries.
+    """Pools support features for a head with a prior, or a test of presence, once for any queries.
 
     Args:
       support_features: from `encode`.
       support_mask: the supports' masks, of any size.
 
     Returns:
-      `extensions.prior.both_prototypes` of the maps that are correlated; nothing without a prior.
+      `extensions.prior.both_prototypes` of the maps that are correlated; nothing with neither.
     """
-    if not self.head.prior:
+    if not self.pools:
       return ()
     levels = get_backbone(self.backbone).levels
     return both_prototypes(self.head.matched(support_features, levels), support_mask)
@@ -233,6 +243,11 @@ class HSNet(nn.Module):
       prior=prior,
       skipped=head.skipped(query_features, spec.levels),
     )
+    if self.presence_threshold is not None:
+      margin = logits[..., 1] - logits[..., 0]
+      pair = matched[-1], prototypes[-1][:, 0]
+      presence = presence_margin(*pair, margin, threshold=self.presence_threshold)
+      logits = limit_to_presence(logits, presence)
     if output_size is None:
       return logits
     return resize_bilinear(logits, output_size, precision=self.precision)

@@ -41,6 +41,13 @@ class EvaluateConfig(EpisodeSettings):
     least=0.0,
     most=1.0,
   )
+  presence_threshold: float | None = setting(
+    None,
+    'How like the object, as a cosine, must be what is found, for anything to be marked; -1: marked'
+    " always, as published. Default: -1, but with --absent the checkpoint's (photos: 0.6).",
+    least=-1.0,
+    most=1.0,
+  )
   also_first: tuple[int, ...] = setting(
     (), 'Figures over the first so many episodes, too; may be given several times.', least=1
   )
@@ -123,6 +130,13 @@ class PredictConfig:
     " whole pictures. Default: the checkpoint's (photos: 0.1).",
     least=-1.0,
     most=100.0,
+  )
+  presence_threshold: float | None = setting(
+    None,
+    'How like the object, as a cosine, must be what is found in a picture, for anything to be marked'
+    " in it: higher leaves more pictures empty; -1: none. Default: the checkpoint's (photos: 0.6).",
+    least=-1.0,
+    most=1.0,
   )
 
   def __post_init__(self) -> None:

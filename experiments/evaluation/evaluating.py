@@ -108,7 +108,10 @@ def evaluate(config: EvaluateConfig) -> Report:
   found = _fit(config, model, benchmark, examples, mesh) if examples else {}
   about |= found
   logits = BoundLogits(
-    method.load(method.logits), model.module, tuple(found.items()), about.get('combine', 'vote')
+    method.load(method.logits),
+    model.module.clone(presence_threshold=about.get('presence_threshold')),
+    tuple(found.items()),
+    about.get('combine', 'vote'),
   )
   result = _count(config, model, logits, batches, benchmark, about, mesh)
   episodes = eval_episodes(benchmark, **_which(config, about))
@@ -136,6 +139,9 @@ def _about(config: EvaluateConfig, model: Model, benchmark: Benchmark, fold: int
   """Says what is evaluated, as the results file records it."""
   margin = sources.support_margin(config, benchmark.name, model.config)
   by = sources.combine(config, benchmark.name, model.config)
+  # Where every picture shows the object, as published, there is nothing to decide.
+  usual = model.config.get('presence_threshold') if config.absent else None
+  presence = sources.given_threshold(config.presence_threshold, usual)
   about = {
     'model': config.model,
     'backbone': model.backbone.name,
@@ -151,6 +157,7 @@ def _about(config: EvaluateConfig, model: Model, benchmark: Benchmark, fold: int
     'original_size': config.original_size,
     **({'absent': config.absent} if config.absent else {}),
     **({} if margin is None else {'support_margin': margin}),
+    **({} if presence is None else {'presence_threshold': presence}),
     **({'combine': by} if by != 'vote' and config.shots > 1 and config.needs_checkpoint else {}),
     'precision': config.precision or model.config.get('precision', 'float32'),
     'batch_size': sources.batch_size(config, benchmark.name),
@@ -298,6 +305,7 @@ def _output_dir(
     'precision': model.config.get('precision', 'float32'),
     'protocol': 'published',
     'support_margin': model.config.get('support_margin'),
+    'presence_threshold': model.config.get('presence_threshold') if config.absent else None,
     'combine': model.config.get('combine', 'vote'),
     'split': 'test' if 'test' in benchmark.splits else 'val',
   }

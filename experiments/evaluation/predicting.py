@@ -8,6 +8,7 @@ settings are known to be sound, and never over a file that another command, or a
 """
 
 import contextlib
+import dataclasses
 import pathlib
 import warnings
 from collections.abc import Iterator, Sequence
@@ -23,7 +24,7 @@ from experiments.evaluation.prediction.segmenting import (
   segment_files,
 )
 from experiments.reporting.progress import progress_bar
-from experiments.settings.sources import given_margin
+from experiments.settings.sources import given_margin, given_threshold
 from hsnet_jax.errors import InputError
 from hsnet_jax.extensions.tiles import tile_windows
 from hsnet_jax.models import describe_devices, load_model
@@ -55,6 +56,8 @@ def predict(config: PredictConfig) -> list[pathlib.Path]:
   if len(queries) == 1 and not queries[0].pixels:
     read_query(queries[0])  # Says what is wrong with it, if anything is.
   model = load_model(config.checkpoint)
+  presence = given_threshold(config.presence_threshold, model.config.get('presence_threshold'))
+  model = dataclasses.replace(model, module=model.module.clone(presence_threshold=presence))
   size = config.image_size or model.config.get('image_size', 400)
   _warn_of_size(size, model.config.get('image_size'))
   margin = given_margin(config.support_margin, model.config.get('support_margin'))

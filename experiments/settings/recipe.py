@@ -24,6 +24,7 @@ class Recipe:
     skip: whether the decoder sees finer features.
     correlated_levels: how many levels are correlated; None for all.
     absent: how many training episodes have a query without the class.
+    presence_threshold: recorded for use, not for training; None marks whatever is found.
     foreground_weight: of the object's pixels in the loss.
     augment: of the training episodes.
     ema: decay of the average of the parameters; 0 for none.
@@ -41,6 +42,7 @@ class Recipe:
   skip: bool = False
   correlated_levels: int | None = None
   absent: float = 0.0
+  presence_threshold: float | None = None
   foreground_weight: float = 1.0
   augment: str = 'none'
   ema: float = 0.0

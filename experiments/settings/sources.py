@@ -73,6 +73,12 @@ def given_margin(asked: float | None, default: float | None) -> float | None:
   return None if margin is None or margin < 0 else margin
 
 
+def given_threshold(asked: float | None, default: float | None) -> float | None:
+  """Returns the threshold of presence that was asked for, or else the default; None for none."""
+  threshold = default if asked is None else asked
+  return None if threshold == -1.0 else threshold
+
+
 def combine(
   settings: EpisodeSettings, benchmark: str, recorded: Mapping[str, Any] | None = None
 ) -> str:

@@ -40,7 +40,7 @@ def name_of(about: Mapping[str, Any], *, usual: Mapping[str, Any]) -> str:
   Args:
     about: what was evaluated, as `results.json` has it.
     usual: what 'checkpoint_name', 'episodes', 'image_size', 'precision', 'protocol' and 'split' are
-      where nothing is said, and 'support_margin' and 'combine' if not as published; a name tells
+      where nothing is said, and 'support_margin', 'presence_threshold' and 'combine' if not as published; a name tells
       those that differ.
 
   Returns:
@@ -52,6 +52,9 @@ def name_of(about: Mapping[str, Any], *, usual: Mapping[str, Any]) -> str:
   margin = about.get('support_margin')
   if margin != usual.get('support_margin'):
     name += '-whole' if margin is None else f'-margin{margin}'
+  presence = about.get('presence_threshold')
+  if presence != usual.get('presence_threshold'):
+    name += f'-presence{-1 if presence is None else presence}'
   by, one = about.get('combine', 'vote'), about['shots'] == 1
   name += f'-{by}' if not one and by != usual.get('combine', 'vote') else ''
   told = {

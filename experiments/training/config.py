@@ -123,6 +123,14 @@ class TrainConfig(EpisodeSettings):
     least=0.0,
     most=1.0,
   )
+  presence_threshold: float | None = setting(
+    None,
+    'Recorded for predict and for evaluate --absent: how like the object, as a cosine, must be what'
+    ' is found, for anything to be marked; -1: marked always, as published. Training does not use'
+    ' it. Default: -1 (photos: 0.6).',
+    least=-1.0,
+    most=1.0,
+  )
   seed: int = setting(0, 'Of initial values and training episodes.', least=0)
   run_dir: str | None = setting(
     None, "The run's folder. Default: runs/BENCHMARK-foldF-Kshot-BACKBONE."
@@ -172,6 +180,7 @@ class RunConfig:
   skip: bool = False
   correlated_levels: int | None = None
   absent: float = 0.0
+  presence_threshold: float | None = None
   image_size: int = 400
   support_margin: float | None = None
   combine: str = 'vote'

@@ -15,6 +15,7 @@ from experiments.settings.recipe import recipe_of
 from experiments.settings.sources import (
   batch_size,
   combine,
+  given_threshold,
   image_size,
   open_backbone,
   open_benchmark,
@@ -181,6 +182,7 @@ def _run_config(config: TrainConfig, benchmark: str, fold: int) -> RunConfig:
     skip=_given(config.skip, recipe.skip),
     correlated_levels=_given(config.correlated_levels, recipe.correlated_levels),
     absent=_given(config.absent, recipe.absent),
+    presence_threshold=given_threshold(config.presence_threshold, recipe.presence_threshold),
     image_size=image_size(config, name),
     support_margin=support_margin(config, name),
     combine=combine(config, name),

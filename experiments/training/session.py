@@ -30,7 +30,7 @@ from hsnet_jax.training.sharding import jit_step, pmap_step
 # What came after versions that did not record it: their runs had the published defaults.
 _SINCE = (
   *('prior', 'skip', 'correlated_levels', 'absent'),
-  *('support_margin', 'foreground_weight', 'combine'),
+  *('support_margin', 'foreground_weight', 'combine', 'presence_threshold'),
 )
 
 PARALLEL = {'jit': jit_step, 'pmap': pmap_step}
@@ -48,7 +48,7 @@ def new_state(run: RunConfig, weights: Mapping[str, Any]) -> TrainState:
   """
   return create_train_state(
     jax.random.key(run.seed),
-    model=network(to_json(run)),
+    model=network({**to_json(run), 'presence_threshold': None}),
     backbone=weights,
     tx=_optimizer(
       run.learning_rate,

@@ -25,6 +25,7 @@ _MAY_RECORD = {
   'mask_support': bool,
   'precision': str | None,
   'prior': bool,
+  'presence_threshold': int | float | None,
   'skip': bool,
   'correlated_levels': int | None,
   'figures': dict | None,

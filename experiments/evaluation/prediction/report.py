@@ -33,6 +33,7 @@ def describe(
   """Describes what predictions with a model and a support set are results of, for their marks."""
   supports = hashlib.sha256(images.tobytes())
   supports.update(masks.tobytes())
+  presence = model.module.presence_threshold
   return {
     'command': 'predict',
     'backbone': model.backbone.name,
@@ -43,6 +44,7 @@ def describe(
     'shots': len(images),
     'image_size': images.shape[1],
     'supports': supports.hexdigest(),
+    **({'presence_threshold': presence} if presence is not None else {}),
     **({'tiles': tiles} if tiles > 1 else {}),
     **({'combine': combine} if combine != 'vote' and len(images) > 1 else {}),
   }
@@ -100,12 +102,13 @@ class Outcome:
     self._folder, self._left = folder, left
     self._failed: list[Query] = []
     self._renamed: list[pathlib.Path] = []
-    self._any_object = False
+    self._empty: list[Query] = []
 
   def add(self, found: Segmented, path: pathlib.Path) -> None:
     """Counts a query that is done, whose mask is at a path."""
     self.masks.append(path)
-    self._any_object = self._any_object or bool(found.mask.any())
+    if not found.mask.any():
+      self._empty.append(found.query)
     if path.name != f'{found.query.name.name}{RESULT_ENDINGS[0]}.png':
       self._renamed.append(path)
 
@@ -124,11 +127,16 @@ class Outcome:
       )
     if str(self._left):
       print(f'left out: {self._left}')
-    if self.masks and not self._any_object:
+    if self.masks and len(self._empty) == len(self.masks):
       warnings.warn(
         'no object was found: every mask is empty; look whether the support masks show it, and'
-        ' whether `image_size` is what the checkpoint was trained with',
+        ' whether `image_size` is what the checkpoint was trained with; a lower'
+        ' `presence_threshold` leaves fewer masks empty',
         stacklevel=2,
+      )
+    elif self._empty:
+      print(
+        f'no object was found in {len(self._empty)}, whose masks are empty: {_few(self._empty)}'
       )
     if self._failed:
       total = len(self.masks) + len(self._failed)

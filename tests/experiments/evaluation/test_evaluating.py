@@ -237,3 +237,23 @@ def test_supports_are_cut_and_combined_as_the_checkpoint_says(run, tmp_path, mon
     with pytest.raises(Seen) as seen:
       evaluate(config)
     assert seen.value.args == (combine,)
+
+
+@pytest.mark.parametrize(
+  'asked, expected', [({}, None), ({'absent': 0.5}, 0.2), ({'presence_threshold': 0.1}, 0.1)]
+)
+def test_presence_is_judged_where_pictures_may_lack_the_object(
+  run, tmp_path, monkeypatch, asked, expected
+):
+  loaded = evaluating.load_model(run)
+  model = dataclasses.replace(loaded, config={**loaded.config, 'presence_threshold': 0.2})
+  monkeypatch.setattr(evaluating, 'load_model', lambda *args, **options: model)
+
+  def bound(function, module, *args):
+    raise Seen(module.presence_threshold)
+
+  monkeypatch.setattr(evaluating, 'BoundLogits', bound)
+  config = EvaluateConfig(checkpoint=str(run), episodes=2, output_dir=str(tmp_path / 'o'), **asked)
+  with pytest.raises(Seen) as seen:
+    evaluate(config)
+  assert seen.value.args == (expected,)

@@ -312,3 +312,32 @@ def test_supports_are_combined_as_the_checkpoint_says(
   with pytest.raises(Seen) as seen:
     predict(config(*queries, **asked))
   assert seen.value.args == expected
+
+
+@pytest.mark.parametrize(
+  'recorded, asked, expected',
+  [
+    ({}, {}, None),
+    ({'presence_threshold': 0.2}, {}, 0.2),
+    ({'presence_threshold': 0.2}, {'presence_threshold': -1.0}, None),
+    ({'presence_threshold': 0.2}, {'presence_threshold': 0.0}, 0.0),
+  ],
+)
+def test_presence_is_judged_as_the_checkpoint_says(
+  config, run, tmp_path, monkeypatch, recorded, asked, expected
+):
+  def make(model, *args, **options):
+    raise Seen(model.module.presence_threshold)
+
+  with_record(monkeypatch, run, **recorded)
+  monkeypatch.setattr(predicting, 'predictor', make)
+  with pytest.raises(Seen) as seen:
+    predict(config(picture(tmp_path / 'q.jpg'), **asked))
+  assert seen.value.args == (expected,)
+
+
+def test_what_is_unlike_the_object_is_left_empty(config, tmp_path):
+  query = picture(tmp_path / 'q.jpg')
+  with pytest.warns(UserWarning, match='presence_threshold'):
+    (found,) = predict(config(query, presence_threshold=1.0))
+  assert not np.asarray(Image.open(found)).any()
