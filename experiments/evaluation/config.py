@@ -133,8 +133,9 @@ class PredictConfig:
   )
   presence_threshold: float | None = setting(
     None,
-    'How like the object, as a cosine, must be what is found in a picture, for anything to be marked'
-    " in it: higher leaves more pictures empty; -1: none. Default: the checkpoint's (photos: 0.6).",
+    'How like the object, as a cosine, must be what is found in a picture, for anything to be'
+    " marked in it: higher leaves more pictures empty; -1: none. Default: the checkpoint's (photos:"
+    ' 0.6).',
     least=-1.0,
     most=1.0,
   )

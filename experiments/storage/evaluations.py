@@ -40,8 +40,8 @@ def name_of(about: Mapping[str, Any], *, usual: Mapping[str, Any]) -> str:
   Args:
     about: what was evaluated, as `results.json` has it.
     usual: what 'checkpoint_name', 'episodes', 'image_size', 'precision', 'protocol' and 'split' are
-      where nothing is said, and 'support_margin', 'presence_threshold' and 'combine' if not as published; a name tells
-      those that differ.
+      where nothing is said, and 'support_margin', 'presence_threshold' and 'combine' if not as
+      published; a name tells those that differ.
 
   Returns:
     Such as `hsnet-pascal-fold0-1shot-last-250episodes`.
