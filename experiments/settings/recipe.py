@@ -26,6 +26,7 @@ class Recipe:
     absent: how many training episodes have a query without the class.
     foreground_weight: of the object's pixels in the loss.
     augment: of the training episodes.
+    exchange: probability that query and support exchange their roles.
     ema: decay of the average of the parameters; 0 for none.
   """
 
@@ -43,6 +44,7 @@ class Recipe:
   absent: float = 0.0
   foreground_weight: float = 1.0
   augment: str = 'none'
+  exchange: float = 0.0
   ema: float = 0.0
 
 

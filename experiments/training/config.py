@@ -75,6 +75,13 @@ class TrainConfig(EpisodeSettings):
     ' flip).',
     choices=AUGMENT,
   )
+  exchange: float | None = setting(
+    None,
+    'Probability that the query and the first support of a training episode exchange their roles.'
+    ' Default: 0, as published.',
+    least=0.0,
+    most=1.0,
+  )
   epochs: int | None = setting(
     None, 'Passes over the training list. Default: 2000 (shapes: 9).', least=1
   )
@@ -185,6 +192,7 @@ class RunConfig:
   ema: float = 0.0
   foreground_weight: float = 1.0
   augment: str = 'none'
+  exchange: float = 0.0
   precision: str = 'float32'
   protocol: str = 'published'
   seed: int = 0

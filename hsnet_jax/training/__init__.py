@@ -7,6 +7,7 @@ from hsnet_jax.api.lazy import lazy_names
 if TYPE_CHECKING:
   from hsnet_jax.backbones.pixels import normalize
   from hsnet_jax.training.averaging import average_params, averaged_params
+  from hsnet_jax.training.exchange import exchange_roles
   from hsnet_jax.training.losses import cross_entropy
   from hsnet_jax.training.optimizers import make_optimizer, make_schedule
   from hsnet_jax.training.sharding import (
@@ -32,6 +33,7 @@ __all__ = [
   'cross_entropy',
   'data_mesh',
   'eval_step',
+  'exchange_roles',
   'init_params',
   'jit_step',
   'make_optimizer',
@@ -47,6 +49,7 @@ __getattr__, __dir__ = lazy_names(
   __name__,
   {
     '.averaging': ('average_params', 'averaged_params'),
+    '.exchange': ('exchange_roles',),
     '.losses': ('cross_entropy',),
     '.optimizers': ('make_optimizer', 'make_schedule'),
     '.sharding': (
