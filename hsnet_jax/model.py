@@ -21,6 +21,7 @@ from hsnet_jax.decoder import Decoder, Prior
 from hsnet_jax.encoder import Encoder
 from hsnet_jax.errors import InputError
 from hsnet_jax.extensions.head import PUBLISHED, Head
+from hsnet_jax.extensions.masking import hybrid_features
 from hsnet_jax.extensions.prior import both_prototypes, prototype_cosines
 from hsnet_jax.resize import map_size, resize_bilinear
 
@@ -54,7 +55,13 @@ class HSNet(nn.Module):
   head: Head = dataclasses.field(default=PUBLISHED, kw_only=True)
 
   def setup(self):
-    """Builds the two learnable parts."""
+    """Builds the two learnable parts.
+
+    Raises:
+      InputError: the head has hybrid masking, and supports are not masked at all.
+    """
+    if self.head.hybrid_masking and not self.mask_support:
+      raise InputError('`hybrid_masking` needs `mask_support`, which is off; give one of them')
     self.encoder = Encoder(precision=self.precision, implementation=self.implementation)
     self.decoder = Decoder(precision=self.precision, implementation=self.implementation)
 
@@ -81,6 +88,7 @@ class HSNet(nn.Module):
     Raises:
       InputError: the backbone cannot take images of this size, as VGG-16 at some.
     """
+    support = self.head.support_images(support, support_mask)
     if query.shape[1:] == support.shape[1:]:
       count = query.shape[0]
       both = self.encode(jnp.concatenate([query, support]))
@@ -88,6 +96,7 @@ class HSNet(nn.Module):
       support_features = tuple(f[count:] for f in both)
     else:
       query_features, support_features = self.encode(query), self.encode(support)
+    support_features = self.head.support_features(support_features)
     size = map_size(query) if output_size is None else output_size
     return self.match(query_features, support_features, support_mask, output_size=size)
 
@@ -135,13 +144,17 @@ class HSNet(nn.Module):
     """Masks support features (Eq. 1) and divides them by their norm (Eq. 2), once for any queries.
 
     Args:
-      support_features: from `encode`.
+      support_features: from `encode`; by hybrid masking from `Head.support_features`.
       support_mask: the supports' masks, of any size.
 
     Returns:
       What `match_masked` takes.
     """
-    if self.mask_support:
+    if self.head.hybrid_masking:
+      maps = len(support_features) // 2
+      pair = support_features[:maps], support_features[maps:]
+      support_features = hybrid_features(*pair, support_mask)
+    elif self.mask_support:
       support_features = mask_features(support_features, support_mask)
     return tuple(normalize_features(f) for f in support_features)
 
@@ -151,7 +164,7 @@ class HSNet(nn.Module):
     """Pools support features for a head with a prior, once for any queries.
 
     Args:
-      support_features: from `encode`.
+      support_features: as for `mask_support_features`; masked pictures are not pooled.
       support_mask: the supports' masks, of any size.
 
     Returns:
@@ -160,7 +173,8 @@ class HSNet(nn.Module):
     if not self.head.prior:
       return ()
     levels = get_backbone(self.backbone).levels
-    return both_prototypes(self.head.matched(support_features, levels), support_mask)
+    whole = support_features[: sum(levels)]
+    return both_prototypes(self.head.matched(whole, levels), support_mask)
 
   def match(
     self,
@@ -174,7 +188,7 @@ class HSNet(nn.Module):
 
     Args:
       query_features: from `encode`.
-      support_features: from `encode`, as many images.
+      support_features: likewise, as many images; by hybrid masking from `Head.support_features`.
       support_mask: the supports' masks, of any size.
       output_size: `(height, width)` of the logits; without it, the decoder's own: twice the finest
         map that is correlated, or that of the maps that skip.

@@ -60,8 +60,8 @@ def network(
   """Makes the network that a checkpoint or a run describes.
 
   Args:
-    config: its 'backbone'; 'mask_support', 'precision' and those fields of `Head` (`prior`,
-      `skip`, `correlated_levels`) that are not the published ones.
+    config: its 'backbone'; 'mask_support', 'precision' and those fields of `Head` (such as
+      `prior`) that are not the published ones.
     backbone: the backbone of that name, where it is one of your own.
     precision: of `PRECISIONS`, in place of its own.
     implementation: of the kernels, as `HSNet` has it.

@@ -23,6 +23,7 @@ class Recipe:
     prior: whether the head starts from the prototypes' map.
     skip: whether the decoder sees finer features.
     correlated_levels: how many levels are correlated; None for all.
+    hybrid_masking: whether masked pictures fill what Eq. 1 leaves out.
     absent: how many training episodes have a query without the class.
     foreground_weight: of the object's pixels in the loss.
     augment: of the training episodes.
@@ -41,6 +42,7 @@ class Recipe:
   prior: bool = False
   skip: bool = False
   correlated_levels: int | None = None
+  hybrid_masking: bool = False
   absent: float = 0.0
   foreground_weight: float = 1.0
   augment: str = 'none'

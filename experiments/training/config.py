@@ -123,6 +123,11 @@ class TrainConfig(EpisodeSettings):
     ' (photos: 2).',
     least=1,
   )
+  hybrid_masking: bool | None = setting(
+    None,
+    'Fill what Eq. 1 leaves out of the supports with the features of the picture in which'
+    ' everything but the object is blank (hybrid masking). Default: no, as published.',
+  )
   absent: float | None = setting(
     None,
     'How many of the training episodes have a query without the class; pictures without the object'
@@ -178,6 +183,7 @@ class RunConfig:
   prior: bool = False
   skip: bool = False
   correlated_levels: int | None = None
+  hybrid_masking: bool = False
   absent: float = 0.0
   image_size: int = 400
   support_margin: float | None = None

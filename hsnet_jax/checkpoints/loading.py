@@ -27,6 +27,7 @@ _MAY_RECORD = {
   'prior': bool,
   'skip': bool,
   'correlated_levels': int | None,
+  'hybrid_masking': bool,
   'figures': dict | None,
 }
 

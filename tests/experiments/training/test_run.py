@@ -70,7 +70,7 @@ def test_what_comes_out_is_returned_and_left_in_the_folder(run):
     *('augment', 'precision', 'protocol', 'seed', 'validation', 'val_every', 'val_episodes'),
     *('lists', 'schedule_steps', 'backbone_weights'),
     *('prior', 'skip', 'correlated_levels', 'absent', 'support_margin'),
-    *('foreground_weight', 'combine', 'exchange'),
+    *('foreground_weight', 'combine', 'exchange', 'hybrid_masking'),
   }
   own = {'figures', 'epoch', 'step', 'versions', 'format_version'}
   assert recorded <= set(config) <= recorded | own
@@ -85,6 +85,7 @@ def test_what_comes_out_is_returned_and_left_in_the_folder(run):
     {'support_margin': 0.1},
     {'foreground_weight': 2.0},
     {'exchange': 0.5},
+    {'hybrid_masking': True},
     {'combine': 'mean'},
     {'ema': 0.9},
     {'clip': 1.0},
