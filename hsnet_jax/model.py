@@ -21,7 +21,7 @@ from hsnet_jax.decoder import Decoder, Prior
 from hsnet_jax.encoder import Encoder
 from hsnet_jax.errors import InputError
 from hsnet_jax.extensions.head import PUBLISHED, Head
-from hsnet_jax.extensions.masking import hybrid_features
+from hsnet_jax.extensions.masking import hybrid_features, subtract_background
 from hsnet_jax.extensions.prior import both_prototypes, prototype_cosines
 from hsnet_jax.resize import map_size, resize_bilinear
 
@@ -58,10 +58,11 @@ class HSNet(nn.Module):
     """Builds the two learnable parts.
 
     Raises:
-      InputError: the head has hybrid masking, and supports are not masked at all.
+      InputError: the head says how supports are masked, and they are not masked at all.
     """
-    if self.head.hybrid_masking and not self.mask_support:
-      raise InputError('`hybrid_masking` needs `mask_support`, which is off; give one of them')
+    for name in ('hybrid_masking', 'background_correlation'):
+      if getattr(self.head, name) and not self.mask_support:
+        raise InputError(f'`{name}` needs `mask_support`, which is off; leave `{name}` out')
     self.encoder = Encoder(precision=self.precision, implementation=self.implementation)
     self.decoder = Decoder(precision=self.precision, implementation=self.implementation)
 
@@ -150,13 +151,16 @@ class HSNet(nn.Module):
     Returns:
       What `match_masked` takes.
     """
+    maps = sum(get_backbone(self.backbone).levels)
+    whole = masked = support_features[:maps]
     if self.head.hybrid_masking:
-      maps = len(support_features) // 2
-      pair = support_features[:maps], support_features[maps:]
-      support_features = hybrid_features(*pair, support_mask)
+      masked = hybrid_features(whole, support_features[maps:], support_mask)
     elif self.mask_support:
-      support_features = mask_features(support_features, support_mask)
-    return tuple(normalize_features(f) for f in support_features)
+      masked = mask_features(whole, support_mask)
+    masked = tuple(normalize_features(f) for f in masked)
+    if self.head.background_correlation:
+      masked = subtract_background(masked, whole, support_mask)
+    return masked
 
   def pool_support_features(
     self, support_features: Features, support_mask: Shaped[Array | np.ndarray, 'B Hm Wm']

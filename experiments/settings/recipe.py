@@ -24,6 +24,7 @@ class Recipe:
     skip: whether the decoder sees finer features.
     correlated_levels: how many levels are correlated; None for all.
     hybrid_masking: whether masked pictures fill what Eq. 1 leaves out.
+    background_correlation: whether the correlation with the background is subtracted.
     absent: how many training episodes have a query without the class.
     foreground_weight: of the object's pixels in the loss.
     augment: of the training episodes.
@@ -43,6 +44,7 @@ class Recipe:
   skip: bool = False
   correlated_levels: int | None = None
   hybrid_masking: bool = False
+  background_correlation: bool = False
   absent: float = 0.0
   foreground_weight: float = 1.0
   augment: str = 'none'

@@ -128,6 +128,11 @@ class TrainConfig(EpisodeSettings):
     'Fill what Eq. 1 leaves out of the supports with the features of the picture in which'
     ' everything but the object is blank (hybrid masking). Default: no, as published.',
   )
+  background_correlation: bool | None = setting(
+    None,
+    "Subtract from every correlation the query position's mean one with the support's background."
+    ' Default: no, as published.',
+  )
   absent: float | None = setting(
     None,
     'How many of the training episodes have a query without the class; pictures without the object'
@@ -184,6 +189,7 @@ class RunConfig:
   skip: bool = False
   correlated_levels: int | None = None
   hybrid_masking: bool = False
+  background_correlation: bool = False
   absent: float = 0.0
   image_size: int = 400
   support_margin: float | None = None

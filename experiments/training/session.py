@@ -31,7 +31,8 @@ from hsnet_jax.training.sharding import jit_step, pmap_step
 # What came after versions that did not record it: their runs had the published defaults.
 _SINCE = (
   *('prior', 'skip', 'correlated_levels', 'absent'),
-  *('support_margin', 'foreground_weight', 'combine', 'exchange', 'hybrid_masking'),
+  *('support_margin', 'foreground_weight', 'combine'),
+  *('exchange', 'hybrid_masking', 'background_correlation'),
 )
 
 PARALLEL = {'jit': jit_step, 'pmap': pmap_step}

@@ -28,6 +28,7 @@ _MAY_RECORD = {
   'skip': bool,
   'correlated_levels': int | None,
   'hybrid_masking': bool,
+  'background_correlation': bool,
   'figures': dict | None,
 }
 

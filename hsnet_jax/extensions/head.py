@@ -24,12 +24,15 @@ class Head:
       are finer.
     correlated_levels: how many of the backbone's levels are correlated, the coarsest; None for all.
     hybrid_masking: whether supports are masked by `extensions.masking.hybrid_features`.
+    background_correlation: whether the mean correlation with the support's background is subtracted
+      (`extensions.masking.subtract_background`).
   """
 
   prior: bool = False
   skip: bool = False
   correlated_levels: int | None = None
   hybrid_masking: bool = False
+  background_correlation: bool = False
 
   def first(self, levels: Sequence[int]) -> int:
     """Finds the finest level that is correlated.

@@ -2,7 +2,8 @@
 
 Eq. 1 masks feature maps, which are coarse: of a thin object little is left, and that has seen its
 surroundings. Hybrid masking (HM, arXiv 2203.12826) fills what is left out there with the features
-of the picture in which everything but the object is blank.
+of the picture in which everything but the object is blank. Subtracting the background compares a
+query with the object against what surrounds it.
 """
 
 from collections.abc import Sequence
@@ -11,7 +12,8 @@ import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Array, Float, Shaped
 
-from hsnet_jax.correlation import mask_features
+from hsnet_jax.correlation import mask_features, normalize_features
+from hsnet_jax.resize import map_size, resize_bilinear
 
 
 def with_masked_pictures(
@@ -53,3 +55,40 @@ def hybrid_features(
   """
   pairs = zip(mask_features(features, mask), masked_pictures, strict=True)
   return tuple(jnp.where(masked > 0, masked, blank) for masked, blank in pairs)
+
+
+def subtract_background(
+  masked: Sequence[Float[Array, 'n _h _w _c']],
+  features: Sequence[Float[Array, 'n _h _w _c']],
+  mask: Shaped[Array | np.ndarray, 'n hm wm'],
+) -> tuple[Float[Array, 'n _h _w _c'], ...]:
+  """Makes Eq. 2 say how much nearer a query position is to the object than to its surroundings.
+
+  With q a query position, s_j a support position that shows the object and b_k those of the
+  support's background, all divided by their norms, and w_k = 1 - M_k how much of k is background:
+
+      C(q, j) = max(0, <q, s_j> - sum_k w_k <q, b_k> / sum_k w_k)
+
+  A cosine less the mean of those with the background, in [0, 2]. Since the mean of products is the
+  product with the mean, it is Eq. 2 of s_j less that mean: no 4D tensor more, and what Eq. 1 left
+  out stays zero.
+
+  Args:
+    masked: s, the supports' maps masked by Eq. 1 and divided by their norm; zeros are no object.
+    features: their maps as the backbone gives them, of which b is.
+    mask: M, the supports' masks in [0, 1], of any size; resized as by Eq. 1.
+
+  Returns:
+    What takes the place of `masked`. Where a mask leaves no background, it is `masked` itself.
+  """
+  mask = jnp.asarray(mask).astype(jnp.float32)[..., None]
+  return tuple(_less_background(s, f, mask) for s, f in zip(masked, features, strict=True))
+
+
+def _less_background(masked: Array, feature: Array, mask: Array) -> Array:
+  weight = 1 - resize_bilinear(mask, map_size(feature))
+  wide = normalize_features(feature.astype(np.promote_types(feature.dtype, np.float32)))
+  total, area = (jnp.sum(x, axis=(1, 2), keepdims=True) for x in (weight * wide, weight))
+  mean = total / jnp.where(area > 0, area, 1.0)
+  shown = jnp.any(masked != 0, axis=-1, keepdims=True)
+  return jnp.where(shown, masked - mean.astype(masked.dtype), masked)

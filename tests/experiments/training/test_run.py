@@ -70,7 +70,8 @@ def test_what_comes_out_is_returned_and_left_in_the_folder(run):
     *('augment', 'precision', 'protocol', 'seed', 'validation', 'val_every', 'val_episodes'),
     *('lists', 'schedule_steps', 'backbone_weights'),
     *('prior', 'skip', 'correlated_levels', 'absent', 'support_margin'),
-    *('foreground_weight', 'combine', 'exchange', 'hybrid_masking'),
+    *('foreground_weight', 'combine'),
+    *('exchange', 'hybrid_masking', 'background_correlation'),
   }
   own = {'figures', 'epoch', 'step', 'versions', 'format_version'}
   assert recorded <= set(config) <= recorded | own
@@ -86,6 +87,7 @@ def test_what_comes_out_is_returned_and_left_in_the_folder(run):
     {'foreground_weight': 2.0},
     {'exchange': 0.5},
     {'hybrid_masking': True},
+    {'background_correlation': True},
     {'combine': 'mean'},
     {'ema': 0.9},
     {'clip': 1.0},
