@@ -27,6 +27,8 @@ class Recipe:
     background_correlation: whether the correlation with the background is subtracted.
     absent: how many training episodes have a query without the class.
     foreground_weight: of the object's pixels in the loss.
+    boundary_weight: of pixels near the object's boundary in the loss.
+    dice: how many times the soft Dice loss is added.
     augment: of the training episodes.
     exchange: probability that query and support exchange their roles.
     ema: decay of the average of the parameters; 0 for none.
@@ -47,6 +49,8 @@ class Recipe:
   background_correlation: bool = False
   absent: float = 0.0
   foreground_weight: float = 1.0
+  boundary_weight: float = 1.0
+  dice: float = 0.0
   augment: str = 'none'
   exchange: float = 0.0
   ema: float = 0.0

@@ -68,6 +68,15 @@ class TrainConfig(EpisodeSettings):
     ' IoU. Default: 1, as published (photos: 2).',
     least=0.0,
   )
+  boundary_weight: float | None = setting(
+    None,
+    "How much a pixel near the object's boundary, within 4 pixels on either side, weighs in the"
+    ' loss. Default: 1, as published.',
+    least=0.0,
+  )
+  dice: float | None = setting(
+    None, 'So many times the soft Dice loss is added. Default: 0, as published.', least=0.0
+  )
   augment: str | None = setting(
     None,
     'Of the training episodes, each picture by itself. flip: mirror images; geometric: also scale,'
@@ -203,6 +212,8 @@ class RunConfig:
   accumulate: int = 1
   ema: float = 0.0
   foreground_weight: float = 1.0
+  boundary_weight: float = 1.0
+  dice: float = 0.0
   augment: str = 'none'
   exchange: float = 0.0
   precision: str = 'float32'

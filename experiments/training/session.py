@@ -32,7 +32,7 @@ from hsnet_jax.training.sharding import jit_step, pmap_step
 _SINCE = (
   *('prior', 'skip', 'correlated_levels', 'absent'),
   *('support_margin', 'foreground_weight', 'combine'),
-  *('exchange', 'hybrid_masking', 'background_correlation'),
+  *('exchange', 'hybrid_masking', 'background_correlation', 'boundary_weight', 'dice'),
 )
 
 PARALLEL = {'jit': jit_step, 'pmap': pmap_step}
@@ -235,6 +235,8 @@ def make_hooks(
     mesh=mesh,
     accumulate=run.accumulate,
     foreground_weight=run.foreground_weight,
+    boundary_weight=run.boundary_weight,
+    dice=run.dice,
   )
   schedule = jax.jit(schedule_of(run))
 

@@ -8,7 +8,7 @@ if TYPE_CHECKING:
   from hsnet_jax.backbones.pixels import normalize
   from hsnet_jax.training.averaging import average_params, averaged_params
   from hsnet_jax.training.exchange import exchange_roles
-  from hsnet_jax.training.losses import cross_entropy
+  from hsnet_jax.training.losses import cross_entropy, near_boundary, soft_dice
   from hsnet_jax.training.optimizers import make_optimizer, make_schedule
   from hsnet_jax.training.sharding import (
     batch_sharding,
@@ -38,10 +38,12 @@ __all__ = [
   'jit_step',
   'make_optimizer',
   'make_schedule',
+  'near_boundary',
   'normalize',
   'place',
   'pmap_step',
   'replicated',
+  'soft_dice',
   'train_step',
 ]
 
@@ -50,7 +52,7 @@ __getattr__, __dir__ = lazy_names(
   {
     '.averaging': ('average_params', 'averaged_params'),
     '.exchange': ('exchange_roles',),
-    '.losses': ('cross_entropy',),
+    '.losses': ('cross_entropy', 'near_boundary', 'soft_dice'),
     '.optimizers': ('make_optimizer', 'make_schedule'),
     '.sharding': (
       'batch_sharding',

@@ -61,7 +61,7 @@ def test_a_step_keeps_every_type(wide, schedule, precision):
     jax.random.key(0), model=model, backbone=variables(SMALL)['backbone'], tx=tx
   )
   assert set(jax.tree.leaves(types(state.variables))) == {jnp.dtype('float32')}
-  step = functools.partial(train_step, accumulate=2)
+  step = functools.partial(train_step, accumulate=2, boundary_weight=2.0, dice=0.5)
   step = augmented(jax.random.key(1), step, options=AUGMENTATIONS['all'])
   step = exchanged(jax.random.key(2), step, probability=0.5)
 
