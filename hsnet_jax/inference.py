@@ -143,8 +143,9 @@ def encode_support(
     InputError: there are no images, or not as many masks.
   """
   _check_shots(len(images), len(masks))
-  features = model.apply(variables, jnp.asarray(images), method='encode')
-  return mask_supports(model, variables, features, masks)
+  head, pictures = getattr(model, 'head', PUBLISHED), jnp.asarray(images)
+  features = model.apply(variables, head.support_images(pictures, masks), method='encode')
+  return mask_supports(model, variables, head.support_features(features), masks)
 
 
 def mask_supports(
@@ -155,7 +156,7 @@ def mask_supports(
 ) -> SupportSet:
   """Makes a support set of K images' features, `[K, h, w, c]` a map, and their masks (Eq. 1).
 
-  The arguments are those of `encode_support`, with what `encode` gives in place of the images.
+  The arguments are those of `encode_support`, with `Head.support_features` in place of the images.
   """
   masks = jnp.asarray(masks).astype(jnp.float32)
   masked = model.apply(variables, features, masks, method='mask_support_features')
@@ -231,9 +232,9 @@ def predict_episodes(
 ) -> Float[Array, 'shots batch out_h out_w 2']:
   """Computes logits of a batch of episodes, one set per shot.
 
-  One backbone pass sees the queries and all supports, B + B K images; then shots are matched
-  one after the other, so that the memory of the 4D tensors does not grow with K. Neither does
-  it under `grad`, which with K > 1 computes them a second time.
+  One backbone pass sees the queries and all supports, B + B K images (B + 2 B K by hybrid masking);
+  then shots are matched one after the other, so that the memory of the 4D tensors does not grow
+  with K. Neither does it under `grad`, which with K > 1 computes them a second time.
 
   Args:
     model: an `HSNet`.
@@ -246,8 +247,7 @@ def predict_episodes(
       go to that size in one step, and lie in the top left corner.
 
   Returns:
-    `[K, B, h, w, 2]`, channel 1 the foreground. `combine_shots` makes masks of them and
-    `mean_margin` scores.
+    `[K, B, h, w, 2]`, channel 1 the foreground, for `combine_shots` and `mean_margin`.
 
   Raises:
     InputError: there are no supports, or not as many masks.
@@ -255,13 +255,15 @@ def predict_episodes(
   """
   check_one_size(query, supports)
   _check_shots(supports.shape[1], masks.shape[1])
-  batch, shots = supports.shape[:2]
-  by_shot = jnp.moveaxis(jnp.asarray(supports), 1, 0).reshape(-1, *supports.shape[2:])
-  images = jnp.concatenate([jnp.asarray(query), by_shot])
+  (batch, shots), head = supports.shape[:2], getattr(model, 'head', PUBLISHED)
+  by_shot, by_shot_masks = (jnp.moveaxis(jnp.asarray(x), 1, 0) for x in (supports, masks))
+  flat, flat_masks = (x.reshape(-1, *x.shape[2:]) for x in (by_shot, by_shot_masks))
+  images = jnp.concatenate([jnp.asarray(query), head.support_images(flat, flat_masks)])
   features = model.apply(variables, images, method='encode')
   query_features = tuple(x[:batch] for x in features)
-  support_features = tuple(x[batch:].reshape(shots, batch, *x.shape[1:]) for x in features)
-  by_shot_masks = jnp.moveaxis(jnp.asarray(masks), 1, 0).astype(jnp.float32)
+  support_features = head.support_features([x[batch:] for x in features])
+  support_features = tuple(x.reshape(shots, batch, *x.shape[1:]) for x in support_features)
+  by_shot_masks = by_shot_masks.astype(jnp.float32)
   height, width = output_size or map_size(query)
   size = height, width
   pairs, one_size = (support_features, by_shot_masks), size if own_sizes is None else None
@@ -313,8 +315,7 @@ def _check_shots(images: int, masks: int) -> None:
     raise InputError(f'{images} support images and {masks} masks: give each image its mask')
 
 
-# Both are compiled even where the caller is not, since an uncompiled loop would be compiled anew
-# each time.
+# Compiled even where the caller is not: an uncompiled loop would be compiled anew each time.
 @functools.partial(jax.jit, static_argnames=('model', 'output_size'), inline=True)
 def _match_set(model, variables, query_features, support_set: SupportSet, *, output_size):
   """Computes logits `[K, B, h, w, 2]` of one support set for all queries."""
@@ -323,9 +324,8 @@ def _match_set(model, variables, query_features, support_set: SupportSet, *, out
   def match(shot):
     # Here and not before the loop, where it would make K x B copies.
     shot = jax.tree.map(lambda x: jnp.broadcast_to(x, (batch, *x.shape)), shot)
-    options: dict[str, Any] = {'method': 'match_masked', 'output_size': output_size}
-    if shot.prototypes:
-      options['prototypes'] = shot.prototypes
+    pooled = {'prototypes': shot.prototypes} if shot.prototypes else {}
+    options: dict[str, Any] = {'method': 'match_masked', 'output_size': output_size, **pooled}
     return model.apply(variables, query_features, shot.features, **options)
 
   return _one_by_one(match, support_set)

@@ -21,6 +21,7 @@ from hsnet_jax.decoder import Decoder, Prior
 from hsnet_jax.encoder import Encoder
 from hsnet_jax.errors import InputError
 from hsnet_jax.extensions.head import PUBLISHED, Head
+from hsnet_jax.extensions.masking import hybrid_features, subtract_background
 from hsnet_jax.extensions.presence import limit_to_presence, presence_margin
 from hsnet_jax.extensions.prior import both_prototypes, prototype_cosines
 from hsnet_jax.resize import map_size, resize_bilinear
@@ -64,7 +65,14 @@ class HSNet(nn.Module):
     return self.head.prior or self.presence_threshold is not None
 
   def setup(self):
-    """Builds the two learnable parts."""
+    """Builds the two learnable parts.
+
+    Raises:
+      InputError: the head says how supports are masked, and they are not masked at all.
+    """
+    for name in ('hybrid_masking', 'background_correlation'):
+      if getattr(self.head, name) and not self.mask_support:
+        raise InputError(f'`{name}` needs `mask_support`, which is off; leave `{name}` out')
     self.encoder = Encoder(precision=self.precision, implementation=self.implementation)
     self.decoder = Decoder(precision=self.precision, implementation=self.implementation)
 
@@ -91,6 +99,7 @@ class HSNet(nn.Module):
     Raises:
       InputError: the backbone cannot take images of this size, as VGG-16 at some.
     """
+    support = self.head.support_images(support, support_mask)
     if query.shape[1:] == support.shape[1:]:
       count = query.shape[0]
       both = self.encode(jnp.concatenate([query, support]))
@@ -98,6 +107,7 @@ class HSNet(nn.Module):
       support_features = tuple(f[count:] for f in both)
     else:
       query_features, support_features = self.encode(query), self.encode(support)
+    support_features = self.head.support_features(support_features)
     size = map_size(query) if output_size is None else output_size
     return self.match(query_features, support_features, support_mask, output_size=size)
 
@@ -145,15 +155,22 @@ class HSNet(nn.Module):
     """Masks support features (Eq. 1) and divides them by their norm (Eq. 2), once for any queries.
 
     Args:
-      support_features: from `encode`.
+      support_features: from `encode`; by hybrid masking from `Head.support_features`.
       support_mask: the supports' masks, of any size.
 
     Returns:
       What `match_masked` takes.
     """
-    if self.mask_support:
-      support_features = mask_features(support_features, support_mask)
-    return tuple(normalize_features(f) for f in support_features)
+    maps = sum(get_backbone(self.backbone).levels)
+    whole = masked = support_features[:maps]
+    if self.head.hybrid_masking:
+      masked = hybrid_features(whole, support_features[maps:], support_mask)
+    elif self.mask_support:
+      masked = mask_features(whole, support_mask)
+    masked = tuple(normalize_features(f) for f in masked)
+    if self.head.background_correlation:
+      masked = subtract_background(masked, whole, support_mask)
+    return masked
 
   def pool_support_features(
     self, support_features: Features, support_mask: Shaped[Array | np.ndarray, 'B Hm Wm']
@@ -161,7 +178,7 @@ class HSNet(nn.Module):
     """Pools support features for a head with a prior, or a test of presence, once for any queries.
 
     Args:
-      support_features: from `encode`.
+      support_features: as for `mask_support_features`; masked pictures are not pooled.
       support_mask: the supports' masks, of any size.
 
     Returns:
@@ -170,7 +187,8 @@ class HSNet(nn.Module):
     if not self.pools:
       return ()
     levels = get_backbone(self.backbone).levels
-    return both_prototypes(self.head.matched(support_features, levels), support_mask)
+    whole = support_features[: sum(levels)]
+    return both_prototypes(self.head.matched(whole, levels), support_mask)
 
   def match(
     self,
@@ -184,7 +202,7 @@ class HSNet(nn.Module):
 
     Args:
       query_features: from `encode`.
-      support_features: from `encode`, as many images.
+      support_features: likewise, as many images; by hybrid masking from `Head.support_features`.
       support_mask: the supports' masks, of any size.
       output_size: `(height, width)` of the logits; without it, the decoder's own: twice the finest
         map that is correlated, or that of the maps that skip.

@@ -61,7 +61,7 @@ def network(
 
   Args:
     config: its 'backbone'; 'mask_support', 'precision', 'presence_threshold' and those fields of
-      `Head` (`prior`, `skip`, `correlated_levels`) that are not the published ones.
+      `Head` (such as `prior`) that are not the published ones.
     backbone: the backbone of that name, where it is one of your own.
     precision: of `PRECISIONS`, in place of its own.
     implementation: of the kernels, as `HSNet` has it.

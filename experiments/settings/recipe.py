@@ -23,10 +23,15 @@ class Recipe:
     prior: whether the head starts from the prototypes' map.
     skip: whether the decoder sees finer features.
     correlated_levels: how many levels are correlated; None for all.
+    hybrid_masking: whether masked pictures fill what Eq. 1 leaves out.
+    background_correlation: whether the correlation with the background is subtracted.
     absent: how many training episodes have a query without the class.
     presence_threshold: recorded for use, not for training; None marks whatever is found.
     foreground_weight: of the object's pixels in the loss.
+    boundary_weight: of pixels near the object's boundary in the loss.
+    dice: how many times the soft Dice loss is added.
     augment: of the training episodes.
+    exchange: probability that query and support exchange their roles.
     ema: decay of the average of the parameters; 0 for none.
   """
 
@@ -41,10 +46,15 @@ class Recipe:
   prior: bool = False
   skip: bool = False
   correlated_levels: int | None = None
+  hybrid_masking: bool = False
+  background_correlation: bool = False
   absent: float = 0.0
   presence_threshold: float | None = None
   foreground_weight: float = 1.0
+  boundary_weight: float = 1.0
+  dice: float = 0.0
   augment: str = 'none'
+  exchange: float = 0.0
   ema: float = 0.0
 
 

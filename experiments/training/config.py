@@ -68,12 +68,28 @@ class TrainConfig(EpisodeSettings):
     ' IoU. Default: 1, as published (photos: 2).',
     least=0.0,
   )
+  boundary_weight: float | None = setting(
+    None,
+    "How much a pixel near the object's boundary, within 4 pixels on either side, weighs in the"
+    ' loss. Default: 1, as published.',
+    least=0.0,
+  )
+  dice: float | None = setting(
+    None, 'So many times the soft Dice loss is added. Default: 0, as published.', least=0.0
+  )
   augment: str | None = setting(
     None,
     'Of the training episodes, each picture by itself. flip: mirror images; geometric: also scale,'
     ' shift and rotation; photometric: colors; all: both. Default: none, as published (photos:'
     ' flip).',
     choices=AUGMENT,
+  )
+  exchange: float | None = setting(
+    None,
+    'Probability that the query and the first support of a training episode exchange their roles.'
+    ' Default: 0, as published.',
+    least=0.0,
+    most=1.0,
   )
   epochs: int | None = setting(
     None, 'Passes over the training list. Default: 2000 (shapes: 9).', least=1
@@ -115,6 +131,16 @@ class TrainConfig(EpisodeSettings):
     "How many of the backbone's levels are correlated, the coarsest. Default: all, as published"
     ' (photos: 2).',
     least=1,
+  )
+  hybrid_masking: bool | None = setting(
+    None,
+    'Fill what Eq. 1 leaves out of the supports with the features of the picture in which'
+    ' everything but the object is blank (hybrid masking). Default: no, as published.',
+  )
+  background_correlation: bool | None = setting(
+    None,
+    "Subtract from every correlation the query position's mean one with the support's background."
+    ' Default: no, as published.',
   )
   absent: float | None = setting(
     None,
@@ -179,6 +205,8 @@ class RunConfig:
   prior: bool = False
   skip: bool = False
   correlated_levels: int | None = None
+  hybrid_masking: bool = False
+  background_correlation: bool = False
   absent: float = 0.0
   presence_threshold: float | None = None
   image_size: int = 400
@@ -193,7 +221,10 @@ class RunConfig:
   accumulate: int = 1
   ema: float = 0.0
   foreground_weight: float = 1.0
+  boundary_weight: float = 1.0
+  dice: float = 0.0
   augment: str = 'none'
+  exchange: float = 0.0
   precision: str = 'float32'
   protocol: str = 'published'
   seed: int = 0

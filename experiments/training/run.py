@@ -13,10 +13,7 @@ from jax.sharding import Mesh
 from data_pipelines import Batches, Benchmark, HeldOut, eval_batches, to_devices, train_batches
 from experiments.settings.recipe import recipe_of
 from experiments.settings.sources import (
-  batch_size,
-  combine,
   given_threshold,
-  image_size,
   open_backbone,
   open_benchmark,
   support_margin,
@@ -172,37 +169,15 @@ def _run_config(config: TrainConfig, benchmark: str, fold: int) -> RunConfig:
   """Returns what the settings alone say of the run, with the recipe."""
   name = config.recipe or benchmark
   recipe = recipe_of(name)
-  return RunConfig(
-    benchmark=benchmark,
-    fold=fold,
-    shots=config.shots,
-    backbone=config.backbone or recipe.backbone,
-    mask_support=config.mask_support,
-    prior=_given(config.prior, recipe.prior),
-    skip=_given(config.skip, recipe.skip),
-    correlated_levels=_given(config.correlated_levels, recipe.correlated_levels),
-    absent=_given(config.absent, recipe.absent),
-    presence_threshold=given_threshold(config.presence_threshold, recipe.presence_threshold),
-    image_size=image_size(config, name),
-    support_margin=support_margin(config, name),
-    combine=combine(config, name),
-    batch_size=batch_size(config, name),
-    learning_rate=config.learning_rate,
-    schedule=config.schedule or recipe.schedule,
-    warmup_steps=config.warmup_steps,
-    weight_decay=config.weight_decay,
-    clip=config.clip,
-    accumulate=config.accumulate,
-    ema=_given(config.ema, recipe.ema),
-    foreground_weight=_given(config.foreground_weight, recipe.foreground_weight),
-    augment=_given(config.augment, recipe.augment),
-    precision=config.precision or 'float32',
-    protocol=config.protocol,
-    seed=config.seed,
-    validation=config.validation,
-    val_every=config.val_every,
-    val_episodes=config.val_episodes or recipe.val_episodes,
+  shared = {field.name for field in dataclasses.fields(RunConfig)} & {*vars(config)}
+  # What is not of a recipe has its default here.
+  given = {n: _given(getattr(config, n), getattr(recipe, n, None)) for n in shared}
+  given.update(benchmark=benchmark, fold=fold, precision=config.precision or 'float32')
+  given['support_margin'] = support_margin(config, name)
+  given['presence_threshold'] = given_threshold(
+    config.presence_threshold, recipe.presence_threshold
   )
+  return RunConfig(**given)
 
 
 def _given(value: Any, default: Any) -> Any:

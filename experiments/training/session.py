@@ -24,6 +24,7 @@ from hsnet_jax.errors import InputError
 from hsnet_jax.models import check_variables, network
 from hsnet_jax.training import TrainState, create_train_state, steps
 from hsnet_jax.training.augment import AUGMENTATIONS, augmented
+from hsnet_jax.training.exchange import exchanged
 from hsnet_jax.training.optimizers import make_optimizer, make_schedule
 from hsnet_jax.training.sharding import jit_step, pmap_step
 
@@ -31,6 +32,7 @@ from hsnet_jax.training.sharding import jit_step, pmap_step
 _SINCE = (
   *('prior', 'skip', 'correlated_levels', 'absent'),
   *('support_margin', 'foreground_weight', 'combine', 'presence_threshold'),
+  *('exchange', 'hybrid_masking', 'background_correlation', 'boundary_weight', 'dice'),
 )
 
 PARALLEL = {'jit': jit_step, 'pmap': pmap_step}
@@ -94,16 +96,23 @@ def schedule_of(run: RunConfig) -> optax.Schedule:
 
 @functools.lru_cache(maxsize=8)
 def _compiled_step(
-  seed: int, accumulate: int, augment: str, foreground_weight: float, *, parallel: str, mesh: Mesh
+  *,
+  seed: int,
+  augment: str,
+  exchange: float,
+  parallel: str,
+  mesh: Mesh,
+  **options: Any,
 ) -> TrainStep:
-  """Makes the step, which is compiled once it is called."""
+  """Makes the step of these options of `train_step`, which is compiled once it is called."""
   with jax.transfer_guard('allow'):
     # The initial values are drawn from the key itself.
-    key = jax.random.fold_in(jax.random.key(seed), 1)
-  step = functools.partial(
-    steps.train_step, accumulate=accumulate, foreground_weight=foreground_weight
-  )
-  return PARALLEL[parallel](augmented(key, step, options=AUGMENTATIONS[augment]), mesh)
+    keys = [jax.random.fold_in(jax.random.key(seed), i) for i in (1, 2)]
+  step = functools.partial(steps.train_step, **options)
+  step = augmented(keys[0], step, options=AUGMENTATIONS[augment])
+  # Before augmentation, which marks in the query what it invents.
+  step = exchanged(keys[1], step, probability=exchange)
+  return PARALLEL[parallel](step, mesh)
 
 
 def resumed_state(
@@ -219,7 +228,15 @@ def make_hooks(
     The hooks; their step takes what `data_pipelines.to_devices` gives.
   """
   compiled = _compiled_step(
-    run.seed, run.accumulate, run.augment, run.foreground_weight, parallel=parallel, mesh=mesh
+    seed=run.seed,
+    augment=run.augment,
+    exchange=run.exchange,
+    parallel=parallel,
+    mesh=mesh,
+    accumulate=run.accumulate,
+    foreground_weight=run.foreground_weight,
+    boundary_weight=run.boundary_weight,
+    dice=run.dice,
   )
   schedule = jax.jit(schedule_of(run))
 

@@ -28,6 +28,8 @@ _MAY_RECORD = {
   'presence_threshold': int | float | None,
   'skip': bool,
   'correlated_levels': int | None,
+  'hybrid_masking': bool,
+  'background_correlation': bool,
   'figures': dict | None,
 }
 

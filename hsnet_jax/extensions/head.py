@@ -1,10 +1,14 @@
-"""Says what the head of a network is: by default the published one."""
+"""Says what a network's head, and what it is given of supports, are: by default as published."""
 
 import dataclasses
 from collections.abc import Mapping, Sequence
 from typing import Any, TypeVar
 
+import numpy as np
+from jaxtyping import Array, Float, Shaped
+
 from hsnet_jax.errors import InputError
+from hsnet_jax.extensions.masking import with_masked_pictures
 
 T = TypeVar('T')
 
@@ -19,11 +23,16 @@ class Head:
     skip: whether the decoder sees the query's features of the level below those correlated, which
       are finer.
     correlated_levels: how many of the backbone's levels are correlated, the coarsest; None for all.
+    hybrid_masking: whether supports are masked by `extensions.masking.hybrid_features`.
+    background_correlation: whether the mean correlation with the support's background is subtracted
+      (`extensions.masking.subtract_background`).
   """
 
   prior: bool = False
   skip: bool = False
   correlated_levels: int | None = None
+  hybrid_masking: bool = False
+  background_correlation: bool = False
 
   def first(self, levels: Sequence[int]) -> int:
     """Finds the finest level that is correlated.
@@ -63,6 +72,35 @@ class Head:
       return ()
     start = sum(levels[: first - 1])
     return tuple(maps)[start : start + levels[first - 1]]
+
+  def support_images(
+    self, images: Float[Array, 'n h w 3'], masks: Shaped[Array | np.ndarray, 'n hm wm']
+  ) -> Float[Array, 'some h w 3']:
+    """Says what of supports goes through the backbone: they, and by hybrid masking twice as many.
+
+    Args:
+      images: the supports, normalized.
+      masks: their masks, of any size.
+
+    Returns:
+      The images, whose features `support_features` takes.
+    """
+    return with_masked_pictures(images, masks) if self.hybrid_masking else images
+
+  def support_features(self, features: Sequence[Array]) -> tuple[Array, ...]:
+    """Makes what `HSNet.match` takes of supports.
+
+    Args:
+      features: the backbone's maps of all `support_images`.
+
+    Returns:
+      A row of each for every support: the maps, and by hybrid masking after them those of the
+      masked pictures.
+    """
+    if not self.hybrid_masking:
+      return tuple(features)
+    count = len(features[0]) // 2
+    return *(x[:count] for x in features), *(x[count:] for x in features)
 
 
 PUBLISHED = Head()

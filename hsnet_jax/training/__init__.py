@@ -7,7 +7,8 @@ from hsnet_jax.api.lazy import lazy_names
 if TYPE_CHECKING:
   from hsnet_jax.backbones.pixels import normalize
   from hsnet_jax.training.averaging import average_params, averaged_params
-  from hsnet_jax.training.losses import cross_entropy
+  from hsnet_jax.training.exchange import exchange_roles
+  from hsnet_jax.training.losses import cross_entropy, near_boundary, soft_dice
   from hsnet_jax.training.optimizers import make_optimizer, make_schedule
   from hsnet_jax.training.sharding import (
     batch_sharding,
@@ -32,14 +33,17 @@ __all__ = [
   'cross_entropy',
   'data_mesh',
   'eval_step',
+  'exchange_roles',
   'init_params',
   'jit_step',
   'make_optimizer',
   'make_schedule',
+  'near_boundary',
   'normalize',
   'place',
   'pmap_step',
   'replicated',
+  'soft_dice',
   'train_step',
 ]
 
@@ -47,7 +51,8 @@ __getattr__, __dir__ = lazy_names(
   __name__,
   {
     '.averaging': ('average_params', 'averaged_params'),
-    '.losses': ('cross_entropy',),
+    '.exchange': ('exchange_roles',),
+    '.losses': ('cross_entropy', 'near_boundary', 'soft_dice'),
     '.optimizers': ('make_optimizer', 'make_schedule'),
     '.sharding': (
       'batch_sharding',

@@ -15,6 +15,7 @@ from PIL import Image
 from data_pipelines.reading.arrays import resize_image
 from experiments.evaluation.prediction.queries import Query, read_query
 from hsnet_jax.backbones import normalize
+from hsnet_jax.correlation import mask_features
 from hsnet_jax.errors import InputError
 from hsnet_jax.extensions.tiles import blend_tiles, tile_windows
 from hsnet_jax.inference import SupportSet, mask_supports, match_shots, mean_margin, mean_shots
@@ -90,16 +91,22 @@ def predictor(
     InputError: the feature maps of images of this size do not fit one another.
   """
   module = model.module
+
+  def encode_supports(variables, images, masks) -> SupportSet:
+    features = encode(module, variables, images)
+    if module.head.hybrid_masking:
+      features = *features, *encode_masked(module, variables, images, masks)
+    return mask(module, variables, features, masks)
+
   fold = functools.partial(fold_backbone, backbone=model.backbone)
 
   @functools.cache
   def support_set() -> SupportSet:
     # Put on the device in so many words: a guard against transfers lets these pass.
-    features = encode(module, variables, jax.device_put(images))
-    return mask(module, variables, features, jax.device_put(masks))
+    return encode_supports(variables, *jax.device_put((images, masks)))
 
   def check(variables, queries, images, masks):
-    supports = mask(module, variables, encode(module, variables, images), masks)
+    supports = encode_supports(variables, images, masks)
     return match(module, variables, encode(module, variables, queries), supports)
 
   # Says what does not fit before anything is compiled; nothing is traced a second time.
@@ -125,6 +132,15 @@ def predictor(
 def encode(module: HSNet, variables: Any, images: UInt8[Array, 'B H W 3']) -> Any:
   """Computes the backbone's features of images as they are read."""
   return module.apply(variables, normalize(images, module.backbone), method='encode')
+
+
+@functools.partial(jax.jit, static_argnums=0)
+def encode_masked(
+  module: HSNet, variables: Any, images: UInt8[Array, 'B H W 3'], masks: UInt8[Array, 'B H W']
+) -> Any:
+  """Computes the features of masked pictures, for `extensions.masking.hybrid_features`."""
+  pictures = normalize(images, module.backbone)
+  return module.apply(variables, *mask_features((pictures,), masks), method='encode')
 
 
 @functools.partial(jax.jit, static_argnums=0)

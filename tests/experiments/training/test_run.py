@@ -71,6 +71,7 @@ def test_what_comes_out_is_returned_and_left_in_the_folder(run):
     *('lists', 'schedule_steps', 'backbone_weights'),
     *('prior', 'skip', 'correlated_levels', 'absent', 'support_margin'),
     *('foreground_weight', 'combine'),
+    *('exchange', 'hybrid_masking', 'background_correlation', 'boundary_weight', 'dice'),
   }
   own = {'figures', 'epoch', 'step', 'versions', 'format_version'}
   assert recorded <= set(config) <= recorded | own
@@ -84,6 +85,11 @@ def test_what_comes_out_is_returned_and_left_in_the_folder(run):
     {'absent': 0.5},
     {'support_margin': 0.1},
     {'foreground_weight': 2.0},
+    {'exchange': 0.5},
+    {'boundary_weight': 3.0},
+    {'dice': 1.0},
+    {'hybrid_masking': True},
+    {'background_correlation': True},
     {'combine': 'mean'},
     {'ema': 0.9},
     {'clip': 1.0},

@@ -1,12 +1,14 @@
 import functools
 
 import jax
+import jax.numpy as jnp
 import numpy as np
 import optax
 import pytest
-from scipy.special import log_softmax
+from scipy import ndimage
+from scipy.special import expit, log_softmax
 
-from hsnet_jax.training.losses import cross_entropy
+from hsnet_jax.training.losses import BOUNDARY_WIDTH, cross_entropy, near_boundary, soft_dice
 
 
 @pytest.fixture(params=['plain', 'jit', 'vmap'])
@@ -73,3 +75,76 @@ def test_a_weighted_loss_is_least_where_logits_are_level_at_a_lower_probability(
 
   np.testing.assert_allclose(np.sum(slope(level, 3.0), (0, 1, 2)), 0, atol=1e-7)
   np.testing.assert_allclose(np.sum(slope(level, 1.0), (0, 1, 2)), [-0.25, 0.25], rtol=1e-6)
+
+
+@pytest.fixture(params=['plain', 'jit'])
+def wrap(request):
+  return {'plain': lambda f: f, 'jit': jax.jit}[request.param]
+
+
+def masks():
+  """Empty, full, one pixel, one in a corner, a thin line, a disc, noise."""
+  made = np.zeros((7, 17, 23), np.uint8)
+  made[1] = 1
+  made[2, 8, 9] = made[3, 0, 22] = made[4, :, 11] = 1
+  y, x = np.indices((17, 23))
+  made[5] = (y - 8) ** 2 + (x - 11) ** 2 < 40
+  made[6] = np.random.default_rng(3).random((17, 23)) < 0.1
+  return made
+
+
+def boundary_oracle(mask, width):
+  """By SciPy's morphology; the edge of the picture is no boundary."""
+  square = np.ones((2 * width + 1,) * 2)
+  wide = ndimage.binary_dilation(mask, square)
+  return wide & ~ndimage.binary_erosion(mask, square, border_value=1)
+
+
+@pytest.mark.parametrize('width', [0, 1, 4, 30])
+def test_what_is_near_a_boundary(wrap, width):
+  find = wrap(functools.partial(near_boundary, width=width))
+  expected = np.stack([boundary_oracle(mask, width) for mask in masks()])
+  for mask in (masks(), masks().astype(bool)):
+    found = find(mask)
+    assert found.dtype == bool
+    np.testing.assert_array_equal(found, expected)
+  assert not expected[:2].any() and (width == 0 or expected[2:].any((1, 2)).all())
+  # As many axes of a batch as there are, and none.
+  np.testing.assert_array_equal(find(masks()[None]), expected[None])
+  np.testing.assert_array_equal(find(masks()[5]), expected[5])
+
+
+def test_a_boundary_may_weigh_more():
+  logits, target = example()
+  weighted = functools.partial(cross_entropy, foreground_weight=3.0, boundary_weight=5.0)
+  chosen = log_softmax(logits.astype(np.float64), axis=-1)
+  losses = -np.where(target, 3 * chosen[..., 1], chosen[..., 0])
+  near = np.stack([boundary_oracle(mask, BOUNDARY_WIDTH) for mask in target])
+  expected = np.where(near, 5 * losses, losses).mean((1, 2))
+  np.testing.assert_allclose(jax.jit(weighted)(logits, target), expected, rtol=1e-6)
+  one = cross_entropy(logits, target, boundary_weight=1.0)
+  np.testing.assert_array_equal(one, cross_entropy(logits, target))
+
+
+def test_dice_is_that_of_the_definition(wrap):
+  target = masks()
+  logits = 3 * np.random.default_rng(0).normal(size=(*target.shape, 2)).astype(np.float32)
+  p = expit(np.diff(logits.astype(np.float64), axis=-1)[..., 0])
+  expected = 1 - (2 * (p * target).sum((1, 2)) + 1) / (p.sum((1, 2)) + target.sum((1, 2)) + 1)
+  for mask in (target, target.astype(bool)):
+    np.testing.assert_allclose(wrap(soft_dice)(logits, mask), expected, rtol=1e-5)
+  assert soft_dice(logits.astype(jnp.bfloat16), target).dtype == np.float32
+
+
+def test_dice_of_certain_answers():
+  """Right ones, empty as well, cost nothing; wrong ones nearly 1; all have gradients."""
+  target = masks()
+
+  def loss(margin):
+    return soft_dice(jnp.stack([-margin, margin], -1), target)
+
+  right = 1e4 * (2.0 * target - 1)
+  np.testing.assert_allclose(loss(right), 0, atol=1e-6)
+  assert (loss(-right)[np.array([0, 1, 5])] > 0.9).all()
+  for margin in (right, -right, 0 * right):
+    assert np.isfinite(jax.grad(lambda x: loss(x).sum())(margin)).all()

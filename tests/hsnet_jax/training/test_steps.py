@@ -254,3 +254,17 @@ def test_the_foreground_may_weigh_more():
     float(train_step(fake_state(), without, foreground_weight=w)[1]['loss']) for w in (1.0, 3.0)
   ]
   assert losses[3.0] > 1.2 * losses[1.0] and alike[0] == alike[1]
+
+
+def test_further_losses_may_be_added():
+  batch = jax.tree.map(jnp.asarray, make_batch(rows=3, shots=2))
+
+  def loss(**options):
+    return float(train_step(fake_state(), batch, **options)[1]['loss'])
+
+  alone = loss()
+  assert loss(boundary_weight=1.0, dice=0.0) == alone
+  assert loss(boundary_weight=0.5) < alone
+  one, two = loss(dice=1.0) - alone, loss(dice=2.0) - alone
+  assert 0 < one < 1
+  np.testing.assert_allclose(two, 2 * one, rtol=1e-4)

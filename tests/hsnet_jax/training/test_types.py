@@ -12,6 +12,7 @@ from hsnet_jax.inference import combine_shots, encode_support, match_shots
 from hsnet_jax.model import HSNet
 from hsnet_jax.training import create_train_state
 from hsnet_jax.training.augment import AUGMENTATIONS, augmented
+from hsnet_jax.training.exchange import exchanged
 from hsnet_jax.training.optimizers import make_optimizer, make_schedule
 from hsnet_jax.training.steps import eval_step, train_step
 from tests.made import SMALL, variables
@@ -60,8 +61,9 @@ def test_a_step_keeps_every_type(wide, schedule, precision):
     jax.random.key(0), model=model, backbone=variables(SMALL)['backbone'], tx=tx
   )
   assert set(jax.tree.leaves(types(state.variables))) == {jnp.dtype('float32')}
-  step = functools.partial(train_step, accumulate=2)
+  step = functools.partial(train_step, accumulate=2, boundary_weight=2.0, dice=0.5)
   step = augmented(jax.random.key(1), step, options=AUGMENTATIONS['all'])
+  step = exchanged(jax.random.key(2), step, probability=0.5)
 
   def parts(state):
     return state.step, state.params, state.opt_state

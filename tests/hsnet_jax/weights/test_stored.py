@@ -10,12 +10,13 @@ from hsnet_jax.weights.files import read_header, write_tensors
 from hsnet_jax.weights.stored import read_model, write_model
 from tests import made
 
-CONFIG = {'backbone': 'tiny', 'prior': True, 'image_size': 64, 'figures': {'miou': 40.5}}
+HEAD = Head(prior=True, hybrid_masking=True)
+CONFIG = {'backbone': 'tiny', 'prior': True, 'hybrid_masking': True, 'figures': {'miou': 40.5}}
 
 
 @pytest.fixture(scope='module')
 def variables():
-  model = hs.HSNet('tiny', head=Head(prior=True))
+  model = hs.HSNet('tiny', head=HEAD)
   params = init_params(jax.random.key(0), model)
   return jax.device_get({'params': params, 'backbone': made.variables('tiny')['backbone']})
 
@@ -31,7 +32,7 @@ def test_a_network_comes_back_bit_for_bit_with_its_record(variables, tmp_path):
   found, config = read_model(path)
   assert same(variables, found) and config == CONFIG
   model = hs.load_model(path)
-  assert model.module == hs.HSNet('tiny', head=Head(prior=True)) and model.path == path
+  assert model.module == hs.HSNet('tiny', head=HEAD) and model.path == path
   assert same(variables, model.variables) and model.config['figures'] == {'miou': 40.5}
   with pytest.raises(InputError, match='tiny, not vgg16'):
     hs.load_model(path, backbone='vgg16')
@@ -68,6 +69,7 @@ def test_what_half_cannot_hold_is_named(variables, tmp_path):
     ('[]', 'record'),
     ('{"backbone": ["x"]}', 'backbone'),
     ('{"backbone": "tiny", "correlated_levels": "2"}', 'correlated_levels'),
+    ('{"backbone": "tiny", "hybrid_masking": 1}', 'hybrid_masking'),
     ('{"backbone": "tiny", "format_version": 99}', 'format 99'),
     ('{"backbone": "none"}', 'none'),
   ],

@@ -23,6 +23,7 @@ from experiments.evaluation.prediction.segmenting import (
   segment_files,
   vote_in_strips,
 )
+from hsnet_jax.extensions.head import PUBLISHED
 from hsnet_jax.extensions.tiles import blend_tiles
 from hsnet_jax.models import Model
 from tests.experiments.evaluation.given import picture
@@ -31,10 +32,10 @@ from tests.made import variables
 SIZE = (50, 81)
 
 
-def predicted_and_segmented(shots):
+def predicted_and_segmented(shots, head=PUBLISHED):
   """What predicts, a query, and the mask of `SIZE` that the library finds in it by itself."""
   rng, made = np.random.default_rng(1), variables('tiny')
-  module = hs.HSNet('tiny')
+  module = hs.HSNet('tiny', head=head)
   query = rng.integers(0, 256, (64, 96, 3), np.uint8)
   images = rng.integers(0, 256, (shots, 64, 96, 3), np.uint8)
   masks = np.zeros((shots, 64, 96), np.uint8)
@@ -72,8 +73,9 @@ def test_a_mask_is_what_the_library_segments(shots):
   np.testing.assert_array_equal(found, expected)
 
 
-def test_masks_of_several_sizes_are_found_at_a_time():
-  predict, query, expected = predicted_and_segmented(2)
+@pytest.mark.parametrize('head', [PUBLISHED, hs.Head(hybrid_masking=True)], ids=['', 'hybrid'])
+def test_masks_of_several_sizes_are_found_at_a_time(head):
+  predict, query, expected = predicted_and_segmented(2, head)
   other, found = predict(np.stack([query[::-1], query]), [(20, 30), SIZE])
   assert other.shape == (20, 30) and found.shape == SIZE
   # A batch of another size may differ by rounding.
