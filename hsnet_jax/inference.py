@@ -19,6 +19,7 @@ from jaxtyping import Array, Bool, Float, Integer, Shaped
 
 from hsnet_jax.backbones.pixels import normalize
 from hsnet_jax.errors import InputError
+from hsnet_jax.extensions.head import PUBLISHED
 from hsnet_jax.resize import Size, map_size, resize_bilinear_each
 
 

@@ -85,7 +85,7 @@ def soft_dice(
 ) -> Float[Array, '*batch']:
   """Computes the soft Dice loss of the foreground of each image (V-Net, arXiv 1606.04797).
 
-  With p the foreground's probability at a pixel, t the target, and S the sum over the image's pixels:
+  With p the foreground's probability at a pixel, t the target, and S the sum over an image:
 
       1 - (2 S(pt) + 1) / (S(p) + S(t) + 1)
 
