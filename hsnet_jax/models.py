@@ -89,6 +89,31 @@ def network(
   )
 
 
+def describe_network(module: HSNet) -> dict[str, Any]:
+  """Describes a network as checkpoints do: what `network` makes it of.
+
+  Args:
+    module: the network.
+
+  Returns:
+    Its 'backbone', by name, 'mask_support', 'precision' and the fields of its `Head`.
+
+  Raises:
+    InputError: it computes in what no name of `PRECISIONS` is of.
+  """
+  names = [name for name, dtype in PRECISIONS.items() if dtype == module.dtype]
+  if not names:
+    raise InputError(
+      f'no `precision` computes in {module.dtype}; there are {", ".join(PRECISIONS)}'
+    )
+  return {
+    'backbone': get_backbone(module.backbone).name,
+    'mask_support': module.mask_support,
+    'precision': names[0],
+    **dataclasses.asdict(module.head),
+  }
+
+
 # Models that come with the package, by name: files beside the code that reads them.
 PACKAGED = {'photos': 'photos.safetensors'}
 
