@@ -101,7 +101,8 @@ def describe_network(module: HSNet) -> dict[str, Any]:
   Raises:
     InputError: it computes in what no name of `PRECISIONS` is of.
   """
-  names = [name for name, dtype in PRECISIONS.items() if dtype == module.dtype]
+  own = module.dtype if module.dtype is None else jnp.dtype(module.dtype)
+  names = [name for name, dtype in PRECISIONS.items() if dtype == own]
   if not names:
     raise InputError(
       f'no `precision` computes in {module.dtype}; there are {", ".join(PRECISIONS)}'

@@ -10,7 +10,6 @@ from typing import Any, NamedTuple
 
 import jax
 import numpy as np
-from jaxtyping import UInt8
 
 from hsnet_jax.backbones.backbone import Backbone
 from hsnet_jax.errors import InputError
@@ -236,7 +235,7 @@ class Segmenter:
 
   def _predict(
     self,
-    pictures: Sequence[tuple[UInt8[np.ndarray, 'h w 3'], pathlib.Path | None]],
+    pictures: Sequence[tuple[np.ndarray, pathlib.Path | None]],
     *,
     rows: int = 1,
   ) -> list[Found]:
@@ -291,9 +290,7 @@ def _path_of(picture: Picture) -> pathlib.Path | None:
   return pathlib.Path(os.path.expanduser(picture)) if is_path else None
 
 
-def _readable(
-  paths: Sequence[pathlib.Path],
-) -> list[tuple[UInt8[np.ndarray, 'h w 3'], pathlib.Path | None]]:
+def _readable(paths: Sequence[pathlib.Path]) -> list[tuple[np.ndarray, pathlib.Path | None]]:
   """Reads pictures, and warns of those that cannot be."""
   read = []
   for path in paths:

@@ -1,7 +1,7 @@
 """Makes support sets of pictures and masks: every one is checked before anything is computed."""
 
 import warnings
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -105,7 +105,7 @@ def _checked_classes(classes: Any, count: int) -> Sequence[str]:
   """Returns the name of each support's class."""
   if classes is None:
     return [_ONE_CLASS] * count
-  named = [] if isinstance(classes, str) else list(classes)
+  named = list(classes) if isinstance(classes, Iterable) and not isinstance(classes, str) else []
   if len(named) != count or not all(isinstance(name, str) for name in named):
     raise InputError(f'`classes` must be {count} names, the class of each support')
   if len(set(named)) > _MOST_CLASSES:
