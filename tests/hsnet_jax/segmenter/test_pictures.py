@@ -2,6 +2,7 @@
 
 import os
 import pathlib
+import sys
 
 import numpy as np
 import pytest
@@ -162,6 +163,17 @@ def test_a_mask_of_another_size_names_both(tmp_path):
     pictures.read_support(path, MASK[:, 1:], at=2)
   with pytest.raises(InputError, match=r'`images`\[0\] is 17 x 12'):
     pictures.read_support(PHOTO, MASK.T, at=0)
+
+
+def test_without_pillow_arrays_of_the_size_that_is_seen_are_enough(monkeypatch):
+  monkeypatch.setitem(sys.modules, 'PIL', None)
+  monkeypatch.delitem(sys.modules, 'PIL.Image')
+  image, mask = pictures.read_support(PHOTO, MASK, at=0)
+  assert pictures.resize_picture(image, (12, 17)) is image
+  assert pictures.resize_mask(mask, (6, 6)).shape == (6, 6)
+  for ask in (lambda: pictures.resize_picture(image, (6, 6)), lambda: read('a.png')):
+    with pytest.raises(InputError, match='pip install pillow'):
+      ask()
 
 
 def test_a_path_may_begin_at_home(tmp_path, monkeypatch):

@@ -212,9 +212,10 @@ def test_options_that_do_not_fit_are_named(options, words):
 
 
 def test_an_image_size_that_the_network_cannot_take_is_named():
-  own = hs.Model(hs.HSNet('tiny'), made.variables('tiny'), {'image_size': 64})
-  with pytest.raises(hs.InputError, match='tiny cannot take .*8 x 8'):
-    hs.Segmenter.from_pretrained(own, image_size=8)
+  module, images = hs.HSNet('vgg16'), np.zeros((1, 64, 64, 3), np.float32)
+  shapes = jax.eval_shape(module.init, jax.random.key(0), images, images, images[..., 0])
+  with pytest.raises(hs.InputError, match='vgg16 cannot take .*16 x 16'):
+    hs.Segmenter.from_pretrained(hs.Model(module, shapes), image_size=16)
 
 
 def test_a_model_that_is_not_there_is_named():
