@@ -62,6 +62,8 @@ if TYPE_CHECKING:
     resize_bilinear_each,
     resize_nearest,
   )
+  from hsnet_jax.segmenter.found import Found
+  from hsnet_jax.segmenter.segmenter import Segmenter
   from hsnet_jax.training.averaging import average_params, averaged_params
   from hsnet_jax.training.losses import cross_entropy
   from hsnet_jax.training.optimizers import make_optimizer, make_schedule
@@ -76,6 +78,7 @@ __all__ = [
   'BACKBONES',
   'Backbone',
   'Confusion',
+  'Found',
   'HSNet',
   'Head',
   'InputError',
@@ -86,6 +89,7 @@ __all__ = [
   'RocHistogram',
   'ScoreHistogram',
   'Segmentation',
+  'Segmenter',
   'SupportSet',
   'Tally',
   'TrainState',
@@ -199,6 +203,8 @@ __getattr__, __dir__ = lazy_names(
     '.model': ('HSNet', 'fold_backbone'),
     '.models': ('Model', 'find_checkpoint', 'load_model'),
     '.resize': ('nearest_indices', 'resize_bilinear', 'resize_bilinear_each', 'resize_nearest'),
+    '.segmenter.found': ('Found',),
+    '.segmenter.segmenter': ('Segmenter',),
     '.training.averaging': ('average_params', 'averaged_params'),
     '.training.losses': ('cross_entropy',),
     '.training.optimizers': ('make_optimizer', 'make_schedule'),

@@ -90,6 +90,34 @@ def network(
   )
 
 
+def describe_network(module: HSNet) -> dict[str, Any]:
+  """Describes a network as checkpoints do: what `network` makes it of.
+
+  Args:
+    module: the network.
+
+  Returns:
+    Its 'backbone', by name, 'mask_support', 'precision', 'presence_threshold' and the fields of its
+    `Head`.
+
+  Raises:
+    InputError: it computes in what no name of `PRECISIONS` is of.
+  """
+  own = module.dtype if module.dtype is None else jnp.dtype(module.dtype)
+  names = [name for name, dtype in PRECISIONS.items() if dtype == own]
+  if not names:
+    raise InputError(
+      f'no `precision` computes in {module.dtype}; there are {", ".join(PRECISIONS)}'
+    )
+  return {
+    'backbone': get_backbone(module.backbone).name,
+    'mask_support': module.mask_support,
+    'precision': names[0],
+    'presence_threshold': module.presence_threshold,
+    **dataclasses.asdict(module.head),
+  }
+
+
 # Models that come with the package, by name: files beside the code that reads them.
 PACKAGED = {'photos': 'photos.safetensors'}
 

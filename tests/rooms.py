@@ -1,8 +1,8 @@
 """The order of the rooms, which test_rooms.py holds and docs/rooms.svg shows."""
 
 # The notions of each package in order, lowest first: a notion (a file, or a whole room) imports
-# from lines above its own, and never from its neighbors on the same line. `segmenter` and `export`
-# are places kept for what comes.
+# from lines above its own, and never from its neighbors on the same line. `export` is a place kept
+# for what comes.
 ORDER = {
   'hsnet_jax': (
     ('errors', 'api'),

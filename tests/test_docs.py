@@ -18,7 +18,7 @@ import experiments
 import hsnet_jax as hs
 from docs import draw_rooms
 from hsnet_jax.checkpoints import save_checkpoint
-from tests.own_pictures import SQUARE, save_labelme, save_photo, shape
+from tests.own_pictures import SQUARE, box, save_labelme, save_mask, save_photo, shape
 
 ROOT = pathlib.Path(__file__).resolve().parents[1]
 PAGES = sorted([*ROOT.glob('*.md'), *ROOT.glob('docs/**/*.md')])
@@ -188,6 +188,9 @@ def after_the_demo(tmp_path_factory):
   save_checkpoint(path, variables, config={'backbone': 'tiny'})
   save_photo(folder / 'pictures' / 'a.jpg')
   save_labelme(folder / 'pictures', 'a', shape('leaf', SQUARE))
+  for name in ('dog1', 'dog2', 'query'):
+    save_photo(folder / f'{name}.jpg')
+    save_mask(folder / f'{name}.png', box(255))
   return folder
 
 

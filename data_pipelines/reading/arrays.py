@@ -3,7 +3,6 @@
 Pixels stay uint8; they are normalized on the device, by the backbone's own mean and deviation.
 """
 
-import math
 from collections.abc import Sequence
 
 import numpy as np
@@ -11,12 +10,11 @@ from jaxtyping import Integer, UInt8
 from PIL import Image
 
 from hsnet_jax.errors import InputError
+from hsnet_jax.extensions.windows import object_window
 from hsnet_jax.resize import nearest_indices
 
 # A photograph and its label; of one size, but for labels that were published at another.
 Pair = tuple[UInt8[np.ndarray, 'h w 3'], Integer[np.ndarray, 'H W']]
-
-_LEAST_SIDE = 64  # Of a window, in pixels: what is drawn larger than it is shows nothing more.
 
 BOUNDARY = 255  # The label of pixels that the annotation leaves open, such as PASCAL's outlines.
 
@@ -81,35 +79,20 @@ def class_mask(
 
 
 def crop_to_object(pair: Pair, class_id: int, *, margin: float) -> Pair:
-  """Cuts an image and its label to a window around a class, of the image's own shape.
-
-  Resized to what the network sees, the object is as large as it can be, and as distorted as one in
-  a whole picture.
+  """Cuts an image and its label to the `object_window` of a class.
 
   Args:
     pair: the image [h, w, 3] and its label [H, W].
     class_id: the class, from 0.
-    margin: how far the window reaches beyond the class on each side, as a share of the class's own
-      extent; it ends where the image does.
+    margin: of the window, a share of the class's own extent.
 
   Returns:
     The window of both, the label at its image's size; all of them where it does not show the class.
   """
   image, label = pair
   label = resize_mask(label, image.shape[:2])
-  rows, columns = (np.flatnonzero((label == class_id + 1).any(axis)) for axis in (1, 0))
-  if not len(rows):
-    return pair
-  # In shares of the sides, all of which the window takes alike.
-  ends = [(i[0] / n, (i[-1] + 1) / n) for i, n in zip((rows, columns), label.shape, strict=True)]
-  side = max((1 + 2 * margin) * (high - low) for low, high in ends)
-  side = min(1.0, max(side, _LEAST_SIDE / min(label.shape)))
-  starts = [min(max((low + high - side) / 2, 0.0), 1.0 - side) for low, high in ends]
-  window = tuple(
-    slice(math.floor(start * n), min(n, math.ceil((start + side) * n)))
-    for start, n in zip(starts, label.shape, strict=True)
-  )
-  return image[window], label[window]
+  window = object_window(label == class_id + 1, margin=margin)
+  return pair if window is None else (image[window], label[window])
 
 
 def episode_arrays(

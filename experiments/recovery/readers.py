@@ -123,12 +123,17 @@ def _fss(folder: Path) -> None:
 
 
 def _tensors(folder: Path, *, name: str) -> None:
+  from hsnet_jax.segmenter.stored import read_segmenter
   from hsnet_jax.weights.convert import load_backbone
   from hsnet_jax.weights.files import read_tensors
 
   path = folder / name
-  # As the weights of a backbone no sample fits: it is refused by its names.
-  _each(lambda: read_tensors(path), lambda: load_backbone('tiny', path=path))
+  # As weights of a backbone, or as a segmenter, no sample fits: it is refused by its names.
+  _each(
+    lambda: read_tensors(path),
+    lambda: load_backbone('tiny', path=path),
+    lambda: read_segmenter(path),
+  )
 
 
 def _checkpoint(folder: Path) -> None:

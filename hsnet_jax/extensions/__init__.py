@@ -1,6 +1,6 @@
 """Holds what goes beyond the published network.
 
-`head` says what a network has beyond it; `prior` computes the map that its head may start from,
-`masking` what it may compare queries with.
-`tiles` looks at pictures in parts, with any network.
+`head` says what a network's head has beyond it; `prior` computes the map that it may start from,
+`masking` what it may compare queries with, `presence` whether what it found is the object at all.
+`tiles` looks at pictures in parts, with any network, and `windows` finds where an object is in one.
 """

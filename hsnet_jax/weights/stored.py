@@ -22,6 +22,8 @@ from hsnet_jax.weights.files import read_header, read_tensors, write_tensors
 from hsnet_jax.weights.names import check_finite
 
 _RECORD = 'hsnet_jax'
+# What the names of tensors begin with that a file holds beside its network's.
+_BESIDE = 'beside.'
 
 
 def write_model(
@@ -31,6 +33,7 @@ def write_model(
   config: Mapping[str, Any],
   backbone: Backbone | None = None,
   half: bool = False,
+  beside: Mapping[str, np.ndarray] | None = None,
 ) -> int:
   """Writes a network as one file.
 
@@ -40,9 +43,11 @@ def write_model(
     config: what its checkpoint records, 'backbone' among it.
     backbone: the backbone of that name, where it is one of your own.
     half: whether the backbone's kernels are rounded to float16, half the bytes.
+    beside: arrays to keep beside the network, by names of the caller's own; `read_beside` gives
+      them back, and `read_model` passes over them.
 
   Returns:
-    How many tensors it holds.
+    How many tensors the network has.
 
   Raises:
     InputError: the variables are of another network, or the file cannot be written.
@@ -57,7 +62,8 @@ def write_model(
       }
     check_finite(tensors, source=f'{path}, rounded to float16')
   metadata = {'format': 'pt', 'backbone': config['backbone'], _RECORD: json.dumps(dict(config))}
-  write_tensors(path, tensors, metadata=metadata)
+  more = {f'{_BESIDE}{name}': value for name, value in (beside or {}).items()}
+  write_tensors(path, tensors | more, metadata=metadata)
   return len(tensors)
 
 
@@ -98,9 +104,25 @@ def read_model(
       ' experiments.convert'
     ) from error
   check_record(config, path)
-  tensors = read_tensors(path)
+  tensors = read_tensors(path, skip=lambda name: name.startswith(_BESIDE))
   try:
     head, found = head_of(config), backbone or get_backbone(config['backbone'])
     return from_torch(tensors, backbone=found, source=str(path), head=head), config
   except InputError as error:
     raise error if str(path) in str(error) else InputError(f'{path}: {error}') from None
+
+
+def read_beside(path: str | os.PathLike) -> dict[str, np.ndarray]:
+  """Reads the arrays that `write_model` kept beside a network.
+
+  Args:
+    path: the `.safetensors`.
+
+  Returns:
+    {name: array}; empty where there are none.
+
+  Raises:
+    InputError: the file is missing or damaged.
+  """
+  found = read_tensors(path, skip=lambda name: not name.startswith(_BESIDE))
+  return {name.removeprefix(_BESIDE): value for name, value in found.items()}

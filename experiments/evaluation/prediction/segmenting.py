@@ -14,16 +14,13 @@ from PIL import Image
 
 from data_pipelines.reading.arrays import resize_image
 from experiments.evaluation.prediction.queries import Query, read_query
-from hsnet_jax.backbones import normalize
-from hsnet_jax.correlation import mask_features
 from hsnet_jax.errors import InputError
 from hsnet_jax.extensions.tiles import blend_tiles, tile_windows
-from hsnet_jax.inference import SupportSet, mask_supports, match_shots, mean_margin, mean_shots
-from hsnet_jax.model import HSNet, fold_backbone
+from hsnet_jax.inference import SupportSet, mean_margin
+from hsnet_jax.model import fold_backbone
 from hsnet_jax.models import Model
-from hsnet_jax.resize import bilinear_matrix
-
-Size = tuple[int, int]
+from hsnet_jax.resize import Size
+from hsnet_jax.segmenter.programs import average, encode, encode_supports, match, resized_mask
 
 # Of the images that go through the network at a time, so that what it needs for them is the same
 # whatever their size: 8 images at the published one.
@@ -31,10 +28,6 @@ _PIXELS_AT_ONCE = 8 * 400 * 400
 _MOST_AT_ONCE = 32
 # Of the photographs that are held at their own size until their overlays are drawn: 100 MB, twice.
 _PHOTOGRAPH_PIXELS_AT_ONCE = 32 * 2**20
-# Of one photograph's logits at its own size, over all shots: 8 MB.
-_LOGITS_AT_ONCE = 2**20
-# Photographs whose sides are as many times so long, rounded up, share one program.
-_CANVAS = 512
 
 
 @dataclasses.dataclass(frozen=True)
@@ -92,21 +85,15 @@ def predictor(
   """
   module = model.module
 
-  def encode_supports(variables, images, masks) -> SupportSet:
-    features = encode(module, variables, images)
-    if module.head.hybrid_masking:
-      features = *features, *encode_masked(module, variables, images, masks)
-    return mask(module, variables, features, masks)
-
   fold = functools.partial(fold_backbone, backbone=model.backbone)
 
   @functools.cache
   def support_set() -> SupportSet:
     # Put on the device in so many words: a guard against transfers lets these pass.
-    return encode_supports(variables, *jax.device_put((images, masks)))
+    return encode_supports(module, variables, *jax.device_put((images, masks)))
 
   def check(variables, queries, images, masks):
-    supports = encode_supports(variables, images, masks)
+    supports = encode_supports(module, variables, images, masks)
     return match(module, variables, encode(module, variables, queries), supports)
 
   # Says what does not fit before anything is compiled; nothing is traced a second time.
@@ -126,39 +113,6 @@ def predictor(
     return average(found) if combine == 'mean' else found
 
   return predict_batch
-
-
-@functools.partial(jax.jit, static_argnums=0)
-def encode(module: HSNet, variables: Any, images: UInt8[Array, 'B H W 3']) -> Any:
-  """Computes the backbone's features of images as they are read."""
-  return module.apply(variables, normalize(images, module.backbone), method='encode')
-
-
-@functools.partial(jax.jit, static_argnums=0)
-def encode_masked(
-  module: HSNet, variables: Any, images: UInt8[Array, 'B H W 3'], masks: UInt8[Array, 'B H W']
-) -> Any:
-  """Computes the features of masked pictures, for `extensions.masking.hybrid_features`."""
-  pictures = normalize(images, module.backbone)
-  return module.apply(variables, *mask_features((pictures,), masks), method='encode')
-
-
-@functools.partial(jax.jit, static_argnums=0)
-def mask(module: HSNet, variables: Any, features: Any, masks: UInt8[Array, 'K H W']) -> SupportSet:
-  """Makes a support set of features and masks."""
-  return mask_supports(module, variables, features, masks)
-
-
-@functools.partial(jax.jit, static_argnums=0)
-def match(
-  module: HSNet, variables: Any, features: Any, support_set: SupportSet
-) -> Float[Array, 'K B h w 2']:
-  """Computes logits of the decoder's own size from the queries' features."""
-  return match_shots(module, variables, features, support_set)
-
-
-# At the decoder's size, where `evaluate` resizes each shot's logits before.
-average = jax.jit(mean_shots)
 
 
 @functools.partial(jax.jit, static_argnames='tiles')
@@ -184,58 +138,6 @@ def cut(image: UInt8[np.ndarray, 'h w 3'], size: Size, *, tiles: int) -> list[np
   ]
   by = Image.Resampling.BILINEAR
   return [np.asarray(whole.resize((size[1], size[0]), by, box=box)) for box in boxes]
-
-
-def resized_mask(
-  logits: Float[Array | np.ndarray, 'K B h w 2'], row: int, *, size: Size
-) -> UInt8[Array, 'H W']:
-  """Votes a mask at a photograph's size; logits of that size are never in memory whole.
-
-  Args:
-    logits: of several photographs, a set for each shot.
-    row: which of them.
-    size: (height, width) of the mask.
-
-  Returns:
-    The mask that `combine_shots` makes of the logits resized, {0, 1}; below and right of it
-    background, up to a size that many photographs share: so they share the program as well.
-  """
-  matrices = []
-  for n_in, n_out in zip(logits.shape[2:4], size, strict=True):
-    matrix = bilinear_matrix(n_in, n_out)
-    matrices.append(np.pad(matrix, ((0, -n_out % _CANVAS), (0, 0))))
-  return vote_in_strips(logits, *jax.device_put((np.int32(row), *matrices)))
-
-
-@jax.jit
-def vote_in_strips(logits, row, rows, columns) -> UInt8[Array, 'H W']:
-  """Resizes the logits of one photograph by a matrix for each axis, and votes.
-
-  Args:
-    logits: `[K, B, h, w, 2]`.
-    row: which of the photographs, int32.
-    rows: weights of the height, float32 `[H, h]`; rows of zeros make background.
-    columns: weights of the width, `[W, w]`.
-
-  Returns:
-    The mask, {0, 1}.
-  """
-  one = jax.lax.dynamic_index_in_dim(logits, row, axis=1, keepdims=False)
-  (shots, _, narrow, _), height, width = one.shape, len(rows), len(columns)
-  tall = jnp.einsum('oh,bhwc->bowc', rows.astype(one.dtype), one, precision='highest')
-  strip_rows = min(height, max(1, _LOGITS_AT_ONCE // (shots * width)))
-  # Rows that fill the last strip up are background.
-  tall = jnp.pad(tall, ((0, 0), (0, -height % strip_rows), (0, 0), (0, 0)))
-  strips = jnp.moveaxis(tall.reshape(shots, -1, strip_rows, narrow, 2), 1, 0)
-
-  def count(strip):
-    wide = jnp.einsum('ow,bhwc->bhoc', columns.astype(one.dtype), strip, precision='highest')
-    return jnp.sum(wide[..., 1] > wide[..., 0], 0, dtype=jnp.uint8 if shots < 256 else jnp.int32)
-
-  counts = jax.lax.map(count, strips).reshape(-1, width)[:height]
-  # As `vote` has it, of sums that are made and without doubling what has 8 bits.
-  largest = jnp.maximum(jnp.max(counts), 1)
-  return (counts >= largest - largest // 2).astype(jnp.uint8)
 
 
 def segment_files(

@@ -14,18 +14,14 @@ from experiments.evaluation.prediction import segmenting
 from experiments.evaluation.prediction.queries import find_queries, read_query
 from experiments.evaluation.prediction.segmenting import (
   Unreadable,
-  encode,
   images_at_once,
-  mask,
-  match,
   predictor,
-  resized_mask,
   segment_files,
-  vote_in_strips,
 )
 from hsnet_jax.extensions.head import PUBLISHED
 from hsnet_jax.extensions.tiles import blend_tiles
 from hsnet_jax.models import Model
+from hsnet_jax.segmenter.programs import encode, mask, match, vote_in_strips
 from tests.experiments.evaluation.given import picture
 from tests.made import variables
 
@@ -142,42 +138,6 @@ def test_what_cannot_be_read_takes_no_ones_place(tmp_path, rows):
   assert [isinstance(one, Unreadable) for one in found] == [True, False, False, True, False]
   assert [one.mask[0, 0] for one in found if hasattr(one, 'mask')] == [21, 22, 24]
   assert '0.png' in str(found[0].error)
-
-
-def cut(logits, size):
-  """The mask of one photograph, without what lies below and right of it."""
-  found = np.asarray(resized_mask(logits[:, None], 0, size=size))
-  assert not found[size[0] :].any() and not found[:, size[1] :].any()
-  return found[: size[0], : size[1]]
-
-
-@pytest.mark.parametrize('shots', [1, 3])
-@pytest.mark.parametrize('size', [(1, 1), (7, 500), (613, 2111), (2600, 301), (32, 48)])
-def test_a_mask_made_in_strips_is_that_of_the_whole(shots, size):
-  logits = np.random.default_rng(shots).normal(size=(shots, 32, 48, 2)).astype(np.float32)
-  logits[:, :5, :7] = 0.5  # Equal ones are background.
-  whole = jax.jit(lambda x: hs.combine_shots(hs.resize_bilinear(x, size)[:, None]).mask[0])
-  np.testing.assert_array_equal(cut(logits, size), whole(logits))
-
-
-def test_the_vote_of_strips_is_over_all_of_them():
-  """One pixel that all shots mark, in the last strip, decides about those that one shot marks."""
-  logits = np.zeros((3, 2000, 1000, 2), np.float32)
-  logits[0, ..., 1] = 1
-  logits[:, -1, -1, 1] = 1
-  found = cut(logits, (2000, 1000))
-  assert found.sum() == 1 and found[-1, -1] == 1
-
-
-@pytest.mark.parametrize('shots, most', [(1, 60e6), (5, 90e6)])
-def test_24_megapixels_take_little_memory(shots, most):
-  """The mask itself, its counts, and a strip; of whole logits it would be 192 MB a shot."""
-  shapes = ((shots, 1, 100, 100, 2), (), (4000, 100), (6000, 100))
-  types = (np.float32, np.int32, np.float32, np.float32)
-  made = vote_in_strips.lower(*map(jax.ShapeDtypeStruct, shapes, types)).compile()
-  memory = made.memory_analysis()
-  assert memory.output_size_in_bytes == 24e6
-  assert memory.temp_size_in_bytes + memory.output_size_in_bytes < most
 
 
 def test_nothing_is_compiled_twice_whatever_the_sizes(caplog):
