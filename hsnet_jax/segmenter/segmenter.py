@@ -88,8 +88,8 @@ class Segmenter:
       support_margin: how far beyond its object a support is cut, as a share of the object's extent;
         below 0 supports stay whole; by default as in training.
       combine: 'vote', as published, or 'mean'; by default as the model says.
-      presence_threshold: how like the object, as a cosine, must be what is found, for anything to be
-        marked: higher leaves more pictures empty, -1 none; by default as the model says.
+      presence_threshold: how like the object, as a cosine, must be what is found, for anything to
+        be marked: higher leaves more pictures empty, -1 none; by default as the model says.
       backbone: the model's backbone, where it is one of your own.
       precision: 'float32' or 'bfloat16', in place of its own.
 
