@@ -18,7 +18,9 @@ class EvaluateConfig(EpisodeSettings):
   model: str = setting(
     'hsnet',
     'prototype: masked average pooling and one threshold; margin: the same less what the'
-    ' surroundings give. Floors: disc, a disc in the middle; everything; nothing.',
+    ' surroundings give. Published ones on the same frozen features: panet; pmm, prototype'
+    " mixtures; pfenet_prior; repri. Floors: mean_foreground, where the supports' masks are; disc,"
+    ' a disc in the middle; everything; nothing.',
     choices=tuple(METHODS),
   )
   episodes: int | None = setting(
@@ -52,7 +54,9 @@ class EvaluateConfig(EpisodeSettings):
     (), 'Figures over the first so many episodes, too; may be given several times.', least=1
   )
   threshold_episodes: int = setting(
-    300, "Training episodes that a prototype's or margin's threshold is found on.", least=1
+    300,
+    'Training episodes that the threshold of prototype, margin, pmm or pfenet_prior is found on.',
+    least=1,
   )
   pictures: int = setting(10, 'Episodes in the picture grid, the first of each class.', least=0)
   output_dir: str | None = setting(

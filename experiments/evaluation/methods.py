@@ -27,7 +27,7 @@ class Method:
     logits: the name of the function that gives logits.
     fit: the name of the one that finds what `logits` needs beside a network; '' for none.
     trained: whether a checkpoint's learned parameters are used, not the backbone alone.
-    looks: whether features are used; a floor marks pictures without looking at them.
+    looks: whether features are used; a floor marks queries without looking at them.
   """
 
   module: str
@@ -47,6 +47,13 @@ METHODS: Mapping[str, Method] = {
     'hsnet_jax.baselines.prototype', 'prototype_episode_logits', fit='find_threshold'
   ),
   'margin': Method('hsnet_jax.baselines.margin', 'margin_episode_logits', fit='fit_margin'),
+  'panet': Method('hsnet_jax.baselines.panet', 'panet_logits'),
+  'pmm': Method('hsnet_jax.baselines.pmm', 'pmm_logits', fit='fit_pmm'),
+  'pfenet_prior': Method(
+    'hsnet_jax.baselines.pfenet_prior', 'pfenet_prior_logits', fit='fit_pfenet_prior'
+  ),
+  'repri': Method('hsnet_jax.baselines.repri', 'repri_logits'),
+  'mean_foreground': Method('hsnet_jax.baselines.floors', 'mean_foreground_logits', looks=False),
   'disc': Method('hsnet_jax.baselines.floors', 'disc_logits', looks=False),
   'everything': Method('hsnet_jax.baselines.floors', 'everything_logits', looks=False),
   'nothing': Method('hsnet_jax.baselines.floors', 'nothing_logits', looks=False),

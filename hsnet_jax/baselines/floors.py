@@ -1,4 +1,4 @@
-"""Marks pictures without looking at them: what a score is worth is seen beside these.
+"""Marks queries without looking at them: what a score is worth is seen beside these.
 
 Each is a method as `experiments.evaluation.methods` has them: it takes a batch of episodes and
 gives one set of logits, whose order and sign alone mean something.
@@ -11,11 +11,10 @@ import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Array, Bool, Float
 
+from hsnet_jax.baselines.stacked import Batch, resize_to_queries
 from hsnet_jax.resize import map_size
 
 RADIUS = 1 / 3  # Of a picture's shorter side.
-
-Batch = Mapping[str, Array | np.ndarray]
 
 
 def everything_logits(
@@ -58,6 +57,27 @@ def disc_logits(
   columns = jnp.arange(width, dtype=jnp.float32)[None, None, :] + 0.5 - sizes[:, 1] / 2
   radius = RADIUS * jnp.min(sizes, axis=1)
   return _logits(jnp.square(rows) + jnp.square(columns) <= jnp.square(radius))
+
+
+def mean_foreground_logits(
+  model: Any, variables: Mapping[str, Any], batch: Batch
+) -> Float[Array, '1 batch h w 2']:
+  """Marks what half of the supports' own masks or more mark at the same place.
+
+  It says how much of a score is owed to where objects lie and how large they are, all the more
+  where supports are cut to their object.
+
+  Args:
+    model: not used, and so are the variables.
+    variables: not used.
+    batch: as for `hsnet_jax.inference.episode_logits`.
+
+  Returns:
+    `[1, B, h, w, 2]`.
+  """
+  del model, variables
+  mean = jnp.mean(jnp.asarray(batch['support_masks']).astype(jnp.float32), axis=1)
+  return _logits(resize_to_queries(mean[..., None], batch)[..., 0] >= 0.5)
 
 
 def _logits(marked: Bool[Array, 'batch h w']) -> Float[Array, '1 batch h w 2']:

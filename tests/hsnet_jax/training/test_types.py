@@ -7,7 +7,7 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
-from hsnet_jax.baselines import prototype
+from hsnet_jax.baselines import panet, pfenet_prior, pmm, prototype, repri
 from hsnet_jax.inference import combine_shots, encode_support, match_shots
 from hsnet_jax.model import HSNet
 from hsnet_jax.training import create_train_state
@@ -100,6 +100,17 @@ def test_segmenting_is_in_float32(wide):
   assert logits.dtype == found.probability.dtype == jnp.float32 and found.mask.dtype == jnp.uint8
 
 
-def test_the_prototype_is_in_float32(wide):
-  scores = functools.partial(prototype.episode_scores, HSNet(SMALL), variables(SMALL))
-  assert jax.eval_shape(scores, batch()).dtype == jnp.float32
+@pytest.mark.parametrize(
+  'method',
+  [
+    prototype.episode_scores,
+    pmm.pmm_scores,
+    pfenet_prior.pfenet_prior_scores,
+    panet.panet_logits,
+    repri.repri_logits,
+  ],
+)
+@pytest.mark.parametrize('own_sizes', [False, True])
+def test_other_methods_are_in_float32(wide, method, own_sizes):
+  scores = functools.partial(method, HSNet(SMALL), variables(SMALL))
+  assert jax.eval_shape(scores, batch(own_sizes)).dtype == jnp.float32
