@@ -22,7 +22,7 @@ from hsnet_jax.encoder import Encoder
 from hsnet_jax.errors import InputError
 from hsnet_jax.extensions.head import PUBLISHED, Head
 from hsnet_jax.extensions.masking import hybrid_features, subtract_background
-from hsnet_jax.extensions.presence import limit_to_presence, presence_margin
+from hsnet_jax.extensions.presence import weigh_by_presence, presence_margin
 from hsnet_jax.extensions.prior import both_prototypes, prototype_cosines
 from hsnet_jax.resize import map_size, resize_bilinear
 
@@ -265,7 +265,7 @@ class HSNet(nn.Module):
       margin = logits[..., 1] - logits[..., 0]
       pair = matched[-1], prototypes[-1][:, 0]
       presence = presence_margin(*pair, margin, threshold=self.presence_threshold)
-      logits = limit_to_presence(logits, presence)
+      logits = weigh_by_presence(logits, presence)
     if output_size is None:
       return logits
     return resize_bilinear(logits, output_size, precision=self.precision)

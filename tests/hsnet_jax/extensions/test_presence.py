@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 from hsnet_jax.extensions.head import PUBLISHED
-from hsnet_jax.extensions.presence import SCALE, limit_to_presence, presence_margin
+from hsnet_jax.extensions.presence import SCALE, presence_margin, weigh_by_presence
 from hsnet_jax.inference import encode_support, match_shots, predict_episodes
 from hsnet_jax.models import network
 from tests.hsnet_jax.extensions.test_head import TWO, WHOLE, episodes, made
@@ -47,15 +47,28 @@ def test_nothing_and_everything_found_give_a_number(margin):
   assert np.isfinite(score).all()
 
 
-def test_masks_stay_or_are_empty():
+def test_weighs_probabilities():
   (logits,) = normal((3, 5, 4, 2), seed=2)
-  limited = limit_to_presence(logits, jnp.array([50.0, 0.1, -0.1]))
-  before, after = (x[..., 1] > x[..., 0] for x in (logits, limited))
-  assert before[:2].any() and before[2].any()
-  np.testing.assert_array_equal(after[:2], before[:2])
-  assert not after[2].any()
-  np.testing.assert_allclose(limited[0], logits[0], atol=1e-6)
-  assert (limited[1, ..., 1] - limited[1, ..., 0]).max() <= 0.1 + 1e-6
+  presence = np.array([30.0, 0.1, -0.1], np.float32)
+  weighed = weigh_by_presence(logits, jnp.array(presence))
+
+  def probability(x):
+    return 1 / (1 + np.exp(-np.asarray(x, np.float64)))
+
+  def margins(x):
+    return np.asarray(x[..., 1] - x[..., 0], np.float64)
+
+  expected = probability(margins(logits)) * probability(presence)[:, None, None]
+  np.testing.assert_allclose(probability(margins(weighed)), expected, atol=1e-6)
+  assert (margins(logits)[2] > 0).any() and not (margins(weighed)[2] > 0).any()
+  np.testing.assert_allclose(weighed[0], logits[0], atol=1e-5)
+
+
+def test_certainty_stays_a_number():
+  logits = jnp.zeros((1, 1, 4, 2)).at[..., 1].set(jnp.array([-300.0, -20.0, 20.0, 300.0]))
+  weighed = weigh_by_presence(logits, jnp.array([25.0]))
+  margins = weighed[0, 0, :, 1]
+  np.testing.assert_allclose(margins, [-300, -20, 20 - np.log1p(np.exp(-5)), 25], rtol=1e-4)
 
 
 @pytest.mark.parametrize('head', [PUBLISHED, WHOLE], ids=str)
@@ -63,7 +76,7 @@ def test_a_network_limits_every_shot_by_its_own_support(head):
   model, variables = made(head)
   query, supports, masks = episodes(shots=2)
   logits = {}
-  for threshold in (None, -1.0, 1.0):
+  for threshold in (None, -5.0, 1.0):
     one = dataclasses.replace(model, presence_threshold=threshold)
     support_set = encode_support(one, variables, supports[0], masks[0])
     features = one.apply(variables, query[:1], method='encode')
@@ -72,7 +85,7 @@ def test_a_network_limits_every_shot_by_its_own_support(head):
     found = predict_episodes(one, variables, query, supports, masks, output_size=size)
     assert_close(found[:, 0], logits[threshold][:, 0])
   marked = {threshold: x[..., 1] > x[..., 0] for threshold, x in logits.items()}
-  np.testing.assert_array_equal(marked[-1.0], marked[None])
+  np.testing.assert_array_equal(marked[-5.0], marked[None])
   assert not marked[1.0].any()
 
 
