@@ -22,7 +22,7 @@ from hsnet_jax.encoder import Encoder
 from hsnet_jax.errors import InputError
 from hsnet_jax.extensions.head import PUBLISHED, Head
 from hsnet_jax.extensions.masking import hybrid_features, subtract_background
-from hsnet_jax.extensions.presence import weigh_by_presence, presence_margin
+from hsnet_jax.extensions.presence import presence_margin, weigh_by_presence
 from hsnet_jax.extensions.prior import both_prototypes, prototype_cosines
 from hsnet_jax.resize import map_size, resize_bilinear
 
