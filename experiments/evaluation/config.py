@@ -3,9 +3,10 @@
 import dataclasses
 
 from experiments.evaluation.methods import METHODS
-from experiments.settings.episodes import COMBINE, EpisodeSettings
+from experiments.settings.episodes import EpisodeSettings
 from experiments.settings.fields import check, setting
 from hsnet_jax.errors import InputError
+from hsnet_jax.inference.table import COMBINATIONS
 
 _CHECKPOINT = "A checkpoint's folder, its run's, or a .safetensors that convert exported."
 
@@ -115,7 +116,7 @@ class PredictConfig:
     None,
     'How several supports make one mask: by the vote of theirs, or the mean of their probabilities,'
     " as always with --tiles. Default: the checkpoint's (photos: mean).",
-    choices=COMBINE,
+    choices=tuple(COMBINATIONS),
   )
   support_margin: float | None = setting(
     None,

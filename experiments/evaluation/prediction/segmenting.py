@@ -17,7 +17,8 @@ from experiments.evaluation.prediction.queries import Query, read_query
 from hsnet_jax.backbones import normalize
 from hsnet_jax.errors import InputError
 from hsnet_jax.extensions.tiles import blend_tiles, tile_windows
-from hsnet_jax.inference import SupportSet, mask_supports, match_shots, mean_margin, mean_shots
+from hsnet_jax.inference import SupportSet, combination, match_shots, mean_margin
+from hsnet_jax.inference.matching import mask_supports
 from hsnet_jax.model import HSNet, fold_backbone
 from hsnet_jax.models import Model
 from hsnet_jax.resize import bilinear_matrix
@@ -78,7 +79,7 @@ def predictor(
     images: the support images.
     masks: their masks in {0, 1}.
     rows: how many images go through the network at a time.
-    combine: whether shots 'vote', or the 'mean' of their probabilities decides.
+    combine: how shots make one mask, of `hsnet_jax.inference.COMBINATIONS`.
     tiles: above 1, images are the windows of one photograph, of `cut`.
 
   Returns:
@@ -116,7 +117,7 @@ def predictor(
   def logits(images: np.ndarray) -> Array:
     features = encode(module, variables, jax.device_put(images))
     found = match(module, variables, features, support_set())
-    return average(found) if combine == 'mean' else found
+    return found if combine == 'vote' else merge(found, by=combine)
 
   return predict_batch
 
@@ -141,8 +142,10 @@ def match(
   return match_shots(module, variables, features, support_set)
 
 
-# At the decoder's size, where `evaluate` resizes each shot's logits before.
-average = jax.jit(mean_shots)
+@functools.partial(jax.jit, static_argnames='by')
+def merge(logits: Float[Array, 'K B h w 2'], *, by: str) -> Float[Array, '_k B h w 2']:
+  """Combines shots at the decoder's size, where `evaluate` resizes each shot's logits before."""
+  return combination(by)(logits)
 
 
 @functools.partial(jax.jit, static_argnames='tiles')
