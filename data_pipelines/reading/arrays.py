@@ -11,12 +11,13 @@ from jaxtyping import Integer, UInt8
 from PIL import Image
 
 from hsnet_jax.errors import InputError
+from hsnet_jax.extensions.second_look import object_window
 from hsnet_jax.resize import nearest_indices
 
 # A photograph and its label; of one size, but for labels that were published at another.
 Pair = tuple[UInt8[np.ndarray, 'h w 3'], Integer[np.ndarray, 'H W']]
 
-_LEAST_SIDE = 64  # Of a window, in pixels: what is drawn larger than it is shows nothing more.
+LEAST_SIDE = 64  # Of a window, in pixels: what is drawn larger than it is shows nothing more.
 
 BOUNDARY = 255  # The label of pixels that the annotation leaves open, such as PASCAL's outlines.
 
@@ -97,19 +98,16 @@ def crop_to_object(pair: Pair, class_id: int, *, margin: float) -> Pair:
   """
   image, label = pair
   label = resize_mask(label, image.shape[:2])
-  rows, columns = (np.flatnonzero((label == class_id + 1).any(axis)) for axis in (1, 0))
-  if not len(rows):
+  least = LEAST_SIDE / min(label.shape)
+  window = object_window(label == class_id + 1, margin=margin, least_side=least)
+  if window is None:
     return pair
-  # In shares of the sides, all of which the window takes alike.
-  ends = [(i[0] / n, (i[-1] + 1) / n) for i, n in zip((rows, columns), label.shape, strict=True)]
-  side = max((1 + 2 * margin) * (high - low) for low, high in ends)
-  side = min(1.0, max(side, _LEAST_SIDE / min(label.shape)))
-  starts = [min(max((low + high - side) / 2, 0.0), 1.0 - side) for low, high in ends]
-  window = tuple(
+  *starts, side = window
+  inside = tuple(
     slice(math.floor(start * n), min(n, math.ceil((start + side) * n)))
     for start, n in zip(starts, label.shape, strict=True)
   )
-  return image[window], label[window]
+  return image[inside], label[inside]
 
 
 def episode_arrays(
