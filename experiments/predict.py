@@ -14,6 +14,10 @@ Examples, from the checkout's folder:
     python -m experiments.predict --checkpoint=best --support_images=a.jpg,b.jpg,c.jpg \\
       --support_masks=a.png,b.png,c.png --mask_value=12 --query=x.jpg,y.jpg --output_dir=masks
 
+  Small objects, as many parts as they need, and a second look at what was found:
+    python -m experiments.predict --support_images=bird.jpg --support_masks=bird.png \\
+      --query=pictures --tiles=auto --second_look
+
   An outline of LabelMe or COCO, of one of the classes in it; all folders of a folder:
     python -m experiments.predict --checkpoint=best --support_images=a.jpg \\
       --support_masks=a.json --support_class=dog --query=pictures --recursive
@@ -30,8 +34,8 @@ megapixels or more is refused. In a folder, hidden files, masks beside their pic
 a.jpg, b_mask.png) and results are no queries; what is left out is counted.
 
 A file is replaced only if it is an unchanged result of the same command. Results of another
-checkpoint, support set, size or way to look (--tiles), and those whose name a file of yours has,
-get a number: NAME_predicted-2.png. Each carries in its PNG text what it is of.
+checkpoint, support set, size or way to look (--tiles, --second_look), and those whose name a file
+of yours has, get a number: NAME_predicted-2.png. Each carries in its PNG text what it is of.
 
 Nothing is written before checkpoint, supports and flags are known to be sound. Then results are
 written one by one; a query that cannot be read is named, and the others are done. The exit code is

@@ -39,6 +39,8 @@ if TYPE_CHECKING:
   from hsnet_jax.inference import (
     Segmentation,
     SupportSet,
+    agreement_shots,
+    best_shots,
     combine_shots,
     encode_support,
     episode_logits,
@@ -47,6 +49,7 @@ if TYPE_CHECKING:
     mean_shots,
     predict_episodes,
     segment,
+    shot_agreement,
     vote,
   )
   from hsnet_jax.kernels.conv2d import conv2d
@@ -93,9 +96,11 @@ __all__ = [
   'SupportSet',
   'Tally',
   'TrainState',
+  'agreement_shots',
   'average_params',
   'averaged_params',
   'batch_sharding',
+  'best_shots',
   'both_prototypes',
   'center_pivot_conv4d',
   'combine_shots',
@@ -147,6 +152,7 @@ __all__ = [
   'score_histogram',
   'segment',
   'separable_conv4d',
+  'shot_agreement',
   'to_torch',
   'train_step',
   'vote',
@@ -185,6 +191,8 @@ __getattr__, __dir__ = lazy_names(
     '.inference': (
       'Segmentation',
       'SupportSet',
+      'agreement_shots',
+      'best_shots',
       'combine_shots',
       'encode_support',
       'episode_logits',
@@ -193,6 +201,7 @@ __getattr__, __dir__ = lazy_names(
       'mean_shots',
       'predict_episodes',
       'segment',
+      'shot_agreement',
       'vote',
     ),
     '.kernels.conv2d': ('conv2d',),

@@ -52,7 +52,7 @@ LONGEST = (
   'hsnet_jax/training/test_augment.py',
   'experiments/evaluation/test_evaluating.py',
   'experiments/evaluation/test_predicting.py',
-  'hsnet_jax/test_inference.py',
+  'hsnet_jax/inference/test_matching.py',
   'experiments/command/test_hosts.py',
   'hsnet_jax/test_model.py',
   'hsnet_jax/kernels/test_packed.py',

@@ -10,7 +10,7 @@ from jaxtyping import Integer, UInt8
 from PIL import Image
 
 from hsnet_jax.errors import InputError
-from hsnet_jax.extensions.windows import object_window
+from hsnet_jax.extensions.windows import object_slices
 from hsnet_jax.resize import nearest_indices
 
 # A photograph and its label; of one size, but for labels that were published at another.
@@ -91,7 +91,7 @@ def crop_to_object(pair: Pair, class_id: int, *, margin: float) -> Pair:
   """
   image, label = pair
   label = resize_mask(label, image.shape[:2])
-  window = object_window(label == class_id + 1, margin=margin)
+  window = object_slices(label == class_id + 1, margin=margin)
   return pair if window is None else (image[window], label[window])
 
 

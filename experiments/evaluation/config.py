@@ -3,9 +3,10 @@
 import dataclasses
 
 from experiments.evaluation.methods import METHODS
-from experiments.settings.episodes import COMBINE, EpisodeSettings
+from experiments.settings.episodes import EpisodeSettings
 from experiments.settings.fields import check, setting
 from hsnet_jax.errors import InputError
+from hsnet_jax.inference.table import COMBINATIONS
 
 _CHECKPOINT = "A checkpoint's folder, its run's, or a .safetensors that convert exported."
 
@@ -88,7 +89,10 @@ class PrecisionConfig(EpisodeSettings):
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
 class PredictConfig:
-  """Names what to segment and in which images, for `predicting.predict`."""
+  """Names what to segment and in which images, for `predicting.predict`.
+
+  `tiles` may be a number, too.
+  """
 
   checkpoint: str = setting(
     'photos',
@@ -115,18 +119,25 @@ class PredictConfig:
   image_size: int | None = setting(
     None, "The network sees squares of this side. Default: the checkpoint's.", least=1
   )
-  tiles: int = setting(
-    1,
+  tiles: str = setting(
+    '1',
     'Look at each picture also in 2 x 2 parts, and so on to so many along a side: for objects of a'
-    ' hundredth of the picture. 2 takes 5 times as long, 3 takes 14, 4 takes 30.',
-    least=1,
-    most=8,
+    ' hundredth of the picture. 2 takes 5 times as long, 3 takes 14, 4 takes 30. auto: 1 to 4, by'
+    ' how much of its picture the object covers in the supports, and 2 where the queries are much'
+    ' larger than what the network sees.',
+    choices=('auto', *map(str, range(1, 9))),
+  )
+  second_look: bool = setting(
+    False,
+    'Look again, at a window around what was found, twice as wide, and average both. Takes up to'
+    ' twice as long; where nothing was found, nothing changes.',
   )
   combine: str | None = setting(
     None,
-    'How several supports make one mask: by the vote of theirs, or the mean of their probabilities,'
-    " as always with --tiles. Default: the checkpoint's (photos: mean).",
-    choices=COMBINE,
+    'How several supports make one mask: by the vote of theirs, the mean of their probabilities (as'
+    ' vote, too, is with --tiles and --second_look), that mean weighted by how far each agrees with'
+    " the others, or that of the half that agrees best. Default: the checkpoint's (photos: mean).",
+    choices=tuple(COMBINATIONS),
   )
   support_margin: float | None = setting(
     None,
@@ -146,4 +157,6 @@ class PredictConfig:
 
   def __post_init__(self) -> None:
     """Refuses what no field may be."""
+    if type(self.tiles) is int:
+      object.__setattr__(self, 'tiles', str(self.tiles))
     check(self)

@@ -18,7 +18,7 @@ from experiments.evaluation.gallery import Gallery
 from experiments.evaluation.tally import Columns
 from experiments.reporting.pictures import Panel
 from hsnet_jax.errors import InputError
-from hsnet_jax.inference import mean_shots
+from hsnet_jax.inference import combination
 from hsnet_jax.metrics.table import ABSENT_METRICS, METRICS, Metric
 from hsnet_jax.training.sharding import replicated
 from hsnet_jax.training.steps import count_logits
@@ -71,7 +71,7 @@ class BoundLogits:
     function: the method's, `(model, variables, batch, **found) -> [K, B, h, w, 2]`.
     model: the network.
     found: (keyword, number) of what else the function takes.
-    combine: how shots become one prediction, of `experiments.settings.episodes.COMBINE`.
+    combine: how shots become one prediction, of `hsnet_jax.inference.COMBINATIONS`.
   """
 
   function: Callable[..., Any]
@@ -82,7 +82,7 @@ class BoundLogits:
   def __call__(self, variables: Any, batch: Batch) -> Float[Array, 'shots batch h w 2']:
     """Returns the logits of a batch."""
     logits = self.function(self.model, variables, batch, **dict(self.found))
-    return mean_shots(logits) if self.combine == 'mean' else logits
+    return combination(self.combine)(logits, sizes=batch.get('query_size'))
 
 
 def row_facts(batch: Batch) -> dict[str, Any]:

@@ -3,7 +3,7 @@
 import pathlib
 import warnings
 from collections.abc import Sequence
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 
@@ -18,6 +18,20 @@ from hsnet_jax.errors import InputError
 _VALUES = 12  # So many values of a mask make a message.
 
 
+class Supports(NamedTuple):
+  """Holds the support set.
+
+  Attributes:
+    images: as the network sees them, uint8 `[K, H, W, 3]`.
+    masks: where the object is in them, uint8 {0, 1} `[K, H, W]`.
+    uncut: the same in the whole pictures, each `[h, w]`.
+  """
+
+  images: np.ndarray
+  masks: np.ndarray
+  uncut: list[np.ndarray]
+
+
 def read_supports(
   images: Sequence[str],
   masks: Sequence[str],
@@ -26,7 +40,7 @@ def read_supports(
   value: int | None = None,
   class_name: str | None = None,
   margin: float | None = None,
-) -> tuple[np.ndarray, np.ndarray]:
+) -> Supports:
   """Reads the support set.
 
   Args:
@@ -39,7 +53,7 @@ def read_supports(
     margin: how far beyond the object an image is cut off (see `crop_to_object`); None: nowhere.
 
   Returns:
-    Images uint8 `[K, H, W, 3]` and masks uint8 {0, 1} `[K, H, W]`.
+    The `Supports`.
 
   Raises:
     InputError: there are none, or not as many masks; a file cannot be read; a mask is not of its
@@ -60,9 +74,10 @@ def read_supports(
     raise InputError(
       f'{drawn[0]}: outlines have no `mask_value`; give `support_class` in its place'
     )
-  resized = []
+  resized, uncut = [], []
   for image_path, mask_path in zip(map(path_of, images), map(path_of, masks), strict=True):
     (image, mask), doubt = _read(image_path, mask_path, value=value, class_name=class_name)
+    uncut.append(mask)
     if margin is not None:
       image, mask = crop_to_object((image, mask), 0, margin=margin)
     small = resize_mask(mask, size)
@@ -74,7 +89,8 @@ def read_supports(
     if doubt:
       warnings.warn(f'{mask_path}: {doubt}', stacklevel=2)
     resized.append((resize_image(image, size), small))
-  return np.stack([image for image, _ in resized]), np.stack([mask for _, mask in resized])
+  small_images, small_masks = (np.stack(each) for each in zip(*resized, strict=True))
+  return Supports(small_images, small_masks, uncut)
 
 
 def _read(

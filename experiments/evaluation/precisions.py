@@ -16,7 +16,7 @@ from data_pipelines.loading.workers import Batches
 from experiments.evaluation.config import PrecisionConfig
 from experiments.reporting.progress import progress_bar
 from experiments.settings import sources
-from hsnet_jax.inference import combine_shots, episode_logits, mean_shots
+from hsnet_jax.inference import combination, combine_shots, episode_logits
 from hsnet_jax.metrics import Confusion, confusion_counts
 from hsnet_jax.models import PRECISIONS, Model, check_image_size, describe_devices, load_model
 from hsnet_jax.training.sharding import batch_sharding, data_mesh, replicated
@@ -148,6 +148,5 @@ def _answer(
   variables: Any, batch: Mapping[str, Any], *, model: Any, combine: str
 ) -> tuple[Any, Any]:
   logits = episode_logits(model, variables, batch)
-  one = mean_shots(logits) if combine == 'mean' else logits
-  mask = combine_shots(one).mask
+  mask = combine_shots(combination(combine)(logits)).mask
   return logits, confusion_counts(mask, batch['query_mask'], batch['query_ignore'])

@@ -9,15 +9,19 @@ settings are known to be sound, and never over a file that another command, or a
 
 import contextlib
 import dataclasses
+import math
 import pathlib
+import statistics
 import warnings
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
+from typing import Any
 
 from experiments.evaluation.config import PredictConfig
-from experiments.evaluation.inputs import read_supports
+from experiments.evaluation.inputs import Supports, read_supports
 from experiments.evaluation.prediction.queries import Query, find_queries, path_of, read_query
 from experiments.evaluation.prediction.report import Outcome, describe, write_results
 from experiments.evaluation.prediction.segmenting import (
+  Segmented,
   Unreadable,
   images_at_once,
   predictor,
@@ -26,7 +30,7 @@ from experiments.evaluation.prediction.segmenting import (
 from experiments.reporting.progress import progress_bar
 from experiments.settings.sources import given_margin, given_threshold
 from hsnet_jax.errors import InputError
-from hsnet_jax.extensions.tiles import tile_windows
+from hsnet_jax.extensions.tiles import choose_tiles, object_share, tile_windows
 from hsnet_jax.models import describe_devices, load_model
 from hsnet_jax.whole_files import writable_folder
 
@@ -61,7 +65,7 @@ def predict(config: PredictConfig) -> list[pathlib.Path]:
   size = config.image_size or model.config.get('image_size', 400)
   _warn_of_size(size, model.config.get('image_size'))
   margin = given_margin(config.support_margin, model.config.get('support_margin'))
-  images, masks = read_supports(
+  supports = read_supports(
     config.support_images,
     config.support_masks,
     size=(size, size),
@@ -70,30 +74,62 @@ def predict(config: PredictConfig) -> list[pathlib.Path]:
     margin=margin,
   )
   combine = config.combine or model.config.get('combine', 'vote')
-  combine = combine if config.tiles == 1 else 'mean'
-  rows = _rows(queries, (size, size), tiles=config.tiles)
-  predict_batch = predictor(model, images, masks, rows=rows, tiles=config.tiles, combine=combine)
-  of = describe(model, images, masks, tiles=config.tiles, combine=combine)
+  tiles, why = _tiles(config.tiles, supports, queries, size)
+  look = config.second_look
+  # What is found in several windows can be averaged, votes cannot.
+  combine = 'mean' if combine == 'vote' and (tiles > 1 or look) else combine
+  rows = _rows(queries, (size, size), tiles=tiles)
+  images, masks = supports.images, supports.masks
+  del supports  # Whole masks may be large.
+  predict_batch = predictor(model, images, masks, rows=rows, tiles=tiles, combine=combine)
+  of = describe(model, images, masks, tiles=tiles, second_look=look, combine=combine)
   with _folder(path_of(config.output_dir)) as folder:
     print('device:', describe_devices())
     print(f'model: backbone {model.backbone.name}, {model.path}, {len(images)}-shot', flush=True)
+    if why:
+      print(f'tiles: {tiles}, since {why}', flush=True)
     outcome = Outcome(folder, left)
-    with progress_bar(len(queries), unit='image') as bar:
-      for found in segment_files(
-        predict_batch, queries, size=(size, size), rows=rows, tiles=config.tiles
-      ):
-        try:
-          if isinstance(found, Unreadable):
-            raise found.error
-          outcome.add(found, write_results(found, folder, of=of))
-        except InputError as error:
-          if len(queries) == 1:
-            raise
-          bar.clear()
-          outcome.failed(found.query, error)
-        bar.update()
+    found = segment_files(
+      predict_batch, queries, size=(size, size), rows=rows, tiles=tiles, second_look=look
+    )
+    _write(found, outcome, folder, of=of, count=len(queries))
     outcome.tell()
   return outcome.masks
+
+
+def _write(
+  found: Iterable[Segmented | Unreadable],
+  outcome: Outcome,
+  folder: pathlib.Path,
+  *,
+  of: dict[str, Any],
+  count: int,
+) -> None:
+  """Writes results one by one, and counts those that are done and those that are not."""
+  with progress_bar(count, unit='image') as bar:
+    for one in found:
+      try:
+        if isinstance(one, Unreadable):
+          raise one.error
+        outcome.add(one, write_results(one, folder, of=of))
+      except InputError as error:
+        if count == 1:
+          raise
+        bar.clear()
+        outcome.failed(one.query, error)
+      bar.update()
+
+
+def _tiles(asked: str, supports: Supports, queries: Sequence[Query], size: int) -> tuple[int, str]:
+  """Returns how many tiles there are along a side, and why, where they were to be chosen."""
+  if asked != 'auto':
+    return int(asked), ''
+  pixels = statistics.median(query.pixels for query in queries)
+  shrunk = math.sqrt(pixels) / size
+  tiles = choose_tiles(supports.uncut, shrunk=shrunk)
+  if tiles > choose_tiles(supports.uncut):
+    return tiles, f'the pictures are {shrunk:.0f} times as large as what the network sees'
+  return tiles, f'the object covers {100 * object_share(supports.uncut):.2g}% of its picture'
 
 
 def _rows(queries: Sequence[Query], size: tuple[int, int], *, tiles: int) -> int:

@@ -5,11 +5,10 @@ import dataclasses
 from data_pipelines.catalog import BENCHMARKS
 from experiments.settings.fields import check, setting
 from hsnet_jax.errors import InputError
+from hsnet_jax.inference.table import COMBINATIONS
 
 # What networks compute in: the keys of `hsnet_jax.models.PRECISIONS`, which brings JAX with it.
 PRECISIONS = ('float32', 'bfloat16')
-# How the predictions of K shots become one: `vote` or `mean_shots` of `hsnet_jax.inference`.
-COMBINE = ('vote', 'mean')
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
@@ -61,9 +60,10 @@ class EpisodeSettings:
   )
   combine: str | None = setting(
     None,
-    'How shots become one mask: by the vote of theirs, or the mean of their probabilities. Default:'
-    " the checkpoint's, else vote, as published (recipe photos: mean).",
-    choices=COMBINE,
+    'How shots become one mask: by the vote of theirs, the mean of their probabilities, that mean'
+    ' weighted by how far each agrees with the others, or that of the half that agrees best.'
+    " Default: the checkpoint's, else vote, as published (recipe photos: mean).",
+    choices=tuple(COMBINATIONS),
   )
   batch_size: int | None = setting(
     None, 'Episodes per step. Default: 20 (coco: 40, shapes: 10, recipe photos: 12).', least=1

@@ -18,7 +18,7 @@ from hsnet_jax.backbones.pixels import normalize
 from hsnet_jax.backbones.table import get_backbone
 from hsnet_jax.baselines.threshold import ScoreHistogram, score_histogram
 from hsnet_jax.extensions.prior import level_means, prototypes
-from hsnet_jax.inference import check_one_size
+from hsnet_jax.inference.matching import check_one_size
 from hsnet_jax.resize import map_size, resize_bilinear, resize_bilinear_each
 
 _EPS = 1e-5  # added to norms, as in Eq. 2

@@ -15,7 +15,8 @@ from jaxtyping import Array, Float, Int32, UInt8
 
 from hsnet_jax.backbones.pixels import normalize
 from hsnet_jax.correlation import mask_features
-from hsnet_jax.inference import SupportSet, mask_supports, match_shots, mean_margin, mean_shots
+from hsnet_jax.inference import SupportSet, combination, match_shots, mean_margin
+from hsnet_jax.inference.matching import mask_supports
 from hsnet_jax.metrics.presence import presence_score
 from hsnet_jax.model import HSNet
 from hsnet_jax.resize import Size, bilinear_matrix
@@ -65,8 +66,10 @@ def match(
   return match_shots(module, variables, features, support_set)
 
 
-# At the decoder's size, where `evaluate` resizes each shot's logits before.
-average = jax.jit(mean_shots)
+@functools.partial(jax.jit, static_argnames='by')
+def merge(logits: Float[Array, 'K B h w 2'], *, by: str) -> Float[Array, '_k B h w 2']:
+  """Combines shots at the decoder's size, where `evaluate` resizes each shot's logits before."""
+  return combination(by)(logits)
 
 
 @jax.jit

@@ -13,7 +13,7 @@ import numpy as np
 
 from hsnet_jax.backbones.backbone import Backbone
 from hsnet_jax.errors import InputError
-from hsnet_jax.inference import SupportSet
+from hsnet_jax.inference import SupportSet, combination
 from hsnet_jax.model import fold_backbone
 from hsnet_jax.models import Model, check_image_size, load_model
 from hsnet_jax.segmenter import programs, stored
@@ -21,8 +21,6 @@ from hsnet_jax.segmenter.found import Found
 from hsnet_jax.segmenter.pictures import Picture, read_picture, resize_picture
 from hsnet_jax.segmenter.supports import Supports, read_supports
 
-# How shots are combined: as published, or by their mean probability.
-_COMBINE = ('vote', 'mean')
 _PUBLISHED_SIZE = 400
 _ENDINGS = frozenset(
   ('.jpg', '.jpeg', '.png', '.bmp', '.gif', '.webp', '.tif', '.tiff', '.ppm', '.pgm')
@@ -56,8 +54,8 @@ class Segmenter:
   Attributes:
     model: the network.
     image_size: side of the squares that the network sees.
-    support_margin: how far beyond its object a support is cut (`object_window`); None: nowhere.
-    combine: whether the supports 'vote', or the 'mean' of their probabilities decides.
+    support_margin: how far beyond its object a support is cut (`object_slices`); None: nowhere.
+    combine: how several supports make one mask, of `hsnet_jax.inference.COMBINATIONS`.
     fitted: what `fit` has made; None before.
   """
 
@@ -87,7 +85,8 @@ class Segmenter:
       image_size: side of the squares that the network sees; by default what it was trained with.
       support_margin: how far beyond its object a support is cut, as a share of the object's extent;
         below 0 supports stay whole; by default as in training.
-      combine: 'vote', as published, or 'mean'; by default as the model says.
+      combine: of `hsnet_jax.inference.COMBINATIONS`, as 'vote' or 'mean'; by default as the model
+        says.
       presence_threshold: how like the object, as a cosine, must be what is found, for anything to
         be marked: higher leaves more pictures empty, -1 none; by default as the model says.
       backbone: the model's backbone, where it is one of your own.
@@ -107,8 +106,7 @@ class Segmenter:
     size = image_size or model.config.get('image_size') or _PUBLISHED_SIZE
     margin = model.config.get('support_margin') if support_margin is None else support_margin
     by = combine or model.config.get('combine', 'vote')
-    if by not in _COMBINE:
-      raise InputError(f'`combine` is {by!r}; there are {", ".join(_COMBINE)}')
+    combination(by)
     if size < 1 or not math.isfinite(margin or 0):
       raise InputError(f'`image_size` is {size}, `support_margin` {margin}; give positive numbers')
     if size != model.config.get('image_size'):
@@ -251,8 +249,8 @@ class Segmenter:
     batch = jax.device_put(np.stack(small + small[-1:] * (rows - len(small))))
     features = programs.encode(module, fitted.variables, batch)
     logits = [programs.match(module, fitted.variables, features, one) for one in fitted.sets]
-    if self.combine == 'mean':
-      logits = [programs.average(one) for one in logits]
+    if self.combine != 'vote':
+      logits = [programs.merge(one, by=self.combine) for one in logits]
     presences = np.stack([np.asarray(programs.score_presence(one)) for one in logits], axis=1)
     return [
       _found(logits, row, image.shape[:2], fitted.supports.classes, presences[row], path)

@@ -8,7 +8,7 @@ import numpy as np
 from jaxtyping import Int, UInt8
 
 from hsnet_jax.errors import InputError
-from hsnet_jax.extensions.windows import object_window
+from hsnet_jax.extensions.windows import object_slices
 from hsnet_jax.resize import Size
 from hsnet_jax.segmenter.pictures import (
   is_picture,
@@ -48,7 +48,7 @@ def read_supports(
     masks: as many masks, as `read_mask` takes them.
     classes: the name of each one's class; None for one class.
     size: (height, width) that the network sees.
-    margin: of `object_window`, to which they are cut; None leaves them whole.
+    margin: of `object_slices`, to which they are cut; None leaves them whole.
 
   Returns:
     The supports, in the order given.
@@ -82,7 +82,7 @@ def _read(
     warnings.warn(
       f'{name}: the mask leaves no background: all of the picture is the object', stacklevel=4
     )
-  window = None if margin is None else object_window(drawn, margin=margin)
+  window = None if margin is None else object_slices(drawn, margin=margin)
   if window is not None:
     image, drawn = image[window], drawn[window]
   small = resize_mask(drawn, size)

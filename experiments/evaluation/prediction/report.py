@@ -28,6 +28,7 @@ def describe(
   masks: UInt8[np.ndarray, 'K H W'],
   *,
   tiles: int = 1,
+  second_look: bool = False,
   combine: str = 'vote',
 ) -> dict[str, Any]:
   """Describes what predictions with a model and a support set are results of, for their marks."""
@@ -46,6 +47,7 @@ def describe(
     'supports': supports.hexdigest(),
     **({'presence_threshold': presence} if presence is not None else {}),
     **({'tiles': tiles} if tiles > 1 else {}),
+    **({'second_look': True} if second_look else {}),
     **({'combine': combine} if combine != 'vote' and len(images) > 1 else {}),
   }
 

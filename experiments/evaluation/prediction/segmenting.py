@@ -7,20 +7,17 @@ from collections.abc import Callable, Iterator, Sequence
 from typing import Any
 
 import jax
-import jax.numpy as jnp
 import numpy as np
-from jaxtyping import Array, Float, UInt8
-from PIL import Image
+from jaxtyping import Array, UInt8
 
-from data_pipelines.reading.arrays import resize_image
 from experiments.evaluation.prediction.queries import Query, read_query
+from experiments.evaluation.prediction.windows import blend, cut, look_again
 from hsnet_jax.errors import InputError
-from hsnet_jax.extensions.tiles import blend_tiles, tile_windows
-from hsnet_jax.inference import SupportSet, mean_margin
+from hsnet_jax.inference import SupportSet
 from hsnet_jax.model import fold_backbone
 from hsnet_jax.models import Model
-from hsnet_jax.resize import Size
-from hsnet_jax.segmenter.programs import average, encode, encode_supports, match, resized_mask
+from hsnet_jax.resize import Size, map_size
+from hsnet_jax.segmenter.programs import encode, encode_supports, match, merge, resized_mask
 
 # Of the images that go through the network at a time, so that what it needs for them is the same
 # whatever their size: 8 images at the published one.
@@ -61,7 +58,7 @@ def predictor(
   rows: int,
   tiles: int = 1,
   combine: str = 'vote',
-) -> Callable[[np.ndarray, Sequence[Size]], list[Array]]:
+) -> Callable[..., list[Array]]:
   """Prepares to segment any number of photographs with a support set, which is encoded once.
 
   The backbone and what matches are programs of their own: one query and one support share the
@@ -72,81 +69,69 @@ def predictor(
     images: the support images.
     masks: their masks in {0, 1}.
     rows: how many images go through the network at a time.
-    combine: whether shots 'vote', or the 'mean' of their probabilities decides.
+    combine: how shots make one mask, of `hsnet_jax.inference.COMBINATIONS`.
     tiles: above 1, images are the windows of one photograph, of `cut`.
 
   Returns:
     `(images uint8 [B, H, W, 3], sizes (height, width)) -> masks uint8 {0, 1}`, one mask a size, of
     the first images, or of the one photograph; on the device, perhaps not computed yet, in the
-    top left corner of what may be larger: the rest is background.
+    top left corner of what may be larger: the rest is background. Given `photographs`, too, at
+    those sizes, it looks again at where it found something; then shots do not vote.
 
   Raises:
     InputError: the feature maps of images of this size do not fit one another.
   """
   module = model.module
 
-  fold = functools.partial(fold_backbone, backbone=model.backbone)
-
   @functools.cache
   def support_set() -> SupportSet:
     # Put on the device in so many words: a guard against transfers lets these pass.
     return encode_supports(module, variables, *jax.device_put((images, masks)))
 
-  def check(variables, queries, images, masks):
-    supports = encode_supports(module, variables, images, masks)
-    return match(module, variables, encode(module, variables, queries), supports)
+  _check(model, images, masks, rows=rows)
+  variables = fold_backbone(model.variables, backbone=model.backbone)
 
-  # Says what does not fit before anything is compiled; nothing is traced a second time.
-  queries = jax.ShapeDtypeStruct((rows, *images.shape[1:]), images.dtype)
-  jax.eval_shape(check, jax.eval_shape(fold, model.variables), queries, images, masks)
-  variables = fold(model.variables)
-
-  def predict_batch(images: np.ndarray, sizes: Sequence[Size]) -> list[Array]:
+  def predict_batch(
+    images: np.ndarray, sizes: Sequence[Size], photographs: Sequence[np.ndarray] = ()
+  ) -> list[Array]:
     found = [logits(images[start : start + rows]) for start in range(0, len(images), rows)]
     if tiles > 1:
       found = [blend(found, tiles=tiles)]
-    return [resized_mask(found[0], row, size=size) for row, size in enumerate(sizes)]
+    looks = [(found[0], row) for row in range(len(sizes))]
+    if len(photographs):
+      count = rows if tiles == 1 else 1  # In tiles a photograph goes by itself: one window.
+      looks = look_again(logits, found[0], photographs, size=map_size(images), rows=count)
+    return [resized_mask(*look, size=size) for look, size in zip(looks, sizes, strict=True)]
 
   def logits(images: np.ndarray) -> Array:
     features = encode(module, variables, jax.device_put(images))
     found = match(module, variables, features, support_set())
-    return average(found) if combine == 'mean' else found
+    return found if combine == 'vote' else merge(found, by=combine)
 
   return predict_batch
 
 
-@functools.partial(jax.jit, static_argnames='tiles')
-def blend(found: Sequence[Float[Array, 'K B h w 2']], *, tiles: int) -> Float[Array, '1 1 H W 2']:
-  """Lays the logits of a photograph's windows together: those of one shot, the mean of all."""
-  margins = jnp.concatenate([mean_margin(part) for part in found])
-  count = sum(map(len, tile_windows(tiles)))
-  size = margins.shape[1] * tiles, margins.shape[2] * tiles
-  margin = blend_tiles(margins[:count], tiles=tiles, size=size)
-  return jnp.stack([jnp.zeros_like(margin), margin], axis=-1)[None, None]
+def _check(model: Model, images: np.ndarray, masks: np.ndarray, *, rows: int) -> None:
+  """Says what does not fit before anything is compiled; nothing is traced a second time."""
+  module = model.module
 
+  def predict(variables, queries, images, masks):
+    supports = encode_supports(module, variables, images, masks)
+    return match(module, variables, encode(module, variables, queries), supports)
 
-def cut(image: UInt8[np.ndarray, 'h w 3'], size: Size, *, tiles: int) -> list[np.ndarray]:
-  """Cuts a photograph into the windows of `tile_windows`, each brought to what the network sees."""
-  if tiles == 1:
-    return [resize_image(image, size)]
-  height, width = image.shape[:2]
-  whole = Image.fromarray(image)
-  boxes = [
-    (left * width, top * height, min(left + side, 1.0) * width, min(top + side, 1.0) * height)
-    for scale in tile_windows(tiles)
-    for top, left, side in scale
-  ]
-  by = Image.Resampling.BILINEAR
-  return [np.asarray(whole.resize((size[1], size[0]), by, box=box)) for box in boxes]
+  fold = functools.partial(fold_backbone, backbone=model.backbone)
+  queries = jax.ShapeDtypeStruct((rows, *images.shape[1:]), images.dtype)
+  jax.eval_shape(predict, jax.eval_shape(fold, model.variables), queries, images, masks)
 
 
 def segment_files(
-  predict_batch: Callable[[np.ndarray, Sequence[Size]], list[Array]],
+  predict_batch: Callable[..., list[Array]],
   queries: Sequence[Query],
   *,
   size: Size,
   rows: int,
   tiles: int = 1,
+  second_look: bool = False,
 ) -> Iterator[Segmented | Unreadable]:
   """Segments photographs, several at a time; each is decoded once, when its turn comes.
 
@@ -156,6 +141,7 @@ def segment_files(
     size: (height, width) that the network sees.
     rows: how many images go through it at a time, as `images_at_once` says.
     tiles: above 1, photographs go through one by one, each cut in so many parts along a side.
+    second_look: whether `predict_batch` is given the photographs as well.
 
   Yields:
     What was found, or why it cannot be read, in order; while the device works on the next few
@@ -174,7 +160,9 @@ def segment_files(
       small = [part for image in photographs for part in cut(image, size, tiles=tiles)]
       # Copies fill a batch up: one shape is compiled once.
       stacked = np.stack(small + small[-1:] * (-len(small) % rows))
-      masks = iter(predict_batch(stacked, [image.shape[:2] for image in photographs]))
+      again = {'photographs': photographs} if second_look else {}
+      masks = iter(predict_batch(stacked, [image.shape[:2] for image in photographs], **again))
+      del again
     del photographs
     yield from _finished(waiting)
     waiting = [one if isinstance(one, Unreadable) else (*one, next(masks)) for one in batch]

@@ -100,7 +100,7 @@ def test_supports_alone_are_cut():
 
 @pytest.mark.parametrize('make', [functools.partial(train_batches, epochs=1), eval_batches])
 def test_loaders_cut_supports(toy, make, monkeypatch):
-  monkeypatch.setattr(windows, '_LEAST_SIDE', 1)
+  monkeypatch.setattr(windows, 'LEAST_SIDE', 1)
   cut, whole = (next(iter(make(toy, **more, **OPTIONS))) for more in ({'support_margin': 0.0}, {}))
   assert cut['support_masks'].mean() > whole['support_masks'].mean()
   np.testing.assert_array_equal(cut['query_image'], whole['query_image'])

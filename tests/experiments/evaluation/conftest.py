@@ -4,7 +4,10 @@ import numpy as np
 import pytest
 from PIL import Image
 
+from experiments.evaluation import predicting
+from experiments.evaluation.config import PredictConfig
 from hsnet_jax.checkpoints import save_checkpoint
+from tests.experiments.evaluation.given import mask, picture
 from tests.made import variables
 
 CONFIG = {
@@ -46,3 +49,33 @@ def voc(tmp_path_factory):
     for part in ('trn', 'val'):
       (folder / f'lists/pascal/{part}/fold{fold}.txt').write_text(''.join(other))
   return folder
+
+
+@pytest.fixture
+def config(run, tmp_path):
+  """Two supports, one of them a photograph that lies on its side, and no query yet."""
+  folder = tmp_path / 'supports'
+  folder.mkdir()
+  images = [picture(folder / 'a.jpg'), picture(folder / 'b.jpg', orientation=6)]
+  masks = [mask(folder / 'a.png'), mask(folder / 'b.png', size=(45, 60))]
+
+  def make(*queries, **options):
+    return PredictConfig(
+      checkpoint=str(run),
+      support_images=tuple(map(str, images)),
+      support_masks=tuple(map(str, masks)),
+      query=tuple(map(str, queries)),
+      **{'output_dir': str(tmp_path / 'deep' / 'out'), **options},
+    )
+
+  return make
+
+
+@pytest.fixture
+def quick(monkeypatch):
+  """Stands in for the network, which other tests ask: finds what is on the left."""
+
+  def predict_batch(images, sizes):
+    return [(np.arange(w)[None].repeat(h, 0) < w // 2).astype(np.uint8) for h, w in sizes]
+
+  monkeypatch.setattr(predicting, 'predictor', lambda *_, **__: predict_batch)

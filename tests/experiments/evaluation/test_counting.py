@@ -7,8 +7,15 @@ import jax
 import numpy as np
 import pytest
 
-from experiments.evaluation.counting import Evaluation, count_batches, counting_step, row_facts
+from experiments.evaluation.counting import (
+  BoundLogits,
+  Evaluation,
+  count_batches,
+  counting_step,
+  row_facts,
+)
 from hsnet_jax.errors import InputError
+from hsnet_jax.inference import COMBINATIONS, combination
 from hsnet_jax.metrics import METRICS, RocHistogram
 from hsnet_jax.training.sharding import batch_sharding, data_mesh, replicated
 
@@ -149,3 +156,13 @@ def test_any_batch_goes_over_all_devices_as_over_one():
   assert [p.caption for p in several.panels] == [p.caption for p in one.panels]
   for a, b in zip(several.panels, one.panels, strict=True):
     np.testing.assert_array_equal(a.prediction, b.prediction)
+
+
+@pytest.mark.parametrize('by', sorted(COMBINATIONS))
+def test_shots_are_combined_by_the_table_and_within_each_photograph(by):
+  logits = np.random.default_rng(0).normal(size=(3, 2, 4, 4, 2)).astype(np.float32)
+  bound = BoundLogits(lambda model, variables, batch: variables, None, combine=by)
+  sizes = np.array([[2, 4], [4, 3]], np.int32)
+  for batch in ({}, {'query_size': sizes}):
+    expected = combination(by)(logits, sizes=batch.get('query_size'))
+    np.testing.assert_array_equal(bound(logits, batch), expected)

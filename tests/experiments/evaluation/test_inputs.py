@@ -36,16 +36,19 @@ def test_supports_and_masks_must_belong_together(tmp_path):
 
 def test_one_value_of_a_mask_can_be_the_object(tmp_path):
   image, drawn = picture(tmp_path / 'a.jpg'), mask(tmp_path / 'a.png', value=12)
-  images, masks = inputs.read_supports([image], [drawn], size=(45, 60), value=12)
+  images, masks, uncut = inputs.read_supports([image], [drawn], size=(45, 60), value=12)
   assert images.shape == (1, 45, 60, 3) and masks.sum() == 30 * 20
+  np.testing.assert_array_equal(uncut, masks)
 
 
 def test_a_support_is_cut_to_its_object(tmp_path):
   image = picture(tmp_path / 'a.jpg', size=(300, 200))
   drawn = mask(tmp_path / 'a.png', size=(300, 200), box=(60, 60, 160, 140))
   whole = inputs.read_supports([image], [drawn], size=(40, 60))
-  images, masks = inputs.read_supports([image], [drawn], size=(40, 60), margin=0.0)
+  images, masks, uncut = inputs.read_supports([image], [drawn], size=(40, 60), margin=0.0)
   assert images.shape == whole[0].shape and masks.sum() > 4 * whole[1].sum()
+  for masks_of_files in (uncut, whole.uncut):
+    assert masks_of_files[0].shape == (200, 300) and masks_of_files[0].sum() == 100 * 80
 
 
 def test_a_doubtful_mask_is_named_once(tmp_path):

@@ -9,7 +9,6 @@ from PIL import Image
 
 from data_pipelines.reading.images import read_image
 from experiments.evaluation import predicting
-from experiments.evaluation.config import PredictConfig
 from experiments.evaluation.predicting import predict
 from experiments.evaluation.prediction.segmenting import Segmented
 from hsnet_jax.checkpoints import save_checkpoint
@@ -17,26 +16,6 @@ from hsnet_jax.errors import InputError
 from hsnet_jax.models import load_model
 from tests.experiments.evaluation.given import mask, picture, size_of
 from tests.made import variables
-
-
-@pytest.fixture
-def config(run, tmp_path):
-  """Two supports, one of them a photograph that lies on its side, and no query yet."""
-  folder = tmp_path / 'supports'
-  folder.mkdir()
-  images = [picture(folder / 'a.jpg'), picture(folder / 'b.jpg', orientation=6)]
-  masks = [mask(folder / 'a.png'), mask(folder / 'b.png', size=(45, 60))]
-
-  def make(*queries, **options):
-    return PredictConfig(
-      checkpoint=str(run),
-      support_images=tuple(map(str, images)),
-      support_masks=tuple(map(str, masks)),
-      query=tuple(map(str, queries)),
-      **{'output_dir': str(tmp_path / 'deep' / 'out'), **options},
-    )
-
-  return make
 
 
 def test_masks_have_the_size_of_the_upright_query(config, tmp_path, capsys):
@@ -62,16 +41,6 @@ def test_masks_have_the_size_of_the_upright_query(config, tmp_path, capsys):
       assert image.size == size and image.mode == 'L'
       assert set(np.unique(image)) <= {0, 255}
     assert size_of(out / f'{name}_overlay.png') == size
-
-
-@pytest.fixture
-def quick(monkeypatch):
-  """Stands in for the network, which other tests ask: finds what is on the left."""
-
-  def predict_batch(images, sizes):
-    return [(np.arange(w)[None].repeat(h, 0) < w // 2).astype(np.uint8) for h, w in sizes]
-
-  monkeypatch.setattr(predicting, 'predictor', lambda *_, **__: predict_batch)
 
 
 def contents(folder):
@@ -219,7 +188,7 @@ def test_an_interruption_keeps_what_is_finished(config, tmp_path, monkeypatch):
   queries = [picture(tmp_path / f'{i}.png') for i in range(3)]
   out = tmp_path / 'deep' / 'out'
 
-  def segment(predict_batch, queries, *, size, rows, tiles):
+  def segment(predict_batch, queries, **_):
     for query in queries[:2]:
       image = read_image(query.path)
       yield Segmented(query, image, np.ones(image.shape[:2], np.uint8))
@@ -238,7 +207,7 @@ def test_what_may_find_nothing_is_said(config, tmp_path, quick, monkeypatch):
   with pytest.warns(UserWarning, match='`image_size` .*128.* 64'):
     predict(config(query, image_size=128))
 
-  def segment(predict_batch, queries, *, size, rows, tiles):
+  def segment(predict_batch, queries, **_):
     for query in queries:
       yield Segmented(query, np.zeros((9, 9, 3), np.uint8), np.zeros((9, 9), np.uint8))
 
@@ -297,6 +266,9 @@ def test_supports_are_cut_as_the_checkpoint_says(
     ({'combine': 'mean'}, {'combine': 'vote'}, ('vote', 2)),
     # In tiles the windows of one photograph are a batch, however many photographs there are.
     ({}, {'tiles': 2}, ('mean', 5)),
+    ({'combine': 'agreement'}, {'tiles': 2}, ('agreement', 5)),
+    ({}, {'second_look': True}, ('mean', 2)),
+    ({}, {'second_look': True, 'combine': 'best'}, ('best', 2)),
   ],
 )
 def test_supports_are_combined_as_the_checkpoint_says(

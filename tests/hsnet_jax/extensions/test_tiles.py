@@ -7,7 +7,13 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from hsnet_jax.errors import InputError
-from hsnet_jax.extensions.tiles import blend_tiles, tile_windows
+from hsnet_jax.extensions.tiles import (
+  MOST_TILES,
+  blend_tiles,
+  choose_tiles,
+  object_share,
+  tile_windows,
+)
 
 
 def resized(margin, size):
@@ -77,3 +83,52 @@ def test_windows_that_agree_change_nothing():
 def test_there_is_one_tile_at_least():
   with pytest.raises(InputError, match='`tiles` is 0'):
     tile_windows(0)
+
+
+def covering(share, size=(100, 200)):
+  """A mask of which so much is the object."""
+  mask = np.zeros(size, np.uint8)
+  mask.flat[: round(share * mask.size)] = 255
+  return mask
+
+
+@pytest.mark.parametrize(
+  'share, tiles',
+  [(1.0, 1), (0.3, 1), (0.04, 1), (0.039, 2), (0.018, 2), (0.017, 3), (0.01, 3), (0.009, 4)],
+)
+def test_the_smaller_the_object_the_more_tiles(share, tiles):
+  assert choose_tiles([covering(share)]) == tiles
+
+
+@given(st.floats(5e-5, 1.0))
+def test_in_the_tiles_that_are_chosen_an_object_covers_a_tenth_at_most(share):
+  mask = covering(share)
+  tiles = choose_tiles([mask])
+  assert 1 <= tiles <= MOST_TILES == 4
+  covered = [mask.mean() / 255 / windows[0][2] ** 2 for windows in tile_windows(MOST_TILES)]
+  assert tiles == 1 or covered[tiles - 1] <= 0.1
+  assert tiles == MOST_TILES or covered[tiles] > 0.1
+
+
+def test_one_pixel_is_an_object_and_an_empty_mask_says_nothing():
+  empty, pixel = np.zeros((3000, 4000), bool), np.zeros((3000, 4000), bool)
+  pixel[17, 3999] = True
+  assert choose_tiles([pixel]) == 4 and choose_tiles([empty]) == choose_tiles([]) == 1
+  assert choose_tiles([empty, pixel]) == 4
+  assert object_share([empty]) == object_share([]) == 0.0
+
+
+def test_of_several_supports_the_median_counts_whatever_their_sizes():
+  masks = [covering(0.5, (10, 10)), covering(0.01, (200, 300)), covering(0.03)]
+  assert object_share(masks) == pytest.approx(0.03)
+  for order in (masks, masks[::-1]):
+    assert choose_tiles(order) == 2
+
+
+@pytest.mark.parametrize(
+  'share, shrunk, tiles', [(0.1, 5.9, 1), (0.1, 6.0, 2), (0.3, 10.0, 1), (0.01, 10.0, 3)]
+)
+def test_much_larger_pictures_have_two_unless_the_object_is_as_large_as_a_tile(
+  share, shrunk, tiles
+):
+  assert choose_tiles([covering(share)], shrunk=shrunk) == tiles

@@ -4,9 +4,6 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
-from hypothesis import given, settings
-from hypothesis import strategies as st
-from scipy.special import expit
 
 from hsnet_jax import inference
 from hsnet_jax.errors import InputError
@@ -58,72 +55,6 @@ def jitted(request):
   if request.param == 'plain':
     return lambda f, **options: functools.partial(f, **options)
   return lambda f, **options: jax.jit(functools.partial(f, **options), static_argnums=0)
-
-
-@pytest.mark.parametrize('wrap', [lambda f: f, jax.jit], ids=['plain', 'jit'])
-@pytest.mark.parametrize('shots', [1, 2, 3, 5, 10])
-def test_vote_golden(golden, shots, wrap):
-  with np.load(golden / 'kshot.npz') as data:
-    logits, expected = data[f'logits{shots}'], data[f'pred{shots}']
-  masks = np.moveaxis(logits.argmax(axis=2), 1, 0).astype(np.uint8)
-  voted = wrap(inference.vote)(masks)
-  assert voted.dtype == jnp.uint8
-  np.testing.assert_array_equal(voted, expected)
-  by_image = jax.vmap(inference.vote, in_axes=1)(masks)
-  np.testing.assert_array_equal(by_image, expected)
-  combined = wrap(inference.combine_shots)(np.moveaxis(logits, (1, 2), (0, -1)))
-  np.testing.assert_array_equal(combined.mask, expected)
-
-
-@given(st.integers(1, 11), st.integers(0, 2**32 - 1), st.sampled_from([0.0, 0.1, 0.5, 0.9]))
-@settings(max_examples=40, deadline=None)
-def test_vote_as_the_protocol_writes_it(shots, seed, density):
-  masks = (np.random.default_rng(seed).random((shots, 4, 3, 5)) < density).astype(np.int32)
-  expected = np.zeros((4, 3, 5), np.int32)
-  for image in range(4):
-    total = masks[:, image].sum(axis=0)
-    expected[image] = total / max(total.max(), 1) >= 0.5
-  np.testing.assert_array_equal(inference.vote(masks), expected)
-  np.testing.assert_array_equal(inference.vote(masks.astype(bool)), expected.astype(bool))
-
-
-@pytest.mark.parametrize('wrap', [lambda f: f, jax.jit], ids=['plain', 'jit'])
-@pytest.mark.parametrize('shots', [1, 3])
-def test_mean_margin(shots, wrap):
-  rng = np.random.default_rng(0)
-  logits = 4 * rng.normal(size=(shots, 2, 5, 4, 2)).astype(np.float32)
-  margin = wrap(inference.mean_margin)(logits)
-  mean = expit(logits[..., 1].astype(float) - logits[..., 0]).mean(axis=0)
-  np.testing.assert_allclose(expit(np.asarray(margin, float)), mean, rtol=1e-5)
-  combined = wrap(inference.combine_shots)(logits)
-  np.testing.assert_allclose(combined.probability, mean, rtol=1e-5)
-
-
-@pytest.mark.parametrize('wrap', [lambda f: f, jax.jit])
-def test_the_mean_of_shots_is_as_one_shot(wrap):
-  logits = np.random.default_rng(0).normal(size=(3, 2, 15, 14, 2)).astype(np.float32)
-  mean = expit(logits[..., 1].astype(float) - logits[..., 0]).mean(axis=0)
-  merged = wrap(inference.mean_shots)(logits)
-  assert merged.shape == (1, 2, 15, 14, 2)
-  combined = inference.combine_shots(merged)
-  np.testing.assert_array_equal(combined.mask, mean > 0.5)
-  np.testing.assert_allclose(combined.probability, mean, rtol=1e-5)
-  assert (combined.mask != inference.combine_shots(logits).mask).any(), 'no other than the vote'
-  np.testing.assert_array_equal(wrap(inference.mean_shots)(logits[:1]), logits[:1])
-
-
-def test_mean_margin_keeps_order_where_probability_is_one():
-  margins = np.array([[20.0, 30.0, 40.0], [22.0, 33.0, 44.0]], np.float32)
-  logits = np.stack([np.zeros_like(margins), margins], axis=-1)
-  merged = inference.mean_margin(logits)
-  assert (np.diff(merged) > 5).all()
-  np.testing.assert_allclose(inference.mean_margin(-logits), -merged, rtol=1e-6)
-
-
-def test_equal_logits_are_background():
-  combined = inference.combine_shots(np.zeros((3, 1, 2, 2, 2), np.float32))
-  assert not combined.mask.any()
-  np.testing.assert_array_equal(combined.probability, np.full((1, 2, 2), 0.5))
 
 
 @pytest.mark.parametrize('shots', [1, 4])

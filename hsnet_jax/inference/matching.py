@@ -1,4 +1,4 @@
-"""Segments images with a model: K shots, many queries, one support set.
+"""Matches queries with K shots: from images to logits, one set a shot.
 
 Images are `[B, H, W, 3]`, normalized as the backbone wants them but for `episode_logits`; masks are
 `[B, H, W]` in {0, 1}. All are pure functions and may be jitted with the model as a static argument:
@@ -15,11 +15,12 @@ from typing import Any, NamedTuple
 import jax
 import jax.numpy as jnp
 import numpy as np
-from jaxtyping import Array, Bool, Float, Integer, Shaped
+from jaxtyping import Array, Float, Integer, Shaped
 
 from hsnet_jax.backbones.pixels import normalize
 from hsnet_jax.errors import InputError
 from hsnet_jax.extensions.head import PUBLISHED
+from hsnet_jax.inference.shots import Segmentation, combine_shots
 from hsnet_jax.resize import Size, map_size, resize_bilinear_each
 
 
@@ -34,93 +35,6 @@ class SupportSet(NamedTuple):
 
   features: tuple[Array, ...]
   prototypes: tuple[Array, ...] = ()
-
-
-class Segmentation(NamedTuple):
-  """Holds what the model says about some queries.
-
-  Attributes:
-    mask: the vote of the shots, uint8 {0, 1}, `[B, h, w]`.
-    probability: foreground probability averaged over the shots, float32 `[B, h, w]`.
-  """
-
-  mask: Array
-  probability: Array
-
-
-def vote(
-  predictions: Bool[Array | np.ndarray, 'shots *batch h w']
-  | Integer[Array | np.ndarray, 'shots *batch h w'],
-) -> Shaped[Array, '*batch h w']:
-  """Votes over K shots as published.
-
-  The K masks are summed and divided by that image's own largest count (at least 1);
-  foreground is where the quotient is 0.5 or more. A pixel that two of five shots mark is
-  therefore foreground in an image where no pixel has more than four marks.
-
-  Args:
-    predictions: masks in {0, 1}, one per shot, `[K, B, H, W]`.
-
-  Returns:
-    The voted masks, `[B, H, W]`, in the type of the predictions.
-  """
-  predictions = jnp.asarray(predictions)
-  count = jnp.sum(predictions, axis=0, dtype=jnp.int32)
-  largest = jnp.max(count, axis=(-2, -1), keepdims=True)
-  # count / max(largest, 1) >= 1/2, in whole numbers.
-  return (2 * count >= jnp.maximum(largest, 1)).astype(predictions.dtype)
-
-
-def mean_margin(logits: Float[Array | np.ndarray, 'shots *batch 2']) -> Float[Array, '*batch']:
-  """Computes the logit margin of the K-shot foreground probability.
-
-  The K-shot probability is the mean of the shots' probabilities, `p = mean_k softmax(z_k)_1`;
-  the margin is `log(p / (1 - p))`, found without forming p, which float32 rounds to 1 from 17 on.
-  It ranks pixels for the AUC; masks come from `vote`, which is not the same as thresholding p.
-
-  Args:
-    logits: one set per shot, `[K, B, H, W, 2]`, channel 1 the foreground.
-
-  Returns:
-    float32 `[B, H, W]`, whose sigmoid is p. With one shot, that shot's own margin.
-  """
-  logits = jnp.asarray(logits).astype(jnp.float32)
-  margin = logits[..., 1] - logits[..., 0]
-  if len(margin) == 1:
-    return margin[0]
-  foreground = jax.nn.logsumexp(jax.nn.log_sigmoid(margin), axis=0)
-  return foreground - jax.nn.logsumexp(jax.nn.log_sigmoid(-margin), axis=0)
-
-
-def mean_shots(
-  logits: Float[Array | np.ndarray, 'shots *batch h w 2'],
-) -> Float[Array, '1 *batch h w 2']:
-  """Makes one set of logits of K, of the shots' mean probability, to take in place of the vote.
-
-  Args:
-    logits: one set per shot, `[K, B, H, W, 2]`.
-
-  Returns:
-    float32 `[1, B, H, W, 2]`, background 0, foreground `mean_margin`; one shot's as they are.
-  """
-  logits = jnp.asarray(logits)
-  if len(logits) == 1:
-    return logits
-  margin = mean_margin(logits)
-  return jnp.stack([jnp.zeros_like(margin), margin], axis=-1)[None]
-
-
-def combine_shots(logits: Float[Array | np.ndarray, 'shots *batch h w 2']) -> Segmentation:
-  """Votes masks over the shots, and averages the foreground probability.
-
-  Args:
-    logits: one set per shot, `[K, B, H, W, 2]`. Equal logits are background.
-
-  Returns:
-    A `Segmentation` at the size of the logits.
-  """
-  masks = (logits[..., 1] > logits[..., 0]).astype(jnp.uint8)
-  return Segmentation(vote(masks), jax.nn.sigmoid(mean_margin(logits)))
 
 
 def encode_support(
