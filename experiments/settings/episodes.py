@@ -75,7 +75,7 @@ class EpisodeSettings:
   )
   backbone_weights: str | None = setting(
     None,
-    "File of the backbone's ImageNet weights (.safetensors, .npz, .pth), or the folder of a file"
+    "File of the backbone's weights (.safetensors, .npz, .pth), or the folder of a file"
     " named after the backbone. Default: the project's own (tiny) or the Hugging Face Hub's.",
   )
   random_backbone: bool = setting(

@@ -28,7 +28,8 @@ class Backbone:
     levels: how many feature maps each level of the pyramid has, finest first; one level or more.
     mean: per channel, of pixel values 0 to 255; a normalized image is `(pixels - mean) / std`.
     std: per channel, likewise.
-    hub: the Hugging Face repository of its ImageNet weights.
+    hub: the Hugging Face repository of its weights.
+    gated: whether the Hub gives them only to those who have accepted their license there.
     packaged: the file of its weights in this folder, where they come with the package.
     keras: the .h5 file of the Keras application that has its weights.
     pip: the Python package that has its weights, as a .pth.
@@ -37,6 +38,8 @@ class Backbone:
       inside of those of convolutions. None for those that stay as they are.
     depthwise: pattern of the layers whose kernels `[k, l, C, 1]` are depthwise.
     unused: pattern of what files of its weights hold beside the network: classifiers.
+    aliases: patterns in other names that files may have for its tensors, each with what stands in
+      its place in the tree's.
   """
 
   name: str
@@ -46,6 +49,7 @@ class Backbone:
   mean: Sequence[float] = IMAGENET_MEAN
   std: Sequence[float] = IMAGENET_STD
   hub: str | None = None
+  gated: bool = dataclasses.field(default=False, kw_only=True)
   packaged: str | None = dataclasses.field(default=None, kw_only=True)
   keras: str | None = dataclasses.field(default=None, kw_only=True)
   pip: str | None = dataclasses.field(default=None, kw_only=True)
@@ -54,12 +58,14 @@ class Backbone:
   depthwise: str = dataclasses.field(default='', kw_only=True)
   # Of torchvision (fc, classifier) and timm (fc, pre_logits, head).
   unused: str = dataclasses.field(default=r'(fc|classifier|pre_logits|head)\..*', kw_only=True)
+  aliases: Sequence[tuple[str, str]] = dataclasses.field(default=(), kw_only=True)
 
   def __post_init__(self) -> None:
     """Makes it hashable, and raises InputError for what no network can be built on."""
     for name in ('levels', 'mean', 'std'):
       value = getattr(self, name)
       object.__setattr__(self, name, tuple(value) if isinstance(value, Iterable) else value)
+    object.__setattr__(self, 'aliases', tuple(tuple(pair) for pair in self.aliases))
     if not _are_counts(self.levels):
       raise InputError(
         f'backbone {self.name}: `levels` is {self.levels}; it says how many feature maps each level'
@@ -85,6 +91,12 @@ class Backbone:
   def is_depthwise(self, layer: str) -> bool:
     """Says whether a layer's kernel is depthwise."""
     return bool(self.depthwise) and re.fullmatch(self.depthwise, layer) is not None
+
+  def own_name(self, name: str) -> str:
+    """Returns the tree's name of a tensor that a file may call otherwise."""
+    for pattern, replacement in self.aliases:
+      name = re.sub(pattern, replacement, name)
+    return name
 
 
 def _are_counts(levels: object) -> bool:

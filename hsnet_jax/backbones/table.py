@@ -18,6 +18,16 @@ _FILES = {
   'efficientnet_lite0': 'efficientnet',
   'efficientnet_lite1': 'efficientnet',
   'efficientnet_lite2': 'efficientnet',
+  'convnext_tiny': 'huggingface.convnext',
+  'convnext_base': 'huggingface.convnext',
+  'dinov2_small': 'huggingface.dinov2',
+  'dinov2_base': 'huggingface.dinov2',
+  'dinov2_small_pyramid': 'huggingface.dinov2',
+  'dinov2_base_pyramid': 'huggingface.dinov2',
+  'dinov3_small': 'huggingface.dinov3',
+  'dinov3_base': 'huggingface.dinov3',
+  'dinov3_small_pyramid': 'huggingface.dinov3',
+  'dinov3_base_pyramid': 'huggingface.dinov3',
   'tiny': 'tiny',
 }
 

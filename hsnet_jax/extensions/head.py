@@ -50,6 +50,8 @@ class Head:
     if not 1 <= count <= len(levels):
       raise InputError(f'`correlated_levels` is {count}, but the backbone has {len(levels)}')
     first = len(levels) - count
+    if self.skip and len(levels) == 1:
+      raise InputError('`skip` takes a finer level, but the backbone has one level alone')
     if self.skip and not first:
       raise InputError(
         '`skip` takes a level that is finer than those correlated, and all of them are: give'

@@ -6,7 +6,6 @@ Converting is renaming and transposing, so every value comes through with all it
 gradient converts as its parameters do.
 """
 
-import functools
 import importlib.resources
 import os
 import pathlib
@@ -105,7 +104,7 @@ def to_torch(
 
 
 def load_backbone(name: str | Backbone, *, path: str | os.PathLike | None = None) -> dict[str, Any]:
-  """Loads a backbone's ImageNet weights.
+  """Loads a backbone's published weights.
 
   Args:
     name: a backbone of the table `BACKBONES`, or a `Backbone` of your own.
@@ -121,7 +120,10 @@ def load_backbone(name: str | Backbone, *, path: str | os.PathLike | None = None
   """
   spec = get_backbone(name)
   file = _default_file(spec) if path is None else find_file(path, spec.name)
-  arrays = read_tensors(file, skip=functools.partial(is_unused, backbone=spec))
+  found = read_tensors(file, skip=lambda key: is_unused(spec.own_name(key), backbone=spec))
+  arrays = {spec.own_name(key): value for key, value in found.items()}
+  if len(arrays) < len(found):
+    raise InputError(f'{file}: holds tensors of {spec.name} twice, under two names each')
   keras = any('/' in key for key in arrays)
   table = keras_tensors(spec) if keras else backbone_tensors(spec)
   hint = f'; expected the weights of {spec.name}'
@@ -173,9 +175,14 @@ def _default_file(spec: Backbone) -> pathlib.Path:
     if is_unreadable(error):
       raise
     reason = (str(error).splitlines() or [type(error).__name__])[0]
+    page = f'https://huggingface.co/{hub}'
+    gate = (
+      f'they are gated: accept their license at {page} and log in with "hf auth login" '
+      '("huggingface-cli login" before huggingface_hub 0.34), or '
+    )
     raise InputError(
-      f'{name}: could not download its weights ({reason}); put model.safetensors of '
-      f'https://huggingface.co/{hub} on this machine and give `backbone_weights`=FILE'
+      f'{name}: could not download its weights ({reason}); {gate if spec.gated else ""}'
+      f'put model.safetensors of {page} on this machine and give `backbone_weights`=FILE'
     ) from error
 
 

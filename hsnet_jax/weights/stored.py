@@ -57,7 +57,7 @@ def write_model(
   if half:
     with np.errstate(over='ignore'):  # What is too large is named below.
       tensors = {
-        name: x.astype(np.float16) if name.startswith('backbone.') and x.ndim == 4 else x
+        name: x.astype(np.float16) if name.startswith('backbone.') and x.ndim > 1 else x
         for name, x in tensors.items()
       }
     check_finite(tensors, source=f'{path}, rounded to float16')

@@ -23,6 +23,8 @@ CHANNELS = {
   'efficientnet_lite0': (40, (80,) * 3 + (112,) * 3, (192,) * 4 + (320,)),
   'efficientnet_lite1': (40, (80,) * 4 + (112,) * 4, (192,) * 5 + (320,)),
   'efficientnet_lite2': (48, (88,) * 4 + (120,) * 4, (208,) * 5 + (352,)),
+  'convnext_tiny': (192, 384, 768),
+  'convnext_base': (256, 512, 1024),
   'tiny': (64, 96, 128),
 }
 LEVELS = {
@@ -33,11 +35,17 @@ LEVELS = {
   'efficientnet_lite0': (2, 6, 5),
   'efficientnet_lite1': (3, 8, 6),
   'efficientnet_lite2': (3, 8, 6),
+  'convnext_tiny': (3, 9, 3),
+  'convnext_base': (3, 27, 3),
   'tiny': (2, 2, 2),
 }
 
 
-@pytest.mark.parametrize('name', BACKBONES)
+# Kernels as wide as their stride drop an incomplete window; others keep it.
+FLOORED = ('vgg16', 'convnext_tiny', 'convnext_base')
+
+
+@pytest.mark.parametrize('name', LEVELS)
 @pytest.mark.parametrize('size', [(96, 128), (75, 50)])
 def test_three_levels_at_strides_8_16_32(name, size):
   spec = get_backbone(name)
@@ -45,8 +53,7 @@ def test_three_levels_at_strides_8_16_32(name, size):
   weights = jax.eval_shape(spec.init, jax.random.key(0))
   images = jax.ShapeDtypeStruct((2, *size, 3), jnp.float32)
   features = jax.eval_shape(spec.apply, weights, images)
-  # VGG's pooling drops an incomplete window; strided convolutions keep it.
-  sizes = [tuple(n // s if name == 'vgg16' else -(-n // s) for n in size) for s in (8, 16, 32)]
+  sizes = [tuple(n // s if name in FLOORED else -(-n // s) for n in size) for s in (8, 16, 32)]
   expected = [
     (2, *sizes[level], int(channels))
     for level, count in enumerate(spec.levels)
@@ -54,6 +61,10 @@ def test_three_levels_at_strides_8_16_32(name, size):
   ]
   assert [f.shape for f in features] == expected
   assert {f.dtype for f in features} == {jnp.dtype('float32')}
+
+
+def test_every_backbone_has_its_geometry_in_a_test():
+  assert {name for name in BACKBONES if not name.startswith('dino')} == {*LEVELS} == {*CHANNELS}
 
 
 def test_unknown_backbone_is_named():
@@ -200,7 +211,17 @@ def test_mobilenet_golden(golden, shared):
 
 
 @pytest.mark.parametrize(
-  'name', ['vgg16', 'resnet50', 'mobilenet_v1_075', 'efficientnet_lite0', 'tiny']
+  'name',
+  [
+    'vgg16',
+    'resnet50',
+    'mobilenet_v1_075',
+    'efficientnet_lite0',
+    'convnext_tiny',
+    'dinov2_small',
+    'dinov3_small_pyramid',
+    'tiny',
+  ],
 )
 def test_precision_is_the_callers(name):
   """The highest unless another is asked for, of the model too, and then of every product."""
