@@ -64,6 +64,8 @@ METRICS: Mapping[str, Metric] = {
       Figure('accuracy', 'accuracy', logged=False),
       Figure('sensitivity', 'sensitivity', logged=False),
       Figure('specificity', 'specificity', logged=False),
+      Figure('precision', 'precision', logged=False),
+      Figure('f1', 'F1', logged=False),
     ),
     count=lambda prediction, margin, target, ignore: confusion_counts(prediction, target, ignore),
     empty=Confusion.empty,

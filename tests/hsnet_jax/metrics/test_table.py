@@ -58,7 +58,7 @@ def test_every_figure_is_in_the_result_once(episodes):
   tally = Tally.empty(3).update(count_episodes(*episodes['pixels']), *list(episodes.values())[1:])
   figures = [figure for metric in METRICS.values() for figure in metric.figures]
   names = [figure.name for figure in figures]
-  assert len({*names}) == len(names) == 6
+  assert len({*names}) == len(names) == 8
   for figure in figures:
     assert figure.name in tally.result()
     assert not figure.by_class or set(tally.result()[figure.by_class]) == {0, 2}
