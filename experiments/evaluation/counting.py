@@ -30,8 +30,8 @@ Logits = Callable[[Any, Batch], Float[Array, 'shots batch h w 2']]
 Step = Callable[[Batch], Mapping[str, Any]]
 
 
-# What is known of each episode by itself, beside what all are pooled to.
-_KEPT = ('index', 'class_id', 'counts')
+# What is known of each episode by itself, beside the rows of metrics that are kept.
+_KEPT = ('index', 'class_id')
 
 
 @dataclasses.dataclass(frozen=True)
@@ -41,7 +41,8 @@ class Evaluation:
   Attributes:
     columns: {head: figures}, as `reporting.tables` lays them out; the last is of all episodes.
     panels: pictures of some episodes.
-    rows: of every episode in their order `index`, `class_id` `[N]` and `counts` `[N, 4]`.
+    rows: of every episode in their order `index`, `class_id` `[N]`, and the rows of each metric
+      that has intervals, such as `counts` `[N, 4]`.
     empty_supports: in how many a support mask had no foreground (after resizing).
     seconds: how long it took, compilation included.
   """
@@ -164,12 +165,13 @@ def count_batches(
   start = time.monotonic()
   columns = Columns.empty(benchmark.num_classes, first, metrics=metrics)
   gallery, kept, empty = Gallery(pictured, len(classes)), [], 0
+  names = [*_KEPT, *(name for name, metric in metrics.items() if metric.resampled)]
   with contextlib.closing(to_devices(batches, sharding=sharding)) as placed:
     for batch, rows in _one_ahead(step, placed):
       valid = np.asarray(rows['valid'])
       columns = columns.update(rows)
       empty += int((np.asarray(rows['empty']) & valid).sum())
-      kept.append({name: np.asarray(rows[name])[valid] for name in _KEPT})
+      kept.append({name: np.asarray(rows[name])[valid] for name in names})
       gallery.add(batch, rows, benchmark)
       if on_batch:
         on_batch(int(valid.sum()), columns.running())
@@ -181,7 +183,7 @@ def _in_order(parts: Sequence[Mapping[str, np.ndarray]]) -> dict[str, np.ndarray
   """Puts the rows of all batches, which several processes may have mixed, in episodes' order."""
   if not parts:
     return {}
-  rows = {name: np.concatenate([part[name] for part in parts]) for name in _KEPT}
+  rows = {name: np.concatenate([part[name] for part in parts]) for name in parts[0]}
   order = np.argsort(rows['index'], kind='stable')
   return {name: values[order] for name, values in rows.items()}
 

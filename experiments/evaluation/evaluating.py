@@ -100,12 +100,14 @@ def evaluate(config: EvaluateConfig) -> Report:
   )
   result = _count(config, model, logits, batches, benchmark, about, mesh)
   episodes = eval_episodes(benchmark, **_which(config, about))
-  add_intervals(result.columns, result.rows, episodes, benchmark.test_classes(fold, about['split']))
+  names, classes = benchmark.class_names, benchmark.test_classes(fold, about['split'])
+  metrics = ABSENT_METRICS if config.absent else METRICS
+  add_intervals(result.columns, result.rows, episodes, classes, names, metrics=metrics)
   about |= {'empty_supports': result.empty_supports, 'seconds': round(result.seconds, 1)}
   about['date'] = datetime.datetime.now().astimezone().isoformat(' ', 'seconds')
   # Asked again: in the meantime a person, or another process, may have put something there.
   folder = free_folder(wanted, of=of)
-  csv = episodes_csv(result.rows, episodes, benchmark.class_names)
+  csv = episodes_csv(result.rows, episodes, names)
   return Report(result, about, tuple(_report(result, about, folder, of=of, episodes=csv)))
 
 
@@ -206,7 +208,7 @@ def _report(
   result: Evaluation, about: Mapping[str, Any], folder: pathlib.Path, *, of: Mapping, episodes: str
 ) -> list[pathlib.Path]:
   """Prints and writes what came out; returns the files."""
-  print(text_table(table_rows(result.columns), left=1))
+  print(text_table(table_rows(result.columns, short=True), left=1))
   if result.empty_supports:
     print(f'{result.empty_supports} episodes had a support mask without foreground; they count')
   if 'note' in about:

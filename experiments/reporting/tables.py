@@ -2,8 +2,10 @@
 
 A column of a table is what one model reaches on some episodes: a dict of the figures that
 `hsnet_jax.metrics.ABSENT_METRICS` names, in percent, such as `miou`; `class_iou` {class name: IoU};
-`class_episodes` {class name: how many}; and `miou_interval`, its lower and upper end, where that is
-known. `experiments.evaluation.tally` makes it.
+`class_episodes` {class name: how many} and `figure_episodes` {figure: how many}; and where they are
+known `miou_interval` and so on, the lower and the upper end of a figure, and `class_iou_interval`
+{class name: its ends}.
+`experiments.evaluation.tally` makes it.
 """
 
 import csv
@@ -31,35 +33,51 @@ PIXELS = ('true_positive', 'false_positive', 'false_negative', 'true_negative')
 Figures = Mapping[str, Any]
 
 
-def table_rows(columns: Mapping[str, Figures]) -> list[list[str]]:
-  """Lays figures side by side, one line per figure and class.
+def table_rows(columns: Mapping[str, Figures], *, short: bool = False) -> list[list[str]]:
+  """Lays figures side by side, one line per figure and class, each interval below its figure.
 
   Args:
     columns: {head: figures}.
+    short: whether mIoU alone has its interval, as a terminal has room for.
 
   Returns:
-    Rows of text, the first one the heads. A class is followed by its number of episodes where
-    all columns agree on it.
+    Rows of text, the first one the heads. A class, or a figure that is not of all episodes, is
+    followed by its number of episodes where all columns agree on it.
   """
-  rows = [['percent', *columns]]
+  rows, all_columns = [['percent', *columns]], list(columns.values())
   for figure in FIGURES:
-    if any(figure.name in c for c in columns.values()):
-      rows.append(_row(figure.heading, [c.get(figure.name) for c in columns.values()]))
-      intervals = [c.get(f'{figure.name}_interval') for c in columns.values()]
-      if any(intervals):
-        rows.append(['  95% interval', *map(_interval, intervals)])
+    intervals = not short or figure.name == 'miou'
+    if any(figure.name in c for c in all_columns):
+      label = _counted(figure.heading, figure.name, [c.get('figure_episodes') for c in all_columns])
+      rows.append(_row(label, [c.get(figure.name) for c in all_columns]))
+      if intervals:
+        rows += _interval_rows([c.get(f'{figure.name}_interval') for c in all_columns])
     if figure.by_class:
-      rows += _class_rows(columns, figure.by_class)
+      rows += _class_rows(columns, figure.by_class, intervals=not short)
   return rows
 
 
-def _class_rows(columns: Mapping[str, Figures], key: str) -> list[list[str]]:
+def _class_rows(columns: Mapping[str, Figures], key: str, *, intervals: bool) -> list[list[str]]:
   rows = []
   for name in dict.fromkeys(name for c in columns.values() for name in c.get(key, ())):
-    counts = {c.get('class_episodes', {}).get(name) for c in columns.values()}
-    label = f'  {name} ({counts.pop()})' if len(counts) == 1 and None not in counts else f'  {name}'
+    label = _counted(f'  {name}', name, [c.get('class_episodes') for c in columns.values()])
     rows.append(_row(label, [c.get(key, {}).get(name) for c in columns.values()]))
+    if intervals:
+      ends = [c.get(f'{key}_interval', {}).get(name) for c in columns.values()]
+      rows += _interval_rows(ends, indent='    ')
   return rows
+
+
+def _counted(label: str, name: str, columns: Sequence[Mapping[str, int] | None]) -> str:
+  """Adds how many episodes a line is of, where all columns agree on it."""
+  counts = {(episodes or {}).get(name) for episodes in columns}
+  return f'{label} ({counts.pop()})' if len(counts) == 1 and None not in counts else label
+
+
+def _interval_rows(
+  intervals: Sequence[Sequence[float] | None], *, indent: str = '  '
+) -> list[list[str]]:
+  return [[f'{indent}95% interval', *map(_interval, intervals)]] if any(intervals) else []
 
 
 def csv_table(columns: Mapping[str, Figures]) -> str:
@@ -68,14 +86,26 @@ def csv_table(columns: Mapping[str, Figures]) -> str:
   writer = csv.writer(out, lineterminator='\n')
   writer.writerow(['column', 'figure', 'class', 'value'])
   for head, figures in columns.items():
-    whole = [figure.name for figure in FIGURES if figure.name in figures]
-    writer.writerows([head, name, '', figures[name]] for name in whole)
-    for end, value in zip(('low', 'high'), figures.get('miou_interval', ()), strict=False):
-      writer.writerow([head, f'miou_{end}', '', value])
+    for figure in FIGURES:
+      if figure.name in figures:
+        ends = figures.get(f'{figure.name}_interval')
+        writer.writerows(_values(head, figure.name, '', figures[figure.name], ends))
     for key in (figure.by_class for figure in FIGURES if figure.by_class):
-      figure = key.removeprefix('class_')
-      writer.writerows([head, figure, name, value] for name, value in figures.get(key, {}).items())
+      of_class = key.removeprefix('class_')
+      for name, value in figures.get(key, {}).items():
+        ends = figures.get(f'{key}_interval', {}).get(name)
+        writer.writerows(_values(head, of_class, name, value, ends))
   return out.getvalue()
+
+
+def _values(
+  head: str, figure: str, name: str, value: float, ends: Sequence[float] | None
+) -> list[list[Any]]:
+  """Returns the lines of a figure, and of the two ends of its interval."""
+  rows = [[head, figure, name, value]]
+  for end, at in zip(('low', 'high'), ends or (), strict=False):
+    rows.append([head, f'{figure}_{end}', name, at])
+  return rows
 
 
 def episodes_csv(

@@ -20,10 +20,15 @@ from hsnet_jax.api.lazy import lazy_names
 
 if TYPE_CHECKING:
   from hsnet_jax.metrics.confusion import Confusion, confusion_counts, episode_iou
-  from hsnet_jax.metrics.intervals import miou_difference_interval, miou_interval
+  from hsnet_jax.metrics.intervals import (
+    figure_intervals,
+    miou_difference_interval,
+    miou_interval,
+  )
   from hsnet_jax.metrics.presence import Presence, presence_counts, presence_score
   from hsnet_jax.metrics.roc import RocHistogram, label_histogram, probability_histogram
   from hsnet_jax.metrics.rows import check_class_ids, select_rows
+  from hsnet_jax.metrics.sizes import SizeIou, object_share
   from hsnet_jax.metrics.table import ABSENT_METRICS, METRICS, Figure, Metric, Tally, count_episodes
 
 __all__ = [
@@ -34,14 +39,17 @@ __all__ = [
   'Metric',
   'Presence',
   'RocHistogram',
+  'SizeIou',
   'Tally',
   'check_class_ids',
   'confusion_counts',
   'count_episodes',
   'episode_iou',
+  'figure_intervals',
   'label_histogram',
   'miou_difference_interval',
   'miou_interval',
+  'object_share',
   'presence_counts',
   'presence_score',
   'probability_histogram',
@@ -52,10 +60,11 @@ __getattr__, __dir__ = lazy_names(
   __name__,
   {
     '.confusion': ('Confusion', 'confusion_counts', 'episode_iou'),
-    '.intervals': ('miou_difference_interval', 'miou_interval'),
+    '.intervals': ('figure_intervals', 'miou_difference_interval', 'miou_interval'),
     '.presence': ('Presence', 'presence_counts', 'presence_score'),
     '.roc': ('RocHistogram', 'label_histogram', 'probability_histogram'),
     '.rows': ('check_class_ids', 'select_rows'),
+    '.sizes': ('SizeIou', 'object_share'),
     '.table': ('ABSENT_METRICS', 'METRICS', 'Figure', 'Metric', 'Tally', 'count_episodes'),
   },
 )

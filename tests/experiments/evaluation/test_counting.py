@@ -46,8 +46,10 @@ def step(batch):
   histogram = np.zeros((len(tp), *RocHistogram.empty().histogram.shape), np.int32)
   histogram[:, 1, 4000] = tp
   histogram[:, 1, 10] = 16 - tp
+  counts = np.stack([tp, zero, 16 - tp, zero], axis=-1)
   return row_facts(batch) | {
-    'counts': np.stack([tp, zero, 16 - tp, zero], axis=-1),
+    'counts': counts,
+    'sizes': counts,
     'histogram': histogram,
     'prediction': np.ones((len(tp), 4, 4), np.uint8),
   }

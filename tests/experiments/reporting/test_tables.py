@@ -41,8 +41,32 @@ def test_an_interval_lies_below_its_figure():
   rows = list(csv.DictReader(io.StringIO(tables.csv_table({'a': known}))))
   values = {r['figure']: r['value'] for r in rows}
   assert (values['miou_low'], values['miou_high']) == ('38.04', '42.06')
+  of_class = {
+    **known,
+    'class_iou_interval': {'dog': (45.0, 55.0)},
+    'f1': 7.0,
+    'f1_interval': (6, 8),
+  }
+  rows = tables.table_rows({'a': of_class})
+  assert rows[3:5] == [['  dog (7)', '50.00'], ['    95% interval', '45.0 to 55.0']]
+  assert ['  95% interval', '6.0 to 8.0'] == rows[rows.index(['F1', '7.00']) + 1]
+  # Where there is less room mIoU alone has one.
+  short = tables.table_rows({'a': of_class}, short=True)
+  assert sum('interval' in row[0] for row in short) == 1 and len(rows) == len(short) + 2
+  lines = list(csv.DictReader(io.StringIO(tables.csv_table({'a': of_class}))))
+  values = {(line['figure'], line['class']): float(line['value']) for line in lines}
+  assert (values['iou_low', 'dog'], values['iou_high', 'dog'], values['f1_high', '']) == (45, 55, 8)
   unknown = tables.table_rows({'a': {**ONE, 'miou_interval': (NAN, NAN)}})
   assert unknown[2] == ['  95% interval', '-']
+
+
+def test_a_figure_of_some_episodes_says_of_how_many():
+  sizes = {'iou_under_1': 7.0, 'iou_over_20': NAN}
+  one, two = (
+    {**ONE, **sizes, 'figure_episodes': {'iou_under_1': 3, 'iou_over_20': n}} for n in (0, 1)
+  )
+  rows = dict(map(tuple, (row[:2] for row in tables.table_rows({'a': one, 'b': two}))))
+  assert rows['IoU, object below 1% (3)'] == '7.00' and rows['IoU, object over 20%'] == '-'
 
 
 def test_every_episode_is_a_line():

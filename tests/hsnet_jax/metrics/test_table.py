@@ -9,6 +9,7 @@ from hsnet_jax.metrics import (
   Figure,
   Metric,
   RocHistogram,
+  SizeIou,
   Tally,
   check_class_ids,
   count_episodes,
@@ -38,8 +39,10 @@ def test_a_tally_gives_the_figures_of_every_metric(episodes):
   tally = Tally.empty(3).update(rows, class_id, valid)
   confusion = Confusion.empty(3).update(rows['counts'], class_id, valid)
   roc = RocHistogram.empty().update(rows['histogram'], valid)
+  others = SizeIou.empty().update(rows['sizes'], valid).result()
   for classes in (None, [0, 1, 2]):
-    assert tally.result(classes) == {**confusion.result(classes), **roc.result()}
+    expected = {**confusion.result(classes), **roc.result(), **others}
+    np.testing.assert_equal(tally.result(classes), expected)
   np.testing.assert_array_equal(tally.episodes, [1, 0, 2])
 
 
@@ -50,7 +53,7 @@ def test_tallies_merge_as_if_one_had_seen_all(episodes):
   empty = Tally.empty(3)
   parts = [empty.update(rows, class_id, valid & part) for part in (first, rest)]
   merged, whole = parts[0].merge(parts[1]), empty.update(rows, class_id, valid)
-  assert merged.result() == whole.result()
+  np.testing.assert_equal(merged.result(), whole.result())
   np.testing.assert_array_equal(merged.episodes, whole.episodes)
 
 
@@ -58,7 +61,7 @@ def test_every_figure_is_in_the_result_once(episodes):
   tally = Tally.empty(3).update(count_episodes(*episodes['pixels']), *list(episodes.values())[1:])
   figures = [figure for metric in METRICS.values() for figure in metric.figures]
   names = [figure.name for figure in figures]
-  assert len({*names}) == len(names) == 8
+  assert len({*names}) == len(names) == 12
   for figure in figures:
     assert figure.name in tally.result()
     assert not figure.by_class or set(tally.result()[figure.by_class]) == {0, 2}
