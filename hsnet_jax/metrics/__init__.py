@@ -19,6 +19,7 @@ from typing import TYPE_CHECKING
 from hsnet_jax.api.lazy import lazy_names
 
 if TYPE_CHECKING:
+  from hsnet_jax.metrics.calibration import Calibration, calibration_counts, probability_summary
   from hsnet_jax.metrics.confusion import Confusion, confusion_counts, episode_iou
   from hsnet_jax.metrics.intervals import (
     figure_intervals,
@@ -33,6 +34,7 @@ if TYPE_CHECKING:
 
 __all__ = [
   'ABSENT_METRICS',
+  'Calibration',
   'Confusion',
   'Figure',
   'METRICS',
@@ -41,6 +43,7 @@ __all__ = [
   'RocHistogram',
   'SizeIou',
   'Tally',
+  'calibration_counts',
   'check_class_ids',
   'confusion_counts',
   'count_episodes',
@@ -53,12 +56,14 @@ __all__ = [
   'presence_counts',
   'presence_score',
   'probability_histogram',
+  'probability_summary',
   'select_rows',
 ]
 
 __getattr__, __dir__ = lazy_names(
   __name__,
   {
+    '.calibration': ('Calibration', 'calibration_counts', 'probability_summary'),
     '.confusion': ('Confusion', 'confusion_counts', 'episode_iou'),
     '.intervals': ('figure_intervals', 'miou_difference_interval', 'miou_interval'),
     '.presence': ('Presence', 'presence_counts', 'presence_score'),

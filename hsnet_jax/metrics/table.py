@@ -7,6 +7,7 @@ from typing import Any
 import numpy as np
 from jaxtyping import Array, Bool, Float, Int, Integer
 
+from hsnet_jax.metrics.calibration import Calibration, calibration_counts
 from hsnet_jax.metrics.confusion import Confusion, confusion_counts
 from hsnet_jax.metrics.presence import Presence, presence_counts
 from hsnet_jax.metrics.roc import RocHistogram, probability_histogram
@@ -86,6 +87,15 @@ METRICS: Mapping[str, Metric] = {
     update=lambda pooled, rows, class_id, valid: pooled.update(rows, valid),
     merge=RocHistogram.merge,
     result=lambda pooled, classes: pooled.result(),
+  ),
+  'calibration': Metric(
+    figures=(Figure('ece', 'calibration error', logged=False),),
+    count=lambda prediction, margin, target, ignore: calibration_counts(margin, target, ignore),
+    empty=lambda num_classes: Calibration.empty(),
+    update=lambda pooled, rows, class_id, valid: pooled.update(rows, valid),
+    merge=Calibration.merge,
+    result=lambda pooled, classes: pooled.result(),
+    resampled=Calibration.resampled,
   ),
   'sizes': Metric(
     figures=(
@@ -214,7 +224,7 @@ class Tally:
     Returns:
       {figure's name: number}, {class id: number} under the `by_class` of those that have one, and
       tables beside them, such as `figure_episodes`: of how many episodes a figure is that is not of
-      all.
+      all, and `reliability`.
     """
     results = {}
     for name, metric in self.metrics.items():

@@ -5,6 +5,7 @@ import pytest
 
 from hsnet_jax.metrics import (
   METRICS,
+  Calibration,
   Confusion,
   Figure,
   Metric,
@@ -40,6 +41,7 @@ def test_a_tally_gives_the_figures_of_every_metric(episodes):
   confusion = Confusion.empty(3).update(rows['counts'], class_id, valid)
   roc = RocHistogram.empty().update(rows['histogram'], valid)
   others = SizeIou.empty().update(rows['sizes'], valid).result()
+  others |= Calibration.empty().update(rows['calibration'], valid).result()
   for classes in (None, [0, 1, 2]):
     expected = {**confusion.result(classes), **roc.result(), **others}
     np.testing.assert_equal(tally.result(classes), expected)
@@ -61,7 +63,7 @@ def test_every_figure_is_in_the_result_once(episodes):
   tally = Tally.empty(3).update(count_episodes(*episodes['pixels']), *list(episodes.values())[1:])
   figures = [figure for metric in METRICS.values() for figure in metric.figures]
   names = [figure.name for figure in figures]
-  assert len({*names}) == len(names) == 12
+  assert len({*names}) == len(names) == 13
   for figure in figures:
     assert figure.name in tally.result()
     assert not figure.by_class or set(tally.result()[figure.by_class]) == {0, 2}
