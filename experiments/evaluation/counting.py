@@ -104,7 +104,7 @@ def row_facts(batch: Batch) -> dict[str, Any]:
 
 @functools.lru_cache(maxsize=8)
 def counting_step(
-  logits: Logits, mesh: Mesh, *, absent: bool = False
+  logits: Logits, mesh: Mesh, *, names: tuple[str, ...] | None = None
 ) -> Callable[[Any, Batch], dict[str, Array]]:
   """Compiles what counts a batch, its rows over all devices.
 
@@ -112,17 +112,18 @@ def counting_step(
     logits: of a method, `(variables, batch) -> [K, B, h, w, 2]`, such as `BoundLogits`. For an
       equal one what was compiled before is used again.
     mesh: the devices, which may be of several processes.
-    absent: whether to count for `ABSENT_METRICS`.
+    names: of the rows of `hsnet_jax.metrics.ABSENT_METRICS` to count for; all of `METRICS` by
+      default.
 
   Returns:
-    `(variables, batch) -> rows`, whole on every device: the rows of every metric of
-    `hsnet_jax.metrics.METRICS`, the voted `prediction`, and `row_facts`.
+    `(variables, batch) -> rows`, whole on every device: the rows of each metric, the voted
+    `prediction`, and `row_facts`.
   """
 
   @functools.partial(jax.jit, out_shardings=replicated(mesh))
   def step(variables, batch):
     # Of several processes each reads a part: what all of them must know comes from the devices.
-    metrics = ABSENT_METRICS if absent else METRICS
+    metrics = METRICS if names is None else {name: ABSENT_METRICS[name] for name in names}
     facts = row_facts(batch)
     counted = count_logits(logits(variables, batch), batch, metrics=metrics)
     for name in facts.keys() & counted.keys():

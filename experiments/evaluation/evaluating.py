@@ -183,8 +183,8 @@ def _count(
   mesh: Mesh,
 ) -> Evaluation:
   variables = jax.device_put(model.variables, replicated(mesh))
-  absent = bool(config.absent)
-  step = functools.partial(counting_step(logits, mesh, absent=absent), variables)
+  metrics = ABSENT_METRICS if config.absent else METRICS
+  step = functools.partial(counting_step(logits, mesh, names=tuple(metrics)), variables)
   with progress_bar(batches.num_episodes, unit='episode') as bar:
 
     def on_batch(count: int, figures: Mapping[str, float]) -> None:
@@ -196,7 +196,7 @@ def _count(
       batches,
       benchmark,
       classes=benchmark.test_classes(about['fold'], about['split']),
-      metrics=ABSENT_METRICS if absent else METRICS,
+      metrics=metrics,
       sharding=batch_sharding(mesh),
       first=sorted(set(config.also_first)),
       pictured=config.pictures,

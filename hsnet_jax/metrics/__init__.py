@@ -19,6 +19,7 @@ from typing import TYPE_CHECKING
 from hsnet_jax.api.lazy import lazy_names
 
 if TYPE_CHECKING:
+  from hsnet_jax.metrics.boundary import Boundary, boundary_counts, boundary_f
   from hsnet_jax.metrics.calibration import Calibration, calibration_counts, probability_summary
   from hsnet_jax.metrics.confusion import Confusion, confusion_counts, episode_iou
   from hsnet_jax.metrics.intervals import (
@@ -34,6 +35,7 @@ if TYPE_CHECKING:
 
 __all__ = [
   'ABSENT_METRICS',
+  'Boundary',
   'Calibration',
   'Confusion',
   'Figure',
@@ -43,6 +45,8 @@ __all__ = [
   'RocHistogram',
   'SizeIou',
   'Tally',
+  'boundary_counts',
+  'boundary_f',
   'calibration_counts',
   'check_class_ids',
   'confusion_counts',
@@ -63,6 +67,7 @@ __all__ = [
 __getattr__, __dir__ = lazy_names(
   __name__,
   {
+    '.boundary': ('Boundary', 'boundary_counts', 'boundary_f'),
     '.calibration': ('Calibration', 'calibration_counts', 'probability_summary'),
     '.confusion': ('Confusion', 'confusion_counts', 'episode_iou'),
     '.intervals': ('figure_intervals', 'miou_difference_interval', 'miou_interval'),

@@ -7,6 +7,7 @@ from typing import Any
 import numpy as np
 from jaxtyping import Array, Bool, Float, Int, Integer
 
+from hsnet_jax.metrics.boundary import Boundary, boundary_counts
 from hsnet_jax.metrics.calibration import Calibration, calibration_counts
 from hsnet_jax.metrics.confusion import Confusion, confusion_counts
 from hsnet_jax.metrics.presence import Presence, presence_counts
@@ -87,6 +88,18 @@ METRICS: Mapping[str, Metric] = {
     update=lambda pooled, rows, class_id, valid: pooled.update(rows, valid),
     merge=RocHistogram.merge,
     result=lambda pooled, classes: pooled.result(),
+  ),
+  'boundary': Metric(
+    figures=(
+      Figure('boundary_iou', 'boundary IoU', logged=False),
+      Figure('boundary_f', 'boundary F-score', logged=False),
+    ),
+    count=lambda prediction, margin, target, ignore: boundary_counts(prediction, target, ignore),
+    empty=Boundary.empty,
+    update=Boundary.update,
+    merge=Boundary.merge,
+    result=Boundary.result,
+    resampled=Boundary.resampled,
   ),
   'calibration': Metric(
     figures=(Figure('ece', 'calibration error', logged=False),),

@@ -50,6 +50,7 @@ def step(batch):
   return row_facts(batch) | {
     'counts': counts,
     'sizes': counts,
+    'boundary': np.zeros((len(tp), 6), np.int32),
     'calibration': np.zeros((len(tp), 15, 4), np.int32),
     'histogram': histogram,
     'prediction': np.ones((len(tp), 4, 4), np.uint8),

@@ -5,6 +5,7 @@ import pytest
 
 from hsnet_jax.metrics import (
   METRICS,
+  Boundary,
   Calibration,
   Confusion,
   Figure,
@@ -41,15 +42,16 @@ def test_a_tally_gives_the_figures_of_every_metric(episodes):
   confusion = Confusion.empty(3).update(rows['counts'], class_id, valid)
   roc = RocHistogram.empty().update(rows['histogram'], valid)
   others = SizeIou.empty().update(rows['sizes'], valid).result()
+  boundary = Boundary.empty(3).update(rows['boundary'], class_id, valid)
   others |= Calibration.empty().update(rows['calibration'], valid).result()
   for classes in (None, [0, 1, 2]):
-    expected = {**confusion.result(classes), **roc.result(), **others}
+    expected = {**confusion.result(classes), **roc.result(), **others, **boundary.result(classes)}
     np.testing.assert_equal(tally.result(classes), expected)
   np.testing.assert_array_equal(tally.episodes, [1, 0, 2])
 
 
 def test_tallies_merge_as_if_one_had_seen_all(episodes):
-  rows = count_episodes(*episodes['pixels'])
+  rows = jax.jit(count_episodes)(*episodes['pixels'])
   class_id, valid = episodes['class_id'], episodes['valid']
   first, rest = np.arange(4) < 2, np.arange(4) >= 2
   empty = Tally.empty(3)
@@ -60,10 +62,12 @@ def test_tallies_merge_as_if_one_had_seen_all(episodes):
 
 
 def test_every_figure_is_in_the_result_once(episodes):
-  tally = Tally.empty(3).update(count_episodes(*episodes['pixels']), *list(episodes.values())[1:])
+  tally = Tally.empty(3).update(
+    jax.jit(count_episodes)(*episodes['pixels']), *list(episodes.values())[1:]
+  )
   figures = [figure for metric in METRICS.values() for figure in metric.figures]
   names = [figure.name for figure in figures]
-  assert len({*names}) == len(names) == 13
+  assert len({*names}) == len(names) == 15
   for figure in figures:
     assert figure.name in tally.result()
     assert not figure.by_class or set(tally.result()[figure.by_class]) == {0, 2}
@@ -82,7 +86,7 @@ def test_class_ids_are_checked_against_their_number():
 
 
 def test_a_class_id_out_of_range_is_an_error(episodes):
-  rows = count_episodes(*episodes['pixels'])
+  rows = jax.jit(count_episodes)(*episodes['pixels'])
   with pytest.raises(ValueError, match=r'2\b.*0\.\.1'):
     Tally.empty(2).update(rows, episodes['class_id'], episodes['valid'])
 
