@@ -27,7 +27,13 @@ if TYPE_CHECKING:
     miou_difference_interval,
     miou_interval,
   )
-  from hsnet_jax.metrics.presence import Presence, presence_counts, presence_score
+  from hsnet_jax.metrics.presence import (
+    Presence,
+    Risk,
+    presence_counts,
+    presence_score,
+    risk_counts,
+  )
   from hsnet_jax.metrics.roc import RocHistogram, label_histogram, probability_histogram
   from hsnet_jax.metrics.rows import check_class_ids, select_rows
   from hsnet_jax.metrics.sizes import SizeIou, object_share
@@ -42,6 +48,7 @@ __all__ = [
   'METRICS',
   'Metric',
   'Presence',
+  'Risk',
   'RocHistogram',
   'SizeIou',
   'Tally',
@@ -61,6 +68,7 @@ __all__ = [
   'presence_score',
   'probability_histogram',
   'probability_summary',
+  'risk_counts',
   'select_rows',
 ]
 
@@ -71,7 +79,7 @@ __getattr__, __dir__ = lazy_names(
     '.calibration': ('Calibration', 'calibration_counts', 'probability_summary'),
     '.confusion': ('Confusion', 'confusion_counts', 'episode_iou'),
     '.intervals': ('figure_intervals', 'miou_difference_interval', 'miou_interval'),
-    '.presence': ('Presence', 'presence_counts', 'presence_score'),
+    '.presence': ('Presence', 'Risk', 'presence_counts', 'presence_score', 'risk_counts'),
     '.roc': ('RocHistogram', 'label_histogram', 'probability_histogram'),
     '.rows': ('check_class_ids', 'select_rows'),
     '.sizes': ('SizeIou', 'object_share'),

@@ -10,7 +10,7 @@ from jaxtyping import Array, Bool, Float, Int, Integer
 from hsnet_jax.metrics.boundary import Boundary, boundary_counts
 from hsnet_jax.metrics.calibration import Calibration, calibration_counts
 from hsnet_jax.metrics.confusion import Confusion, confusion_counts
-from hsnet_jax.metrics.presence import Presence, presence_counts
+from hsnet_jax.metrics.presence import Presence, Risk, presence_counts, risk_counts
 from hsnet_jax.metrics.roc import RocHistogram, probability_histogram
 from hsnet_jax.metrics.rows import Mask, check_class_ids
 from hsnet_jax.metrics.sizes import SizeIou
@@ -142,6 +142,16 @@ ABSENT_METRICS: Mapping[str, Metric] = {
     update=lambda pooled, rows, class_id, valid: pooled.update(rows, valid),
     merge=Presence.merge,
     result=lambda pooled, classes: pooled.result(),
+    resampled=Presence.resampled,
+  ),
+  'risk': Metric(
+    figures=(Figure('aurc', 'area under risk and coverage', logged=False),),
+    count=risk_counts,
+    empty=lambda num_classes: Risk.empty(),
+    update=lambda pooled, rows, class_id, valid: pooled.update(rows, valid),
+    merge=Risk.merge,
+    result=lambda pooled, classes: pooled.result(),
+    resampled=Risk.resampled,
   ),
 }
 
@@ -237,7 +247,7 @@ class Tally:
     Returns:
       {figure's name: number}, {class id: number} under the `by_class` of those that have one, and
       tables beside them, such as `figure_episodes`: of how many episodes a figure is that is not of
-      all, and `reliability`.
+      all, `reliability` and `risk_coverage`.
     """
     results = {}
     for name, metric in self.metrics.items():

@@ -66,6 +66,9 @@ def test_a_difference_is_of_the_same_pictures():
   assert np.isnan(none).all()
 
 
+COUNT = jax.jit(functools.partial(count_episodes, metrics=ABSENT_METRICS))
+
+
 def made_episodes(seed, count=14, size=12):
   """Rows of every metric, classes and pictures: a third of the pictures without the object."""
   rng = np.random.default_rng(seed)
@@ -76,8 +79,7 @@ def made_episodes(seed, count=14, size=12):
   margin = (rng.normal(size=target.shape) + 2 * target - 1).astype(np.float32)
   ignore = rng.random(target.shape) < 0.1
   prediction = (margin > 1) & (rng.random((count, 1, 1)) < 0.8)
-  count = jax.jit(functools.partial(count_episodes, metrics=ABSENT_METRICS))
-  rows = count(prediction, margin, target, ignore)
+  rows = COUNT(prediction, margin, target, ignore)
   rows = {name: np.asarray(x) for name, x in rows.items()}
   return rows, rng.integers(0, 3, count), rng.integers(0, 8, count)
 
