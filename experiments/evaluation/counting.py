@@ -18,7 +18,9 @@ from experiments.evaluation.gallery import Gallery
 from experiments.evaluation.tally import Columns
 from experiments.reporting.pictures import Panel
 from hsnet_jax.errors import InputError
-from hsnet_jax.inference import mean_shots
+from hsnet_jax.inference import mean_margin, mean_shots
+from hsnet_jax.metrics.calibration import probability_summary
+from hsnet_jax.metrics.presence import presence_score
 from hsnet_jax.metrics.table import ABSENT_METRICS, METRICS, Metric
 from hsnet_jax.training.sharding import replicated
 from hsnet_jax.training.steps import count_logits
@@ -30,8 +32,9 @@ Logits = Callable[[Any, Batch], Float[Array, 'shots batch h w 2']]
 Step = Callable[[Batch], Mapping[str, Any]]
 
 
-# What is known of each episode by itself, beside the rows of metrics that are kept.
-_KEPT = ('index', 'class_id')
+# What is known of each episode by itself, beside the rows of metrics that are kept; the last three
+# where they are counted.
+_KEPT = ('index', 'class_id', 'mean_probability', 'max_probability', 'presence_score')
 
 
 @dataclasses.dataclass(frozen=True)
@@ -41,8 +44,9 @@ class Evaluation:
   Attributes:
     columns: {head: figures}, as `reporting.tables` lays them out; the last is of all episodes.
     panels: pictures of some episodes.
-    rows: of every episode in their order `index`, `class_id` `[N]`, and the rows of each metric
-      that has intervals, such as `counts` `[N, 4]`.
+    rows: of every episode in their order `index`, `class_id`, `mean_probability`,
+      `max_probability` and, where that is counted, `presence_score` `[N]`, and the rows of each
+      metric that has intervals, such as `counts` `[N, 4]`.
     empty_supports: in how many a support mask had no foreground (after resizing).
     seconds: how long it took, compilation included.
   """
@@ -117,20 +121,33 @@ def counting_step(
 
   Returns:
     `(variables, batch) -> rows`, whole on every device: the rows of each metric, the voted
-    `prediction`, and `row_facts`.
+    `prediction`, `row_facts`, and beside `calibration` and `presence` what they are made of, by
+    itself: `mean_probability`, `max_probability` and `presence_score`.
   """
 
   @functools.partial(jax.jit, out_shardings=replicated(mesh))
   def step(variables, batch):
     # Of several processes each reads a part: what all of them must know comes from the devices.
     metrics = METRICS if names is None else {name: ABSENT_METRICS[name] for name in names}
-    facts = row_facts(batch)
-    counted = count_logits(logits(variables, batch), batch, metrics=metrics)
+    found = logits(variables, batch)
+    facts = row_facts(batch) | _scores(mean_margin(found), batch['query_ignore'], metrics)
+    counted = count_logits(found, batch, metrics=metrics)
     for name in facts.keys() & counted.keys():
       raise InputError(f'a metric is named {name!r}, as a fact of every row is; rename it')
     return facts | counted
 
   return step
+
+
+def _scores(margin: Array, ignore: Array, metrics: Mapping[str, Metric]) -> dict[str, Array]:
+  """Computes, of each row, the numbers that metrics count in bins."""
+  scores = {}
+  if 'calibration' in metrics:
+    summary = probability_summary(margin, ignore)
+    scores |= {'mean_probability': summary[..., 0], 'max_probability': summary[..., 1]}
+  if 'presence' in metrics:
+    scores['presence_score'] = presence_score(margin, ignore)
+  return scores
 
 
 def count_batches(
@@ -166,13 +183,13 @@ def count_batches(
   start = time.monotonic()
   columns = Columns.empty(benchmark.num_classes, first, metrics=metrics)
   gallery, kept, empty = Gallery(pictured, len(classes)), [], 0
-  names = [*_KEPT, *(name for name, metric in metrics.items() if metric.resampled)]
+  names = {*_KEPT, *(name for name, metric in metrics.items() if metric.resampled)}
   with contextlib.closing(to_devices(batches, sharding=sharding)) as placed:
     for batch, rows in _one_ahead(step, placed):
       valid = np.asarray(rows['valid'])
       columns = columns.update(rows)
       empty += int((np.asarray(rows['empty']) & valid).sum())
-      kept.append({name: np.asarray(rows[name])[valid] for name in names})
+      kept.append({name: np.asarray(rows[name])[valid] for name in names & rows.keys()})
       gallery.add(batch, rows, benchmark)
       if on_batch:
         on_batch(int(valid.sum()), columns.running())

@@ -105,7 +105,7 @@ def add_intervals(
     rng = np.random.default_rng(0)
     found = figure_intervals(rng, part, *of, classes=classes, metrics=metrics)
     for name, ends in found.items():
-      by_class = isinstance(ends, dict)
-      figures[f'{name}_interval'] = (
-        {names[c]: list(own) for c, own in ends.items()} if by_class else list(ends)
-      )
+      if isinstance(ends, dict):
+        figures[f'{name}_interval'] = {names[c]: list(own) for c, own in ends.items()}
+      elif not np.isnan(ends).any():
+        figures[f'{name}_interval'] = list(ends)

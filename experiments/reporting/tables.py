@@ -21,7 +21,7 @@ import numpy as np
 
 from data_pipelines.episodes import Episode
 from experiments.reporting.rows import markdown_table
-from hsnet_jax.metrics import ABSENT_METRICS
+from hsnet_jax.metrics import ABSENT_METRICS, boundary_f
 from hsnet_jax.whole_files import write_text
 
 FIGURES = tuple(figure for metric in ABSENT_METRICS.values() for figure in metric.figures)
@@ -114,27 +114,52 @@ def episodes_csv(
   """Returns lines of CSV, one an episode, from which all figures of masks can be made again.
 
   Args:
-    rows: of every episode `index` and `class_id` `[N]` and `counts` `[N, 4]`.
+    rows: of every episode `index` and `class_id` `[N]` and `counts` `[N, 4]`; what else is there
+      of `Evaluation.rows` has columns of its own.
     episodes: those that `index` numbers.
     names: of the classes.
 
   Returns:
     episode, class, query, supports in JSON, true and false positives, false and true negatives,
-    and the IoU of the object in percent, 0 where it is neither there nor found.
+    the IoU of the object, 0 where it is neither there nor found, and the object's share of the
+    picture, both in percent; then, where that is known, intersection and union of the boundaries,
+    their IoU and the F-score of the contours in percent, the mean and the highest foreground
+    probability in [0, 1], and the presence score, a margin of logits.
   """
   out = io.StringIO()
   writer = csv.writer(out, lineterminator='\n')
-  writer.writerow([*EPISODE, *PIXELS, 'iou'])
-  for index, class_id, counts in zip(
-    *(rows[key].tolist() for key in ('index', 'class_id', 'counts')), strict=True
+  further = _further(rows)
+  writer.writerow([*EPISODE, *PIXELS, 'iou', 'object_share', *further])
+  for number, (index, class_id, counts) in enumerate(
+    zip(*(rows[key].tolist() for key in ('index', 'class_id', 'counts')), strict=True)
   ):
-    tp, fp, fn, _ = counts
+    tp, fp, fn, tn = counts
     of = episodes[index]
-    iou = 100 * tp / max(tp + fp + fn, 1)
+    percents = 100 * tp / max(tp + fp + fn, 1), 100 * (tp + fn) / max(tp + fp + fn + tn, 1)
+    line = [index, names[class_id], of.query, json.dumps(of.supports), *counts]
     writer.writerow(
-      [index, names[class_id], of.query, json.dumps(of.supports), *counts, f'{iou:.4f}']
+      [*line, *(f'{x:.4f}' for x in percents), *(texts[number] for texts in further.values())]
     )
   return out.getvalue()
+
+
+def _further(rows: Mapping[str, np.ndarray]) -> dict[str, list[str]]:
+  """Returns the columns that not every evaluation has, in their order."""
+  columns = {}
+  if 'boundary' in rows:
+    edges = rows['boundary']
+    inside, union = edges[:, 0], edges[:, 1]
+    percents = {'iou': 100 * inside / np.maximum(union, 1), 'f': boundary_f(edges)}
+    columns = {
+      'boundary_intersection': inside.astype(str).tolist(),
+      'boundary_union': union.astype(str).tolist(),
+      **{f'boundary_{key}': [f'{x:.4f}' for x in values] for key, values in percents.items()},
+    }
+  for name in ('mean_probability', 'max_probability', 'presence_score'):
+    if name in rows:
+      # As many digits as float32 has. Of a picture that is left out altogether there is none.
+      columns[name] = [f'{x:.9g}' if math.isfinite(x) else '' for x in rows[name].tolist()]
+  return columns
 
 
 def write_results(

@@ -145,7 +145,7 @@ ABSENT_METRICS: Mapping[str, Metric] = {
     resampled=Presence.resampled,
   ),
   'risk': Metric(
-    figures=(Figure('aurc', 'area under risk and coverage', logged=False),),
+    figures=(Figure('aurc', 'area under risk-coverage', logged=False),),
     count=risk_counts,
     empty=lambda num_classes: Risk.empty(),
     update=lambda pooled, rows, class_id, valid: pooled.update(rows, valid),

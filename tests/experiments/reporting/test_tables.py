@@ -81,9 +81,26 @@ def test_every_episode_is_a_line():
   assert lines[0] == {
     'episode': '0', 'class': 'cat', 'query': 'q,1', 'supports': '["a", "b"]',
     'true_positive': '2', 'false_positive': '1', 'false_negative': '1', 'true_negative': '96',
-    'iou': '50.0000',
+    'iou': '50.0000', 'object_share': '3.0000',
   }  # fmt: skip
-  assert lines[1]['iou'] == '0.0000'
+  assert lines[1]['iou'] == lines[1]['object_share'] == '0.0000'
+  assert '' not in lines[1].values()
+  known = {
+    'boundary': np.array([[3, 4, 2, 1, 4, 2], [0, 0, 0, 0, 0, 0]]),
+    'mean_probability': np.array([0.25, NAN], np.float32),
+    'max_probability': np.array([0.1, NAN], np.float32),
+    'presence_score': np.array([-1.5, -np.inf], np.float32),
+  }
+  text = tables.episodes_csv({**rows, **known}, episodes, ('dog', 'cat'))
+  one, other = csv.DictReader(io.StringIO(text))
+  assert list(one)[: len(lines[0])] == list(lines[0])  # New columns come last.
+  assert {name: one[name] for name in list(one)[len(lines[0]) :]} == {
+    'boundary_intersection': '3', 'boundary_union': '4', 'boundary_iou': '75.0000',
+    'boundary_f': '50.0000', 'mean_probability': '0.25', 'max_probability': '0.100000001',
+    'presence_score': '-1.5',
+  }  # fmt: skip
+  assert (other['boundary_iou'], other['boundary_f']) == ('0.0000', '100.0000')
+  assert other['mean_probability'] == other['presence_score'] == ''
 
 
 def test_markdown_has_a_cell_for_every_column():
