@@ -1,4 +1,4 @@
-"""Computes what a test reports: mIoU, FB-IoU, accuracy, sensitivity, specificity, AUC.
+"""Computes what a test reports: mIoU, FB-IoU, AUC, boundaries, calibration, and so on.
 
 Each figure is made in two halves. A pure function counts pixels on the device, one row per
 episode, in int32 (an episode's own pixels fit). An immutable accumulator on the host pools the
@@ -9,7 +9,8 @@ rows in 64 bits, because the totals of a real test outgrow int32 and float32:
 Masks are `[B, H, W]` with 1 on the foreground. Pixels of the ignore region count nowhere. Rows
 with `valid=False` (padding of a last batch) count nowhere. Rows may carry any leading axes, such
 as one over devices. All figures are in percent. A figure whose denominator is 0 is NaN, with one
-exception, the IoU of a class, where the protocol counts an empty union as 1 and the IoU is 0.
+exception, the IoU of a class and of its boundaries, where the protocol counts an empty union as 1
+and the IoU is 0.
 
 A metric is a file here and a row of `table.METRICS`: evaluation, tables and logs read the table.
 """

@@ -1,3 +1,5 @@
+import functools
+
 import jax
 import jax.numpy as jnp
 import numpy as np
@@ -109,7 +111,7 @@ def test_a_further_metric_is_one_row(episodes):
     result=lambda pooled, classes: {'area': 100 * pooled[0] / pooled[1]},
   )
   metrics = {**METRICS, 'areas': area}
-  rows = count_episodes(*episodes['pixels'], metrics=metrics)
+  rows = jax.jit(functools.partial(count_episodes, metrics=metrics))(*episodes['pixels'])
   tally = Tally.empty(3, metrics=metrics)
   tally = tally.update(rows, episodes['class_id'], episodes['valid']).merge(tally)
   assert tally.result()['area'] == pytest.approx(100 * episodes['pixels'][0][:3].mean())
