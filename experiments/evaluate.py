@@ -12,10 +12,12 @@ Examples, from the checkout's folder:
   The floor of every result table, on the same features and episodes:
     python -m experiments.evaluate --checkpoint=best --model=prototype
 
-Prints mIoU, FB-IoU, the IoU of each class, and over pixels accuracy, sensitivity, specificity and
-the AUC of the foreground probability, all in percent, and a 95% interval of mIoU by
-bootstrap over the query pictures. Writes results.json, .md and .csv, episodes.csv with the counts
-of each episode, and a picture grid of the first episodes of each class. Episodes of a batch are
+Prints mIoU with its 95% interval by bootstrap over the query pictures, the IoU of each class,
+FB-IoU, over pixels accuracy, sensitivity, specificity, precision and F1, the AUC of the foreground
+probability and its calibration error, boundary IoU and F-score, and IoU by the object's size, all
+in percent; with --absent also how well absent objects are told. docs/evaluation.md says what each
+is. Writes results.json, .md and .csv with the intervals of all, episodes.csv with the counts of
+each episode, and a picture grid of the first episodes of each class. Episodes of a batch are
 divided over all devices.
 
 Results go to evaluation/ in the run's folder, or to NAME-evaluation/ beside a checkpoint NAME that

@@ -18,7 +18,9 @@ from experiments.evaluation.gallery import Gallery
 from experiments.evaluation.tally import Columns
 from experiments.reporting.pictures import Panel
 from hsnet_jax.errors import InputError
-from hsnet_jax.inference import combination
+from hsnet_jax.inference import combination, mean_margin
+from hsnet_jax.metrics.calibration import probability_summary
+from hsnet_jax.metrics.presence import presence_score
 from hsnet_jax.metrics.table import ABSENT_METRICS, METRICS, Metric
 from hsnet_jax.training.sharding import replicated
 from hsnet_jax.training.steps import count_logits
@@ -30,8 +32,9 @@ Logits = Callable[[Any, Batch], Float[Array, 'shots batch h w 2']]
 Step = Callable[[Batch], Mapping[str, Any]]
 
 
-# What is known of each episode by itself, beside what all are pooled to.
-_KEPT = ('index', 'class_id', 'counts')
+# What is known of each episode by itself, beside the rows of metrics that are kept; the last three
+# where they are counted.
+_KEPT = ('index', 'class_id', 'mean_probability', 'max_probability', 'presence_score')
 
 
 @dataclasses.dataclass(frozen=True)
@@ -41,7 +44,9 @@ class Evaluation:
   Attributes:
     columns: {head: figures}, as `reporting.tables` lays them out; the last is of all episodes.
     panels: pictures of some episodes.
-    rows: of every episode in their order `index`, `class_id` `[N]` and `counts` `[N, 4]`.
+    rows: of every episode in their order `index`, `class_id`, `mean_probability`,
+      `max_probability` and, where that is counted, `presence_score` `[N]`, and the rows of each
+      metric that has intervals, such as `counts` `[N, 4]`.
     empty_supports: in how many a support mask had no foreground (after resizing).
     seconds: how long it took, compilation included.
   """
@@ -103,7 +108,7 @@ def row_facts(batch: Batch) -> dict[str, Any]:
 
 @functools.lru_cache(maxsize=8)
 def counting_step(
-  logits: Logits, mesh: Mesh, *, absent: bool = False
+  logits: Logits, mesh: Mesh, *, names: tuple[str, ...] | None = None
 ) -> Callable[[Any, Batch], dict[str, Array]]:
   """Compiles what counts a batch, its rows over all devices.
 
@@ -111,24 +116,38 @@ def counting_step(
     logits: of a method, `(variables, batch) -> [K, B, h, w, 2]`, such as `BoundLogits`. For an
       equal one what was compiled before is used again.
     mesh: the devices, which may be of several processes.
-    absent: whether to count for `ABSENT_METRICS`.
+    names: of the rows of `hsnet_jax.metrics.ABSENT_METRICS` to count for; all of `METRICS` by
+      default.
 
   Returns:
-    `(variables, batch) -> rows`, whole on every device: the rows of every metric of
-    `hsnet_jax.metrics.METRICS`, the voted `prediction`, and `row_facts`.
+    `(variables, batch) -> rows`, whole on every device: the rows of each metric, the voted
+    `prediction`, `row_facts`, and beside `calibration` and `presence` what they are made of, by
+    itself: `mean_probability`, `max_probability` and `presence_score`.
   """
 
   @functools.partial(jax.jit, out_shardings=replicated(mesh))
   def step(variables, batch):
     # Of several processes each reads a part: what all of them must know comes from the devices.
-    metrics = ABSENT_METRICS if absent else METRICS
-    facts = row_facts(batch)
-    counted = count_logits(logits(variables, batch), batch, metrics=metrics)
+    metrics = METRICS if names is None else {name: ABSENT_METRICS[name] for name in names}
+    found = logits(variables, batch)
+    facts = row_facts(batch) | _scores(mean_margin(found), batch['query_ignore'], metrics)
+    counted = count_logits(found, batch, metrics=metrics)
     for name in facts.keys() & counted.keys():
       raise InputError(f'a metric is named {name!r}, as a fact of every row is; rename it')
     return facts | counted
 
   return step
+
+
+def _scores(margin: Array, ignore: Array, metrics: Mapping[str, Metric]) -> dict[str, Array]:
+  """Computes, of each row, the numbers that metrics count in bins."""
+  scores = {}
+  if 'calibration' in metrics:
+    summary = probability_summary(margin, ignore)
+    scores |= {'mean_probability': summary[..., 0], 'max_probability': summary[..., 1]}
+  if 'presence' in metrics:
+    scores['presence_score'] = presence_score(margin, ignore)
+  return scores
 
 
 def count_batches(
@@ -164,12 +183,13 @@ def count_batches(
   start = time.monotonic()
   columns = Columns.empty(benchmark.num_classes, first, metrics=metrics)
   gallery, kept, empty = Gallery(pictured, len(classes)), [], 0
+  names = {*_KEPT, *(name for name, metric in metrics.items() if metric.resampled)}
   with contextlib.closing(to_devices(batches, sharding=sharding)) as placed:
     for batch, rows in _one_ahead(step, placed):
       valid = np.asarray(rows['valid'])
       columns = columns.update(rows)
       empty += int((np.asarray(rows['empty']) & valid).sum())
-      kept.append({name: np.asarray(rows[name])[valid] for name in _KEPT})
+      kept.append({name: np.asarray(rows[name])[valid] for name in names & rows.keys()})
       gallery.add(batch, rows, benchmark)
       if on_batch:
         on_batch(int(valid.sum()), columns.running())
@@ -181,7 +201,7 @@ def _in_order(parts: Sequence[Mapping[str, np.ndarray]]) -> dict[str, np.ndarray
   """Puts the rows of all batches, which several processes may have mixed, in episodes' order."""
   if not parts:
     return {}
-  rows = {name: np.concatenate([part[name] for part in parts]) for name in _KEPT}
+  rows = {name: np.concatenate([part[name] for part in parts]) for name in parts[0]}
   order = np.argsort(rows['index'], kind='stable')
   return {name: values[order] for name, values in rows.items()}
 

@@ -4,22 +4,18 @@ import contextlib
 import dataclasses
 import datetime
 import functools
-import os
 import pathlib
-import warnings
 from collections.abc import Mapping
 from typing import Any
 
 import jax
-import numpy as np
-import PIL
 from jax.sharding import Mesh
 
-import hsnet_jax
 from data_pipelines.benchmark import Benchmark
 from data_pipelines.loading.loader import eval_batches, eval_episodes, train_batches
 from data_pipelines.loading.placement import to_devices
 from data_pipelines.loading.workers import Batches
+from experiments.evaluation.about import announce, describe, identity, output_dir
 from experiments.evaluation.config import EvaluateConfig
 from experiments.evaluation.counting import (
   BoundLogits,
@@ -35,20 +31,12 @@ from experiments.reporting.progress import progress_bar
 from experiments.reporting.rows import text_table
 from experiments.reporting.tables import episodes_csv, table_rows, write_results
 from experiments.settings import sources
-from experiments.settings.recipe import recipe_of
-from experiments.storage.evaluations import free_folder, home_of, name_of
+from experiments.storage.evaluations import free_folder
 from experiments.storage.results import mark, write_png
 from hsnet_jax.errors import InputError
 from hsnet_jax.metrics import ABSENT_METRICS, METRICS
 from hsnet_jax.model import fold_backbone
-from hsnet_jax.models import (
-  Model,
-  check_image_size,
-  describe_devices,
-  digest,
-  load_model,
-  network,
-)
+from hsnet_jax.models import Model, check_image_size, load_model, network
 from hsnet_jax.training.sharding import batch_sharding, data_mesh, replicated
 from hsnet_jax.whole_files import writable_folder
 
@@ -88,7 +76,7 @@ def evaluate(config: EvaluateConfig) -> Report:
   method = METHODS[config.model]
   model = _open_model(config)
   benchmark, fold = sources.open_benchmark(config, model.config)
-  about = _about(config, model, benchmark, fold)
+  about = describe(config, model, benchmark, fold)
   batches = _test_batches(config, benchmark, about)
   about['episodes'] = batches.num_episodes
   above = [n for n in config.also_first if n >= batches.num_episodes]
@@ -97,10 +85,10 @@ def evaluate(config: EvaluateConfig) -> Report:
   examples = _training_batches(config, benchmark, about) if method.fit else None
   if method.trained:
     check_image_size(model.module, model.variables, about['image_size'])
-  of = _identity(about, model)
-  wanted = _output_dir(config, model, about, benchmark)
+  of = identity(about, model)
+  wanted = output_dir(config, model, about, benchmark)
   writable_folder(free_folder(wanted, of=of), argument='output_dir')
-  _announce(about, model.config)
+  announce(about, model.config)
   mesh = data_mesh()
   # What is recorded is of the original weights, and is known by now.
   folded = fold_backbone(model.variables, backbone=model.backbone)
@@ -115,12 +103,14 @@ def evaluate(config: EvaluateConfig) -> Report:
   )
   result = _count(config, model, logits, batches, benchmark, about, mesh)
   episodes = eval_episodes(benchmark, **_which(config, about))
-  add_intervals(result.columns, result.rows, episodes, benchmark.test_classes(fold, about['split']))
+  names, classes = benchmark.class_names, benchmark.test_classes(fold, about['split'])
+  metrics = ABSENT_METRICS if config.absent else METRICS
+  add_intervals(result.columns, result.rows, episodes, classes, names, metrics=metrics)
   about |= {'empty_supports': result.empty_supports, 'seconds': round(result.seconds, 1)}
   about['date'] = datetime.datetime.now().astimezone().isoformat(' ', 'seconds')
   # Asked again: in the meantime a person, or another process, may have put something there.
   folder = free_folder(wanted, of=of)
-  csv = episodes_csv(result.rows, episodes, benchmark.class_names)
+  csv = episodes_csv(result.rows, episodes, names)
   return Report(result, about, tuple(_report(result, about, folder, of=of, episodes=csv)))
 
 
@@ -133,80 +123,6 @@ def _open_model(config: EvaluateConfig) -> Model:
   name, weights = sources.open_backbone(config, config.benchmark or 'shapes')
   module = network({'backbone': name}, precision=config.precision)
   return Model(module, {'backbone': weights})
-
-
-def _about(config: EvaluateConfig, model: Model, benchmark: Benchmark, fold: int) -> dict[str, Any]:
-  """Says what is evaluated, as the results file records it."""
-  margin = sources.support_margin(config, benchmark.name, model.config)
-  by = sources.combine(config, benchmark.name, model.config)
-  # Where every picture shows the object, as published, there is nothing to decide.
-  usual = model.config.get('presence_threshold') if config.absent else None
-  presence = sources.given_threshold(config.presence_threshold, usual)
-  about = {
-    'model': config.model,
-    'backbone': model.backbone.name,
-    'checkpoint': str(model.path) if model.path else None,
-    'step': model.config.get('step'),
-    'validation': model.config.get('validation'),
-    'benchmark': benchmark.name,
-    'fold': fold,
-    'split': config.split if config.split in benchmark.splits else 'val',
-    'shots': config.shots,
-    'protocol': config.protocol,
-    'image_size': sources.image_size(config, benchmark.name, model.config),
-    'original_size': config.original_size,
-    **({'absent': config.absent} if config.absent else {}),
-    **({} if margin is None else {'support_margin': margin}),
-    **({} if presence is None else {'presence_threshold': presence}),
-    **({'combine': by} if by != 'vote' and config.shots > 1 and config.needs_checkpoint else {}),
-    'precision': config.precision or model.config.get('precision', 'float32'),
-    'batch_size': sources.batch_size(config, benchmark.name),
-    'also_first': sorted(set(config.also_first)),
-    'threshold_episodes': config.threshold_episodes if METHODS[config.model].fit else None,
-    'pictures': config.pictures,
-    'drawn_masks': list(benchmark.drawn_masks),
-    **{name: _absolute(getattr(config, name)) for name in ('data_dir', 'splits_dir')},
-    'prepared_dir': _absolute(config.prepared_dir),
-    'versions': {
-      **{one.__name__: one.__version__ for one in (hsnet_jax, jax, np)},
-      'pillow': PIL.__version__,
-    },
-  }
-  # Lists and weights that have changed under the same names are others.
-  about['list'] = benchmark.split(fold, about['split']).digest[:12]
-  about['weights'] = digest(model.variables)[:12]
-  if _chosen_in_sight_of_the_test(model, about):
-    about['note'] = 'the checkpoint was chosen on these very test episodes'
-  return about
-
-
-def _absolute(path: str | None) -> str | None:
-  return None if path is None else os.path.abspath(os.path.expanduser(path))
-
-
-def _identity(about: Mapping[str, Any], model: Model) -> dict[str, Any]:
-  """Returns what results are of; a checkpoint by its name and weights, wherever it is moved to."""
-  name = model.path.name if model.path else None
-  of = {key: value for key, value in about.items() if key != 'note'}
-  return {'command': 'evaluate', **of, 'checkpoint': name}
-
-
-def _chosen_in_sight_of_the_test(model: Model, about: Mapping[str, Any]) -> bool:
-  """Returns whether the score to come is optimistic, as all published ones are.
-
-  A method without training learns nothing but its threshold, on training folds; a run's last
-  checkpoint was not chosen by its score. What does not say how it was chosen was chosen as the
-  published ones were.
-  """
-  trained = model.config.get('benchmark'), model.config.get('fold')
-  return (
-    METHODS[about['model']].trained
-    and model.path is not None
-    and model.path.name != 'last'
-    and about['validation'] != 'heldout'
-    and about['split'] == 'val'  # What training validates on.
-    and trained in ((None, None), (about['benchmark'], about['fold']))
-  )
 
 
 def _test_batches(config: EvaluateConfig, benchmark: Benchmark, about: Mapping) -> Batches:
@@ -270,8 +186,8 @@ def _count(
   mesh: Mesh,
 ) -> Evaluation:
   variables = jax.device_put(model.variables, replicated(mesh))
-  absent = bool(config.absent)
-  step = functools.partial(counting_step(logits, mesh, absent=absent), variables)
+  metrics = ABSENT_METRICS if config.absent else METRICS
+  step = functools.partial(counting_step(logits, mesh, names=tuple(metrics)), variables)
   with progress_bar(batches.num_episodes, unit='episode') as bar:
 
     def on_batch(count: int, figures: Mapping[str, float]) -> None:
@@ -283,7 +199,7 @@ def _count(
       batches,
       benchmark,
       classes=benchmark.test_classes(about['fold'], about['split']),
-      metrics=ABSENT_METRICS if absent else METRICS,
+      metrics=metrics,
       sharding=batch_sharding(mesh),
       first=sorted(set(config.also_first)),
       pictured=config.pictures,
@@ -291,57 +207,11 @@ def _count(
     )
 
 
-def _output_dir(
-  config: EvaluateConfig, model: Model, about: Mapping[str, Any], benchmark: Benchmark
-) -> pathlib.Path:
-  """Returns where results go, unless they would take the place of others."""
-  if config.output_dir:
-    return pathlib.Path(config.output_dir).expanduser()
-  split = about['split']
-  usual = {
-    'checkpoint_name': 'best',
-    'episodes': benchmark.published_count or len(benchmark.split(about['fold'], split).items),
-    'image_size': model.config.get('image_size') or recipe_of(benchmark.name).image_size,
-    'precision': model.config.get('precision', 'float32'),
-    'protocol': 'published',
-    'support_margin': model.config.get('support_margin'),
-    'presence_threshold': model.config.get('presence_threshold') if config.absent else None,
-    'combine': model.config.get('combine', 'vote'),
-    'split': 'test' if 'test' in benchmark.splits else 'val',
-  }
-  # The folder beside a checkpoint that is of no run bears its name already.
-  of_run = model.path is not None and home_of(model.path).name == 'evaluation'
-  checkpoint_name = model.path.name if model.path and of_run else 'best'
-  name = name_of({**about, 'checkpoint_name': checkpoint_name}, usual=usual)
-  if model.path is None:
-    return pathlib.Path('runs', about['model'], f'{name}-{model.backbone.name}')
-  return home_of(model.path) / name
-
-
-def _announce(about: Mapping[str, Any], trained: Mapping[str, Any]) -> None:
-  print('device:', describe_devices())
-  print('model: {model}, backbone {backbone}'.format(**about), end='')
-  print(f', {about["checkpoint"]}' if about['checkpoint'] else '', end='')
-  print(f', step {about["step"]}' if about['step'] is not None else '')
-  print(
-    'episodes: {episodes} of {benchmark} fold {fold}, {shots}-shot, {protocol} protocol,'
-    ' {image_size} x {image_size}'.format(**about)
-    + (", judged at each photograph's own size" if about['original_size'] else '')
-    + (f', {about["absent"]:.0%} of them without the object' if 'absent' in about else ''),
-    flush=True,
-  )
-  if trained.get('benchmark') == about['benchmark'] and trained.get('fold') != about['fold']:
-    warnings.warn(
-      f'the checkpoint was trained for fold {trained.get("fold")}, so it has seen these classes',
-      stacklevel=2,
-    )
-
-
 def _report(
   result: Evaluation, about: Mapping[str, Any], folder: pathlib.Path, *, of: Mapping, episodes: str
 ) -> list[pathlib.Path]:
   """Prints and writes what came out; returns the files."""
-  print(text_table(table_rows(result.columns), left=1))
+  print(text_table(table_rows(result.columns, short=True), left=1))
   if result.empty_supports:
     print(f'{result.empty_supports} episodes had a support mask without foreground; they count')
   if 'note' in about:

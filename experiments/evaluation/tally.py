@@ -8,7 +8,7 @@ import numpy as np
 
 from data_pipelines.benchmark import Benchmark
 from data_pipelines.episodes import Episode
-from hsnet_jax.metrics import METRICS, Metric, Tally, miou_interval
+from hsnet_jax.metrics import METRICS, Metric, Tally, figure_intervals
 
 
 @dataclasses.dataclass(frozen=True)
@@ -69,7 +69,7 @@ class Columns:
 def _named(tally: Tally, benchmark: Benchmark, classes: Sequence[int]) -> dict[str, Any]:
   """Returns a tally's figures, classes under their names."""
   figures, names = tally.result(classes), benchmark.class_names
-  for metric in METRICS.values():
+  for metric in tally.metrics.values():
     for key in (figure.by_class for figure in metric.figures if figure.by_class):
       figures[key] = {names[c]: value for c, value in figures[key].items()}
   figures['class_episodes'] = {names[c]: int(tally.episodes[c]) for c in classes}
@@ -81,19 +81,31 @@ def add_intervals(
   rows: Mapping[str, np.ndarray],
   episodes: Sequence[Episode],
   classes: Sequence[int],
+  names: Sequence[str],
+  *,
+  metrics: Mapping[str, Metric] = METRICS,
 ) -> None:
-  """Adds `miou_interval` to every column, by bootstrap over the query pictures.
+  """Adds to every column the intervals of its figures, by bootstrap over the query pictures.
 
   Args:
-    columns: of `Columns.figures`, each of the first so many episodes.
-    rows: of every episode in their order `index`, `class_id` and `counts`.
+    columns: of `Columns.figures`, each of the first so many episodes. `miou_interval` and so on are
+      added, its two ends, and `class_iou_interval` {class name: its two ends}.
+    rows: of every episode in their order `index`, `class_id`, and the rows of the metrics.
     episodes: those that `index` numbers.
-    classes: over which the mean goes.
+    classes: over which means go.
+    names: of all classes.
+    metrics: which figures there are.
   """
   numbers = {name: i for i, name in enumerate(dict.fromkeys(e.query for e in episodes))}
-  picture = np.array([numbers[episodes[i].query] for i in rows['index']])
+  picture = np.array([numbers[episodes[i].query] for i in rows['index']], np.int64)
   for figures in columns.values():
     n = sum(figures['class_episodes'].values())
-    part = (values[:n] for values in (rows['counts'], rows['class_id'], picture))
+    part = {name: rows[name][:n] for name in metrics if name in rows}
+    of = rows['class_id'][:n], picture[:n]
     rng = np.random.default_rng(0)
-    figures['miou_interval'] = list(miou_interval(rng, *part, classes=classes))
+    found = figure_intervals(rng, part, *of, classes=classes, metrics=metrics)
+    for name, ends in found.items():
+      if isinstance(ends, dict):
+        figures[f'{name}_interval'] = {names[c]: list(own) for c, own in ends.items()}
+      elif not np.isnan(ends).any():
+        figures[f'{name}_interval'] = list(ends)

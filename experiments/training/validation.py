@@ -17,6 +17,7 @@ from experiments.evaluation.methods import METHODS
 from experiments.reporting.progress import progress_bar
 from experiments.training.loop import Stopped
 from experiments.training.processes import is_writer
+from hsnet_jax.metrics import METRICS
 from hsnet_jax.training import TrainState
 from hsnet_jax.training.sharding import batch_sharding, replicated
 
@@ -47,11 +48,15 @@ def make_validation(
   """
 
   classes = benchmark.test_classes(fold)
+  # What nobody writes down need not be counted.
+  logged = {
+    name: metric for name, metric in METRICS.items() if any(f.logged for f in metric.figures)
+  }
 
   def validate(state: TrainState) -> Evaluation:
     method = METHODS['hsnet']
     logits = BoundLogits(method.load(method.logits), state.model, combine=combine)
-    step = counting_step(logits, mesh)
+    step = counting_step(logits, mesh, names=tuple(logged))
     variables = jax.device_put(state.eval_variables, replicated(mesh))
     silent = not is_writer()
     with progress_bar(val.num_episodes, unit='episode', desc='validation', silent=silent) as bar:
@@ -67,6 +72,7 @@ def make_validation(
         val,
         benchmark,
         classes=classes,
+        metrics=logged,
         sharding=batch_sharding(mesh),
         pictured=0 if silent else _PICTURES,
         on_batch=on_batch,

@@ -1,14 +1,21 @@
-"""Counts pixels by prediction and truth: mIoU, FB-IoU, accuracy, sensitivity, specificity."""
+"""Counts pixels by prediction and truth: mIoU, FB-IoU, accuracy, precision, recall, F1."""
 
 import dataclasses
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Array, Bool, Float, Int, Int32, Integer
 
-from hsnet_jax.metrics.rows import Mask, check_class_ids, select_rows
+from hsnet_jax.metrics.rows import (
+  Mask,
+  check_class_ids,
+  class_mean,
+  class_sums,
+  percent,
+  select_rows,
+)
 
 
 def confusion_counts(
@@ -46,13 +53,29 @@ def episode_iou(counts: Integer[Array | np.ndarray, '*batch 4']) -> Float[Array,
   return 100.0 * tp / jnp.maximum(tp + fp + fn, 1.0)
 
 
-def _percent(part: int, whole: int) -> float:
-  return 100.0 * part / whole if whole else float('nan')
+def _figures(
+  counts: Integer[np.ndarray, '*draws classes 4'] | Float[np.ndarray, '*draws classes 4'],
+  there: Bool[np.ndarray, '*draws classes'],
+) -> dict[str, Any]:
+  """Computes all figures of one or many pools, each mean over the classes that are there."""
+  tp, fp, fn, _ = np.moveaxis(counts, -1, 0)
+  class_iou = 100.0 * tp / np.maximum(tp + fp + fn, 1)
+  tp, fp, fn, tn = np.moveaxis(counts.sum(axis=-2), -1, 0)
+  return {
+    'miou': class_mean(class_iou, there),
+    'fb_iou': (percent(tp, tp + fp + fn) + percent(tn, tn + fp + fn)) / 2,
+    'class_iou': class_iou,
+    'accuracy': percent(tp + tn, tp + fp + fn + tn),
+    'sensitivity': percent(tp, tp + fn),
+    'specificity': percent(tn, tn + fp),
+    'precision': percent(tp, tp + fp),
+    'f1': percent(2 * tp, 2 * tp + fp + fn),
+  }
 
 
 @dataclasses.dataclass(frozen=True, eq=False)
 class Confusion:
-  """Pools confusion counts by class: mIoU, FB-IoU, accuracy, sensitivity, specificity.
+  """Pools confusion counts by class: mIoU, FB-IoU, accuracy, precision, recall, F1.
 
   Attributes:
     counts: true and false positives, false and true negatives, int64 `[num_classes, 4]`.
@@ -115,23 +138,43 @@ class Confusion:
       `miou`: mean over classes of the foreground IoU, each pooled over the class's episodes, an
       empty union counting as 1. `fb_iou`: mean over background and foreground of the IoU pooled
       over the classes. `class_iou`: {class id: IoU}. `accuracy`, `sensitivity` (recall of the
-      foreground), `specificity` (recall of the background): over the pixels of all episodes. NaN
-      where there is nothing to divide by: no classes, an FB union of 0 (nothing predicted and
-      nothing there), no foreground for the sensitivity, no background for the specificity.
+      foreground), `specificity` (recall of the background), `precision` (how much of what is
+      predicted is foreground), `f1` (the harmonic mean of precision and sensitivity, which is the
+      Dice coefficient): over the pixels of all episodes. NaN where there is nothing to divide by:
+      no classes, a union of 0 (nothing predicted and nothing there) for FB-IoU and F1, no
+      foreground for the sensitivity, no background for the specificity, nothing predicted for the
+      precision.
     """
     if classes is None:
       classes = np.flatnonzero(self.episodes).tolist()
     chosen = np.asarray(classes, np.int64).reshape(-1)
     check_class_ids(chosen, len(self.episodes))
-    tp, fp, fn, _ = self.counts[chosen].T
-    class_iou = 100.0 * tp / np.maximum(tp + fp + fn, 1)
-    tp, fp, fn, tn = (int(x) for x in self.counts[chosen].sum(axis=0))
-    foreground, background = _percent(tp, tp + fp + fn), _percent(tn, tn + fp + fn)
+    figures = _figures(self.counts[chosen], np.ones(len(chosen), bool))
+    class_iou = figures.pop('class_iou')
     return {
-      'miou': float(np.mean(class_iou)) if chosen.size else float('nan'),
-      'fb_iou': (foreground + background) / 2,
+      **{name: float(value) for name, value in figures.items()},
       'class_iou': {int(c): float(iou) for c, iou in zip(chosen, class_iou, strict=True)},
-      'accuracy': _percent(tp + tn, tp + fp + fn + tn),
-      'sensitivity': _percent(tp, tp + fn),
-      'specificity': _percent(tn, tn + fp),
     }
+
+  @staticmethod
+  def resampled(
+    rows: Integer[np.ndarray, 'episodes 4'],
+    class_id: Integer[np.ndarray, ' episodes'],
+    often: Integer[np.ndarray, 'draws episodes'],
+    classes: Sequence[int],
+  ) -> Mapping[str, Float[np.ndarray, 'draws ...']]:
+    """Computes the figures of many draws of episodes at once, for their intervals.
+
+    Args:
+      rows: of `confusion_counts`.
+      class_id: the class of each.
+      often: how often each draw has an episode.
+      classes: over which means go.
+
+    Returns:
+      As `result` gives them, `[draws]`, and of each class `[draws, classes]`; NaN where a draw has
+      no episode of it. Such a class is left out of the draw's mean.
+    """
+    counts, there = class_sums(rows, class_id, often, classes)
+    figures = _figures(counts, there)
+    return figures | {'class_iou': np.where(there, figures['class_iou'], np.nan)}

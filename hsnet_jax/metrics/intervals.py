@@ -1,13 +1,17 @@
-"""Says how far an mIoU, or the difference of two, may be off: intervals by bootstrap over pictures.
+"""Says how far a figure, or the difference of two mIoUs, may be off: by bootstrap over pictures.
 
 A thousand episodes draw a few hundred pictures many times over, so episodes are no independent
 samples: pictures are drawn anew here, each with all of its episodes.
 """
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Mapping, Sequence
+from typing import Any
 
 import numpy as np
 from jaxtyping import Float, Integer
+
+from hsnet_jax.metrics.confusion import Confusion
+from hsnet_jax.metrics.table import METRICS, Metric
 
 _DRAWS_AT_ONCE = 250
 
@@ -71,6 +75,52 @@ def miou_difference_interval(
   return _ends(found[0] - found[1], level)
 
 
+def figure_intervals(
+  rng: np.random.Generator,
+  rows: Mapping[str, Integer[np.ndarray, 'episodes ...']],
+  class_id: Integer[np.ndarray, ' episodes'],
+  picture: Integer[np.ndarray, ' episodes'],
+  *,
+  classes: Sequence[int],
+  metrics: Mapping[str, Metric] = METRICS,
+  draws: int = 2000,
+  level: float = 0.95,
+) -> dict[str, Any]:
+  """Computes an interval of every figure that episodes' rows tell, all by the same draws.
+
+  Args:
+    rng: as for `miou_interval`, whose interval is the same here.
+    rows: of each metric its rows, as `count_episodes` gives them; one may be missing.
+    class_id: as there.
+    picture: as there.
+    classes: as there.
+    metrics: whose `resampled` is asked; without one, as AUC's histograms have none, a figure has no
+      interval.
+    draws: as there. Those in which a figure does not exist are left out of its interval.
+    level: as there.
+
+  Returns:
+    {figure: (lower end, upper end)}, in percent, and {class id: ends} under a figure's `by_class`,
+    for those classes that have two pictures at least. NaN where no draw has the figure.
+  """
+  found: dict[str, list[np.ndarray]] = {}
+  for often in _weights(rng, picture, draws):
+    for name, metric in metrics.items():
+      if metric.resampled and name in rows:
+        for figure, values in metric.resampled(rows[name], class_id, often, classes).items():
+          found.setdefault(figure, []).append(values)
+  by_class = {figure.by_class for metric in metrics.values() for figure in metric.figures}
+  intervals: dict[str, Any] = {}
+  for figure, parts in found.items():
+    values = np.concatenate(parts)
+    if figure in by_class:
+      several = [i for i, c in enumerate(classes) if len({*picture[class_id == c].tolist()}) > 1]
+      intervals[figure] = {classes[i]: _ends(values[:, i], level) for i in several}
+    else:
+      intervals[figure] = _ends(values, level)
+  return intervals
+
+
 def _drawn(
   rng: np.random.Generator,
   methods: Sequence[Integer[np.ndarray, 'episodes 4']],
@@ -81,35 +131,28 @@ def _drawn(
   draws: int,
 ) -> list[Float[np.ndarray, ' draws']]:
   """Computes the mIoU of each draw of pictures, for each method; nothing where there is none."""
-  chosen = np.asarray(classes, np.int64).reshape(-1)
-  if not len(picture) or not len(chosen):
-    return [np.zeros(0)] * len(methods)
-  pictures, number = np.unique(picture, return_inverse=True)
-  own = np.asarray(class_id)[:, None] == chosen
-  shares, weights = np.full(len(pictures), 1 / len(pictures)), []
-  for start in range(0, draws, _DRAWS_AT_ONCE):
-    size = min(_DRAWS_AT_ONCE, draws - start)
-    weights.append(rng.multinomial(len(pictures), shares, size=size))
-  found = []
-  for counts in methods:
-    # Of each picture and class: intersection, union, and how many episodes.
-    summed = np.zeros((len(pictures), len(chosen), 3))
-    pixels = np.stack([counts[:, 0], counts[:, :3].sum(1), np.ones(len(counts))], axis=-1)
-    np.add.at(summed, number, own[..., None] * pixels[:, None])
-    found.append(np.concatenate([_mious(often, summed) for often in weights]))
-  return found
+  found = [[np.zeros(0)] for _ in methods]
+  if len(classes):
+    for often in _weights(rng, picture, draws):
+      for values, counts in zip(found, methods, strict=True):
+        values.append(Confusion.resampled(counts, class_id, often, classes)['miou'])
+  return [np.concatenate(values) for values in found]
 
 
-def _mious(often: np.ndarray, summed: np.ndarray) -> np.ndarray:
-  """Computes the mIoU of draws that have each picture so often."""
-  inside, union, episodes = np.moveaxis(np.tensordot(often, summed, 1), -1, 0)
-  # What has no episode in any draw has IoU 0, as in the figure itself.
-  there = (episodes > 0) | (summed[..., 2].sum(0) == 0)
-  iou = 100 * inside / np.maximum(union, 1)
-  return (iou * there).sum(1) / np.maximum(there.sum(1), 1)
+def _weights(
+  rng: np.random.Generator, picture: Integer[np.ndarray, ' episodes'], draws: int
+) -> Iterator[Integer[np.ndarray, 'part episodes']]:
+  """Yields how often draws of pictures have each episode; nothing where there is none."""
+  if len(picture):
+    pictures, number = np.unique(picture, return_inverse=True)
+    shares = np.full(len(pictures), 1 / len(pictures))
+    for start in range(0, draws, _DRAWS_AT_ONCE):
+      size = min(_DRAWS_AT_ONCE, draws - start)
+      yield rng.multinomial(len(pictures), shares, size=size)[:, number]
 
 
 def _ends(found: np.ndarray, level: float) -> tuple[float, float]:
+  found = found[~np.isnan(found)]
   if not len(found):
     return float('nan'), float('nan')
   low, high = np.quantile(found, [(1 - level) / 2, (1 + level) / 2])

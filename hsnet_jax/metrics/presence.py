@@ -1,17 +1,21 @@
 """Judges whether a method tells pictures that lack the object from those that show it.
 
 The published protocol has no picture without the object; a folder of photographs mostly has them.
+`Risk` tells what is won where pictures of low scores are left to a person.
 """
 
 import dataclasses
+from collections.abc import Mapping, Sequence
+from typing import Any
 
 import jax
 import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Array, Bool, Float, Int, Int32, Integer
 
+from hsnet_jax.metrics.confusion import confusion_counts
 from hsnet_jax.metrics.roc import RocHistogram, margin_bins
-from hsnet_jax.metrics.rows import Mask, select_rows
+from hsnet_jax.metrics.rows import Mask, percent, select_rows
 
 _BINS = 8192
 
@@ -138,3 +142,143 @@ class Presence:
       'left_empty': absent_empty,
       'false_area': 100.0 * self.areas[0] / self.areas[1],
     }
+
+  @staticmethod
+  def resampled(
+    rows: Integer[np.ndarray, 'episodes 4'],
+    class_id: Integer[np.ndarray, ' episodes'],
+    often: Integer[np.ndarray, 'draws episodes'],
+    classes: Sequence[int],
+  ) -> Mapping[str, Float[np.ndarray, ' draws']]:
+    """Computes the figures of many draws of episodes; see `Confusion.resampled`."""
+    del class_id, classes
+    bins, marked, true, counted = rows.T
+    shows = true > 0
+    if shows.all():
+      return {}
+    empty, found = ~shows & (marked == 0), shows & (marked > 0)
+    summands = [~shows, shows, empty, found, ~shows * marked, ~shows * counted]
+    absent, present, empty, found, false, area = (often @ np.stack(summands, axis=-1)).T
+    # Of each score, from the lowest on, how many lack the object and how many show it.
+    order = np.argsort(bins)
+    starts = np.unique(bins[order], return_index=True)[1]
+    low, high = (np.add.reduceat((often * x)[:, order], starts, axis=1) for x in (~shows, shows))
+    pairs = (high * (np.cumsum(low, axis=1) - low / 2)).sum(axis=1)
+    figures = {
+      'presence_auc': percent(pairs, absent * present),
+      'found': percent(found, present),
+      'left_empty': percent(empty, absent),
+      'false_area': percent(false, area),
+    }
+    return {name: np.where(absent > 0, values, np.nan) for name, values in figures.items()}
+
+
+def risk_counts(
+  prediction: Mask,
+  margin: Float[Array | np.ndarray, '*batch h w'],
+  target: Mask,
+  ignore: Mask | None = None,
+) -> Int32[Array, '*batch 3']:
+  """Counts what says how wrong each episode's mask is, and how sure the method was of it.
+
+  Args:
+    prediction: predicted masks in {0, 1}, `[B, H, W]`.
+    margin: foreground logit minus background logit, `[B, H, W]`.
+    target: true masks in {0, 1}, `[B, H, W]`.
+    ignore: 1 where a pixel is left out, `[B, H, W]`; none by default.
+
+  Returns:
+    int32 `[B, 3]`: the bits of the `presence_score` in float32, intersection and union.
+  """
+  score = presence_score(margin, ignore).astype(jnp.float32)
+  counts = confusion_counts(prediction, target, ignore)
+  bits = jax.lax.bitcast_convert_type(score, jnp.int32)
+  return jnp.stack([bits, counts[..., 0], counts[..., :3].sum(axis=-1)], axis=-1)
+
+
+def _losses(rows: Integer[np.ndarray, 'episodes 3']) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+  """Returns the scores from the highest on, and of each row what is lost and its score's place."""
+  scores = np.ascontiguousarray(rows[:, 0].astype(np.int32)).view(np.float32)
+  inside, union = rows[:, 1], rows[:, 2]
+  lost = 100.0 * (1.0 - np.where(union > 0, inside / np.maximum(union, 1), 1.0))
+  ordered, place = np.unique(-scores, return_inverse=True)
+  return -ordered, lost, place
+
+
+@dataclasses.dataclass(frozen=True, eq=False)
+class Risk:
+  """Keeps of all episodes how wrong the mask is, and how sure the method was of it.
+
+  Attributes:
+    rows: of `risk_counts`, int64 `[N, 3]`.
+  """
+
+  rows: Int[np.ndarray, 'episodes 3']
+
+  @classmethod
+  def empty(cls) -> 'Risk':
+    """Returns one with no episode yet."""
+    return cls(np.zeros((0, 3), np.int64))
+
+  def update(
+    self,
+    counts: Integer[Array | np.ndarray, '*batch 3'],
+    valid: Bool[Array | np.ndarray, '*batch'] | None = None,
+  ) -> 'Risk':
+    """Adds episodes: rows of `risk_counts`, those not valid left out."""
+    (rows,) = select_rows(counts, row_shape=(3,), valid=valid)
+    return Risk(np.concatenate([self.rows, rows]))
+
+  def merge(self, other: 'Risk') -> 'Risk':
+    """Returns both together, as if one had seen all episodes."""
+    return Risk(np.concatenate([self.rows, other.rows]))
+
+  def result(self) -> dict[str, Any]:
+    """Computes the risk-coverage curve and the area under it, in percent.
+
+    Pictures come in the order of their presence scores, the highest first. At a coverage of k of n
+    the risk is what the first k lose on average, `1 - IoU`, where a picture without the object has
+    IoU 1 if nothing is marked in it and 0 if anything is. Of equal scores each loses their mean.
+
+    Returns:
+      `aurc`: the mean risk over the coverages 1/n, 2/n, ..., 1 (Geifman and El-Yaniv, 2017,
+      https://arxiv.org/abs/1705.08500); the lower the better. NaN without an episode.
+      `risk_coverage`: of twenty coverages, or as many as there are pictures, `coverage`, `risk` and
+      the lowest `score` that is covered.
+    """
+    number = len(self.rows)
+    if not number:
+      return {'aurc': float('nan'), 'risk_coverage': []}
+    scores, lost, place = _losses(self.rows)
+    mean = np.bincount(place, lost) / np.bincount(place)
+    order = np.sort(place)
+    covered = np.arange(1, number + 1)
+    risk = np.cumsum(mean[order]) / covered
+    shown = np.unique(np.ceil(np.arange(1, 21) * number / 20).astype(int)) - 1
+    columns = 100.0 * covered[shown] / number, risk[shown], scores[order[shown]]
+    names = 'coverage', 'risk', 'score'
+    lines = zip(*(column.tolist() for column in columns), strict=True)
+    return {
+      'aurc': float(risk.mean()),
+      'risk_coverage': [dict(zip(names, line, strict=True)) for line in lines],
+    }
+
+  @staticmethod
+  def resampled(
+    rows: Integer[np.ndarray, 'episodes 3'],
+    class_id: Integer[np.ndarray, ' episodes'],
+    often: Integer[np.ndarray, 'draws episodes'],
+    classes: Sequence[int],
+  ) -> Mapping[str, Float[np.ndarray, ' draws']]:
+    """Computes the area of many draws of episodes; see `Confusion.resampled`."""
+    del class_id, classes
+    _, lost, place = _losses(rows)
+    order = np.argsort(place, kind='stable')
+    found = []
+    for times in often:
+      number = np.bincount(place, times)
+      mean = np.bincount(place, times * lost) / np.maximum(number, 1)
+      each = np.repeat(mean[place[order]], times[order])
+      risk = np.cumsum(each) / np.arange(1, len(each) + 1)
+      found.append(risk.mean() if len(each) else np.nan)
+    return {'aurc': np.array(found)}

@@ -7,10 +7,13 @@ from typing import Any
 import numpy as np
 from jaxtyping import Array, Bool, Float, Int, Integer
 
+from hsnet_jax.metrics.boundary import Boundary, boundary_counts
+from hsnet_jax.metrics.calibration import Calibration, calibration_counts
 from hsnet_jax.metrics.confusion import Confusion, confusion_counts
-from hsnet_jax.metrics.presence import Presence, presence_counts
+from hsnet_jax.metrics.presence import Presence, Risk, presence_counts, risk_counts
 from hsnet_jax.metrics.roc import RocHistogram, probability_histogram
 from hsnet_jax.metrics.rows import Mask, check_class_ids
+from hsnet_jax.metrics.sizes import SizeIou
 
 # (predicted masks, logit margins, true masks, what is left out) -> rows of counts, one an episode.
 Count = Callable[
@@ -46,6 +49,9 @@ class Metric:
     update: `(pooled, rows, class_id, valid) -> pooled`.
     merge: of two accumulators, `(pooled, pooled) -> pooled`.
     result: `(pooled, classes) -> {name: number}`; classes None for those with an episode.
+    resampled: the same of many draws of episodes, `(rows, class_id, often, classes) -> {name:
+      [draws]}`, as `Confusion.resampled`: figures have intervals by it, and the rows of each
+      episode are kept. None where these are too many to keep.
   """
 
   figures: tuple[Figure, ...]
@@ -54,6 +60,7 @@ class Metric:
   update: Callable[[Any, Any, Any, Any], Any]
   merge: Callable[[Any, Any], Any]
   result: Callable[[Any, Sequence[int] | None], Mapping[str, Any]]
+  resampled: Callable[[Any, Any, Any, Sequence[int]], Mapping[str, Any]] | None = None
 
 
 METRICS: Mapping[str, Metric] = {
@@ -64,12 +71,15 @@ METRICS: Mapping[str, Metric] = {
       Figure('accuracy', 'accuracy', logged=False),
       Figure('sensitivity', 'sensitivity', logged=False),
       Figure('specificity', 'specificity', logged=False),
+      Figure('precision', 'precision', logged=False),
+      Figure('f1', 'F1', logged=False),
     ),
     count=lambda prediction, margin, target, ignore: confusion_counts(prediction, target, ignore),
     empty=Confusion.empty,
     update=Confusion.update,
     merge=Confusion.merge,
     result=Confusion.result,
+    resampled=Confusion.resampled,
   ),
   'histogram': Metric(
     figures=(Figure('auc', 'AUC'),),
@@ -78,6 +88,42 @@ METRICS: Mapping[str, Metric] = {
     update=lambda pooled, rows, class_id, valid: pooled.update(rows, valid),
     merge=RocHistogram.merge,
     result=lambda pooled, classes: pooled.result(),
+  ),
+  'boundary': Metric(
+    figures=(
+      Figure('boundary_iou', 'boundary IoU', logged=False),
+      Figure('boundary_f', 'boundary F-score', logged=False),
+    ),
+    count=lambda prediction, margin, target, ignore: boundary_counts(prediction, target, ignore),
+    empty=Boundary.empty,
+    update=Boundary.update,
+    merge=Boundary.merge,
+    result=Boundary.result,
+    resampled=Boundary.resampled,
+  ),
+  'calibration': Metric(
+    figures=(Figure('ece', 'calibration error', logged=False),),
+    count=lambda prediction, margin, target, ignore: calibration_counts(margin, target, ignore),
+    empty=lambda num_classes: Calibration.empty(),
+    update=lambda pooled, rows, class_id, valid: pooled.update(rows, valid),
+    merge=Calibration.merge,
+    result=lambda pooled, classes: pooled.result(),
+    resampled=Calibration.resampled,
+  ),
+  'sizes': Metric(
+    figures=(
+      Figure('iou_under_1', 'IoU, object below 1%', logged=False),
+      Figure('iou_1_to_5', 'IoU, object 1 to 5%', logged=False),
+      Figure('iou_5_to_20', 'IoU, object 5 to 20%', logged=False),
+      Figure('iou_over_20', 'IoU, object over 20%', logged=False),
+    ),
+    # The very counts of above, which the compiler counts once.
+    count=lambda prediction, margin, target, ignore: confusion_counts(prediction, target, ignore),
+    empty=lambda num_classes: SizeIou.empty(),
+    update=lambda pooled, rows, class_id, valid: pooled.update(rows, valid),
+    merge=SizeIou.merge,
+    result=lambda pooled, classes: pooled.result(),
+    resampled=SizeIou.resampled,
   ),
 }
 
@@ -96,6 +142,16 @@ ABSENT_METRICS: Mapping[str, Metric] = {
     update=lambda pooled, rows, class_id, valid: pooled.update(rows, valid),
     merge=Presence.merge,
     result=lambda pooled, classes: pooled.result(),
+    resampled=Presence.resampled,
+  ),
+  'risk': Metric(
+    figures=(Figure('aurc', 'area under risk-coverage', logged=False),),
+    count=risk_counts,
+    empty=lambda num_classes: Risk.empty(),
+    update=lambda pooled, rows, class_id, valid: pooled.update(rows, valid),
+    merge=Risk.merge,
+    result=lambda pooled, classes: pooled.result(),
+    resampled=Risk.resampled,
   ),
 }
 
@@ -189,7 +245,9 @@ class Tally:
       classes: over which means go; by default those with at least one episode.
 
     Returns:
-      {figure's name: number}, and {class id: number} under the `by_class` of those that have one.
+      {figure's name: number}, {class id: number} under the `by_class` of those that have one, and
+      tables beside them, such as `figure_episodes`: of how many episodes a figure is that is not of
+      all, `reliability` and `risk_coverage`.
     """
     results = {}
     for name, metric in self.metrics.items():

@@ -53,8 +53,12 @@ def step(batch):
   histogram = np.zeros((len(tp), *RocHistogram.empty().histogram.shape), np.int32)
   histogram[:, 1, 4000] = tp
   histogram[:, 1, 10] = 16 - tp
+  counts = np.stack([tp, zero, 16 - tp, zero], axis=-1)
   return row_facts(batch) | {
-    'counts': np.stack([tp, zero, 16 - tp, zero], axis=-1),
+    'counts': counts,
+    'sizes': counts,
+    'boundary': np.zeros((len(tp), 6), np.int32),
+    'calibration': np.zeros((len(tp), 15, 4), np.int32),
     'histogram': histogram,
     'prediction': np.ones((len(tp), 4, 4), np.uint8),
   }

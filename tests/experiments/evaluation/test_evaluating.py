@@ -13,6 +13,7 @@ from experiments.evaluation import evaluating
 from experiments.evaluation.config import EvaluateConfig
 from experiments.evaluation.evaluating import Report, evaluate
 from experiments.evaluation.methods import METHODS, Method
+from experiments.reporting.tables import PIXELS
 from experiments.storage.configs import from_json, to_json
 from hsnet_jax.checkpoints import load_checkpoint, save_checkpoint
 from hsnet_jax.errors import InputError
@@ -55,7 +56,9 @@ def test_a_checkpoint_is_evaluated_where_it_was_trained(run, capsys):
   assert {key: record[key] for key in expected} == expected
   assert list(record['results']) == ['first 3', 'all 5']
   figures = record['results']['all 5']
-  assert figures == report.figures and record | report.about == record
+  # What is no number is null in the file.
+  assert figures == json.loads(json.dumps(report.figures).replace('NaN', 'null'))
+  assert record | report.about == record
   low, high = figures['miou_interval']
   assert 0 <= low <= figures['miou'] <= high <= 100
   lines = list(csv.DictReader((results / 'episodes.csv').read_text(encoding='utf-8').splitlines()))
@@ -66,10 +69,23 @@ def test_a_checkpoint_is_evaluated_where_it_was_trained(run, capsys):
     for k in ('true_positive', 'false_positive', 'false_negative')
   )
   assert figures['sensitivity'] == pytest.approx(100 * tp / (tp + fn))
+  assert figures['precision'] == pytest.approx(100 * tp / (tp + fp))
+  sizes = [float(line['object_share']) for line in lines]
+  assert figures['figure_episodes']['iou_5_to_20'] == sum(5 <= share < 20 for share in sizes)
+  for line in lines:
+    assert 0 <= float(line['mean_probability']) <= float(line['max_probability']) <= 1
+    assert 0 <= int(line['boundary_intersection']) <= int(line['boundary_union'])
+  pixels = sum(int(line[name]) for line in lines for name in PIXELS)
+  assert sum(row['pixels'] for row in figures['reliability']) == pixels
   assert len(figures['class_iou']) == 5 and sum(figures['class_episodes'].values()) == 5
   names = [figure.name for metric in METRICS.values() for figure in metric.figures]
   assert {'miou', 'fb_iou', 'accuracy', 'sensitivity', 'specificity', 'auc'} <= set(names)
-  assert all(0 <= figures[name] <= 100 for name in names)
+  by_size = {name for name, n in figures['figure_episodes'].items() if not n}
+  for name in {*names} - by_size:
+    assert 0 <= figures[name] <= 100, name
+    if name != 'auc':
+      low, high = figures[f'{name}_interval']
+      assert 0 <= low <= figures[name] + 1e-9 and figures[name] - 1e-9 <= high <= 100, name
   assert {path.name for path in report.files} == {
     'results.json', 'results.md', 'results.csv', 'episodes.csv', 'episodes.png'
   }  # fmt: skip
@@ -88,6 +104,28 @@ def test_five_shots_of_a_checkpoint_that_was_not_chosen(run, tmp_path):
   about = evaluate(config).about
   assert about['shots'] == 5 and about['checkpoint'] == str(last)
   assert 'note' not in about and written(tmp_path)['shots'] == 5
+
+
+@pytest.mark.heavy
+def test_where_objects_may_be_absent_scores_are_told(tmp_path):
+  config = EvaluateConfig(
+    model='disc',
+    benchmark='shapes',
+    fold=0,
+    episodes=12,
+    absent=0.5,
+    image_size=64,
+    batch_size=4,
+    output_dir=str(tmp_path),
+  )
+  figures = evaluate(config).figures
+  lines = list(csv.DictReader((tmp_path / 'episodes.csv').read_text('utf-8').splitlines()))
+  assert all(np.isfinite(float(line['presence_score'])) for line in lines)
+  lost = [100 - float(line['iou']) for line in lines]  # A disc is never empty.
+  assert figures['risk_coverage'][-1]['risk'] == pytest.approx(np.mean(lost), abs=1e-3)
+  for name in ('presence_auc', 'found', 'left_empty', 'false_area', 'aurc'):
+    low, high = written(tmp_path)['results']['all 12'][f'{name}_interval']
+    assert low <= figures[name] <= high
 
 
 def test_another_fold_of_the_benchmark_is_warned_of(run, tmp_path):

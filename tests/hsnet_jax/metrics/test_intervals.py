@@ -1,11 +1,22 @@
 """Intervals of mIoU: what a plain loop draws, and as wide as 95% says."""
 
+import functools
+
+import jax
 import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from hsnet_jax.metrics import Confusion, miou_difference_interval, miou_interval
+from hsnet_jax.metrics import (
+  ABSENT_METRICS,
+  Confusion,
+  Tally,
+  count_episodes,
+  figure_intervals,
+  miou_difference_interval,
+  miou_interval,
+)
 
 
 def drawn(rng, counts, class_id, picture, classes, draws):
@@ -53,6 +64,74 @@ def test_a_difference_is_of_the_same_pictures():
   np.testing.assert_allclose(found, expected, rtol=1e-9)
   none = miou_difference_interval(rng, one[:0], other[:0], class_id[:0], picture[:0], classes=[0])
   assert np.isnan(none).all()
+
+
+COUNT = jax.jit(functools.partial(count_episodes, metrics=ABSENT_METRICS))
+
+
+def made_episodes(seed, count=14, size=12):
+  """Rows of every metric, classes and pictures: a third of the pictures without the object."""
+  rng = np.random.default_rng(seed)
+  place = np.indices((size, size)).max(0)
+  target = (
+    place < np.where(np.arange(count) % 3 == 0, 0, rng.integers(1, size, count))[:, None, None]
+  )
+  margin = (rng.normal(size=target.shape) + 2 * target - 1).astype(np.float32)
+  ignore = rng.random(target.shape) < 0.1
+  prediction = (margin > 1) & (rng.random((count, 1, 1)) < 0.8)
+  rows = COUNT(prediction, margin, target, ignore)
+  rows = {name: np.asarray(x) for name, x in rows.items()}
+  return rows, rng.integers(0, 3, count), rng.integers(0, 8, count)
+
+
+def redrawn(rng, rows, class_id, picture, classes, draws):
+  """{figure: its values}: what a tally of the episodes themselves says, as often as drawn."""
+  names, number = np.unique(picture, return_inverse=True)
+  found = {}
+  for often in rng.multinomial(len(names), np.full(len(names), 1 / len(names)), size=draws):
+    taken = np.repeat(np.arange(len(picture)), often[number])
+    again = {name: x[taken] for name, x in rows.items()}
+    tally = Tally.empty(4, metrics=ABSENT_METRICS)
+    tally = tally.update(again, class_id[taken], np.ones(len(taken), bool))
+    kept = [c for c in classes if c in class_id[taken] or c not in class_id]
+    result = tally.result(kept)
+    for c, iou in result.pop('class_iou').items():
+      found.setdefault(('class', c), []).append(iou)
+    for name, value in result.items():
+      found.setdefault(name, []).append(value)
+  return found
+
+
+@pytest.mark.parametrize('seed', range(4))
+def test_every_figure_against_tallies_of_what_is_drawn(seed):
+  rows, class_id, picture = made_episodes(seed)
+  classes, rng = [0, 1, 2, 3], np.random.default_rng
+  found = figure_intervals(
+    rng(7), rows, class_id, picture, classes=classes, metrics=ABSENT_METRICS, draws=60, level=0.8
+  )
+  expected = redrawn(rng(7), rows, class_id, picture, classes, 60)
+  told = {f.name for name, m in ABSENT_METRICS.items() for f in m.figures if m.resampled}
+  assert told | {'class_iou'} == found.keys() and 'auc' not in told
+  for name in told:
+    values = np.array(expected[name])
+    values = values[~np.isnan(values)]
+    ends = np.quantile(values, [0.1, 0.9]) if len(values) else [np.nan] * 2
+    np.testing.assert_allclose(found[name], ends, rtol=1e-9, atol=1e-9, err_msg=name)
+  # Of a class that a single picture shows, or none, there is no telling.
+  assert set(found['class_iou']) == {c for c in classes if len({*picture[class_id == c]}) > 1}
+  for c, ends in found['class_iou'].items():
+    np.testing.assert_allclose(ends, np.quantile(expected['class', c], [0.1, 0.9]), rtol=1e-9)
+  miou = miou_interval(rng(7), rows['counts'], class_id, picture, classes=classes, draws=60)
+  again = figure_intervals(rng(7), rows, class_id, picture, classes=classes, draws=60)
+  assert again['miou'] == miou
+
+
+def test_a_figure_that_no_draw_has_has_no_interval():
+  counts, zero = np.array([[0, 0, 0, 9]] * 3), np.zeros(3, int)
+  rows, rng = {'counts': counts}, np.random.default_rng(0)
+  found = figure_intervals(rng, rows, zero, np.arange(3), classes=[0])
+  assert np.isnan(found['sensitivity']).all() and found['accuracy'] == (100.0, 100.0)
+  assert figure_intervals(rng, {'counts': counts[:0]}, zero[:0], zero[:0], classes=[0]) == {}
 
 
 def test_it_is_about_the_figure():

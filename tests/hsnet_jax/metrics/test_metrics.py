@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from sklearn.metrics import roc_auc_score
+from sklearn.metrics import f1_score, precision_score, recall_score, roc_auc_score
 
 from hsnet_jax import metrics
 
@@ -101,9 +101,41 @@ def test_figures_by_hand():
   assert result['accuracy'] == pytest.approx(100 * 53 / 60)
   assert result['sensitivity'] == pytest.approx(100 * 7 / 12)
   assert result['specificity'] == pytest.approx(100 * 46 / 48)
+  assert result['precision'] == pytest.approx(100 * 7 / 9)
+  assert result['f1'] == pytest.approx(100 * 14 / 21)
   # A named class without episodes lowers the mean, as in the published evaluation.
   full = metrics.Confusion.empty(4).update(rows, np.array([0, 0, 2])).result(range(4))
   assert full['miou'] == pytest.approx(12.5)
+
+
+@pytest.mark.parametrize('seed', range(3))
+def test_precision_and_f1_are_those_of_scikit_learn(variant, seed):
+  prediction, target, ignore = (masks(10 * seed + k) for k in range(3))
+  counts = variant(metrics.confusion_counts)(prediction, target, ignore)
+  # In any parts, a row of padding among them.
+  classes, valid = np.array([0, 1, 1, 2, 0]), np.array([True, True, False, True, True])
+  empty = metrics.Confusion.empty(3)
+  parts = empty.update(counts[3:], classes[3:], valid[3:])
+  result = parts.merge(empty.update(counts[:3], classes[:3], valid[:3])).result()
+  kept = (ignore == 0) & valid[:, None, None]
+  truth, guess = target[kept], prediction[kept]
+  for name, oracle in (
+    ('precision', precision_score), ('sensitivity', recall_score), ('f1', f1_score)
+  ):  # fmt: skip
+    assert result[name] == pytest.approx(100 * oracle(truth, guess))
+
+
+@pytest.mark.parametrize(
+  'predicted, true, precision, f1',
+  [(0, 0, np.nan, np.nan), (0, 1, np.nan, 0), (1, 0, 0, 0), (1, 1, 100, 100)],
+)
+def test_precision_and_f1_of_empty_and_full_masks(predicted, true, precision, f1):
+  whole = np.ones((1, 4, 4), np.uint8)
+  for ignore in (0 * whole, whole):
+    counts = metrics.confusion_counts(predicted * whole, true * whole, ignore)
+    result = metrics.Confusion.empty(1).update(counts, np.zeros(1, int)).result()
+    expected = (np.nan, np.nan) if ignore.any() else (precision, f1)
+    np.testing.assert_equal((result['precision'], result['f1']), expected)
 
 
 def test_nothing_counted():
@@ -113,7 +145,7 @@ def test_nothing_counted():
   assert all(np.isnan(value) for value in result.values())
   result = empty.result([1, 2])
   assert result['miou'] == 0 and result['class_iou'] == {1: 0.0, 2: 0.0}
-  assert np.isnan(result['fb_iou']) and np.isnan(result['accuracy'])
+  assert all(np.isnan(result[name]) for name in ('fb_iou', 'accuracy', 'precision', 'f1'))
 
 
 def test_no_foreground_at_all():

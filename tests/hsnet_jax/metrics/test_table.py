@@ -1,3 +1,5 @@
+import functools
+
 import jax
 import jax.numpy as jnp
 import numpy as np
@@ -5,10 +7,13 @@ import pytest
 
 from hsnet_jax.metrics import (
   METRICS,
+  Boundary,
+  Calibration,
   Confusion,
   Figure,
   Metric,
   RocHistogram,
+  SizeIou,
   Tally,
   check_class_ids,
   count_episodes,
@@ -38,27 +43,33 @@ def test_a_tally_gives_the_figures_of_every_metric(episodes):
   tally = Tally.empty(3).update(rows, class_id, valid)
   confusion = Confusion.empty(3).update(rows['counts'], class_id, valid)
   roc = RocHistogram.empty().update(rows['histogram'], valid)
+  others = SizeIou.empty().update(rows['sizes'], valid).result()
+  boundary = Boundary.empty(3).update(rows['boundary'], class_id, valid)
+  others |= Calibration.empty().update(rows['calibration'], valid).result()
   for classes in (None, [0, 1, 2]):
-    assert tally.result(classes) == {**confusion.result(classes), **roc.result()}
+    expected = {**confusion.result(classes), **roc.result(), **others, **boundary.result(classes)}
+    np.testing.assert_equal(tally.result(classes), expected)
   np.testing.assert_array_equal(tally.episodes, [1, 0, 2])
 
 
 def test_tallies_merge_as_if_one_had_seen_all(episodes):
-  rows = count_episodes(*episodes['pixels'])
+  rows = jax.jit(count_episodes)(*episodes['pixels'])
   class_id, valid = episodes['class_id'], episodes['valid']
   first, rest = np.arange(4) < 2, np.arange(4) >= 2
   empty = Tally.empty(3)
   parts = [empty.update(rows, class_id, valid & part) for part in (first, rest)]
   merged, whole = parts[0].merge(parts[1]), empty.update(rows, class_id, valid)
-  assert merged.result() == whole.result()
+  np.testing.assert_equal(merged.result(), whole.result())
   np.testing.assert_array_equal(merged.episodes, whole.episodes)
 
 
 def test_every_figure_is_in_the_result_once(episodes):
-  tally = Tally.empty(3).update(count_episodes(*episodes['pixels']), *list(episodes.values())[1:])
+  tally = Tally.empty(3).update(
+    jax.jit(count_episodes)(*episodes['pixels']), *list(episodes.values())[1:]
+  )
   figures = [figure for metric in METRICS.values() for figure in metric.figures]
   names = [figure.name for figure in figures]
-  assert len({*names}) == len(names) == 6
+  assert len({*names}) == len(names) == 15
   for figure in figures:
     assert figure.name in tally.result()
     assert not figure.by_class or set(tally.result()[figure.by_class]) == {0, 2}
@@ -77,7 +88,7 @@ def test_class_ids_are_checked_against_their_number():
 
 
 def test_a_class_id_out_of_range_is_an_error(episodes):
-  rows = count_episodes(*episodes['pixels'])
+  rows = jax.jit(count_episodes)(*episodes['pixels'])
   with pytest.raises(ValueError, match=r'2\b.*0\.\.1'):
     Tally.empty(2).update(rows, episodes['class_id'], episodes['valid'])
 
@@ -100,7 +111,7 @@ def test_a_further_metric_is_one_row(episodes):
     result=lambda pooled, classes: {'area': 100 * pooled[0] / pooled[1]},
   )
   metrics = {**METRICS, 'areas': area}
-  rows = count_episodes(*episodes['pixels'], metrics=metrics)
+  rows = jax.jit(functools.partial(count_episodes, metrics=metrics))(*episodes['pixels'])
   tally = Tally.empty(3, metrics=metrics)
   tally = tally.update(rows, episodes['class_id'], episodes['valid']).merge(tally)
   assert tally.result()['area'] == pytest.approx(100 * episodes['pixels'][0][:3].mean())
