@@ -85,7 +85,7 @@ def soft_dice(
 ) -> Float[Array, '*batch']:
   """Computes the soft Dice loss of the foreground of each image (V-Net, arXiv 1606.04797).
 
-  With p the foreground's probability at a pixel, t the target, and S the sum over an image:
+  With p the foreground's probability at a pixel, t the target, and S the sum over all pixels:
 
       1 - (2 S(pt) + 1) / (S(p) + S(t) + 1)
 
@@ -105,3 +105,28 @@ def soft_dice(
   total = functools.partial(jnp.sum, axis=(-2, -1))
   agreed, marked = total(probability * target), total(probability) + total(target)
   return 1 - (2 * agreed + 1) / (marked + 1)
+
+
+def prediction_loss(
+  logits: Float[Array | np.ndarray, '*batch h w 2'],
+  target: Bool[Array | np.ndarray, '*batch h w'] | Integer[Array | np.ndarray, '*batch h w'],
+  *,
+  foreground_weight: float = 1.0,
+  boundary_weight: float = 1.0,
+  dice: float = 0.0,
+) -> Float[Array, '*batch']:
+  """Computes what training minimizes of each image: the cross-entropy, as published, and more.
+
+  Args:
+    logits: background and foreground logits, `[B, H, W, 2]`.
+    target: 1 on the foreground, 0 elsewhere, `[B, H, W]`.
+    foreground_weight: of `cross_entropy`, and so is the next.
+    boundary_weight: of pixels near the object's boundary.
+    dice: so many times `soft_dice` is added; 0 as published.
+
+  Returns:
+    One loss per image, `[B]`.
+  """
+  weights = {'foreground_weight': foreground_weight, 'boundary_weight': boundary_weight}
+  loss = cross_entropy(logits, target, **weights)
+  return loss + dice * soft_dice(logits, target) if dice else loss

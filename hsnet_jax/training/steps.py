@@ -8,6 +8,7 @@ A batch with `query_size` `[B, 2]` has query masks at the photographs' own sizes
 left corner and ignored around it; the logits then go to that size in one step.
 """
 
+import functools
 from collections.abc import Callable, Mapping
 from typing import Any
 
@@ -23,7 +24,7 @@ from hsnet_jax.inference import combine_shots, episode_logits, mean_margin
 from hsnet_jax.metrics.confusion import confusion_counts
 from hsnet_jax.metrics.table import METRICS, Metric, count_episodes
 from hsnet_jax.model import HSNet
-from hsnet_jax.training.losses import cross_entropy, soft_dice
+from hsnet_jax.training.losses import prediction_loss
 from hsnet_jax.training.state import TrainState
 
 Batch = Mapping[str, Array | np.ndarray]
@@ -35,9 +36,7 @@ def train_step(
   *,
   axis_name: str | None = None,
   accumulate: int = 1,
-  foreground_weight: float = 1.0,
-  boundary_weight: float = 1.0,
-  dice: float = 0.0,
+  **loss_options: float,
 ) -> tuple[TrainState, dict[str, Array]]:
   """Takes one optimizer step on a batch of episodes.
 
@@ -51,9 +50,8 @@ def train_step(
       may hold different numbers of valid rows: each row of the whole batch weighs the same.
     accumulate: the batch is taken in so many parts, one after the other, and their gradients are
       added: the same step in less memory.
-    foreground_weight: of `cross_entropy`, and so is the next.
-    boundary_weight: of pixels near the object's boundary.
-    dice: so many times `soft_dice` is added to each prediction's loss.
+    **loss_options: of `hsnet_jax.training.losses.prediction_loss`, such as `foreground_weight`;
+      none as published.
 
   Returns:
     The next state, and `loss` (of the whole batch) with this share's `counts` int32 `[B, 4]` (true
@@ -66,14 +64,10 @@ def train_step(
   if axis_name is not None:
     rows = lax.pmean(rows, axis_name)
 
-  def judge(logits, target):
-    weights = {'foreground_weight': foreground_weight, 'boundary_weight': boundary_weight}
-    loss = cross_entropy(logits, target, **weights)
-    return loss + dice * soft_dice(logits, target) if dice else loss
-
   def loss_fn(params, part):
     variables = {'params': params, 'backbone': state.backbone}
     logits = episode_logits(state.model, variables, part)
+    judge = functools.partial(prediction_loss, **loss_options)
     losses = jax.vmap(judge, in_axes=(0, None))(logits, part['query_mask']).mean(0)
     counted = losses * part['valid'].astype(losses.dtype)
     loss = counted.sum() / jnp.maximum(rows, 1e-9).astype(losses.dtype)

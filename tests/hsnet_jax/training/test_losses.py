@@ -8,7 +8,13 @@ import pytest
 from scipy import ndimage
 from scipy.special import expit, log_softmax
 
-from hsnet_jax.training.losses import BOUNDARY_WIDTH, cross_entropy, near_boundary, soft_dice
+from hsnet_jax.training.losses import (
+  BOUNDARY_WIDTH,
+  cross_entropy,
+  near_boundary,
+  prediction_loss,
+  soft_dice,
+)
 
 
 @pytest.fixture(params=['plain', 'jit', 'vmap'])
@@ -148,3 +154,13 @@ def test_dice_of_certain_answers():
   assert (loss(-right)[np.array([0, 1, 5])] > 0.9).all()
   for margin in (right, -right, 0 * right):
     assert np.isfinite(jax.grad(lambda x: loss(x).sum())(margin)).all()
+
+
+def test_a_prediction_is_judged_as_published_and_by_what_is_added():
+  logits, target = example()
+  published = jax.jit(cross_entropy)(logits, target)
+  np.testing.assert_array_equal(jax.jit(prediction_loss)(logits, target), published)
+  options = {'foreground_weight': 2.0, 'boundary_weight': 3.0}
+  found = prediction_loss(logits, target, dice=0.5, **options)
+  expected = cross_entropy(logits, target, **options) + 0.5 * soft_dice(logits, target)
+  np.testing.assert_allclose(found, expected, rtol=1e-6)
