@@ -50,19 +50,24 @@ def weigh_by_presence(
 
       P(pixel) = P(pixel | the object is there) P(the object is there)
 
-  The first factor is what a network gives that was trained on pictures that show the object. The
-  product is below both, so nothing is marked where the presence is not above 0; where it is well
-  above, masks stay as they are.
+  The first factor is the network's probability p, which was trained on pictures that show the
+  object; where that exceeds a half it is stretched so that its maximum is 1, since some pixel shows
+  an object that is there. So the most probable pixel is as probable as the object, no pixel is
+  marked that was not before, and none where the presence is not above 0.
 
   Args:
-    logits: of the first factor, `[N, H, W, 2]`, channel 1 the foreground.
-    presence: of the second, from `presence_margin`.
+    logits: whose softmax p is, `[N, H, W, 2]`, channel 1 the foreground.
+    presence: the logit of the second factor, from `presence_margin`.
 
   Returns:
     Logits of the product; the background's as they were.
   """
   margin = logits[..., 1] - logits[..., 0]
-  log_p = jax.nn.log_sigmoid(margin) + jax.nn.log_sigmoid(presence)[:, None, None]
+  above = jnp.maximum(jax.nn.sigmoid(margin) - 0.5, 0.0)
+  most = jnp.max(above, axis=(1, 2), keepdims=True)
+  stretched = 0.5 + 0.5 * above / jnp.where(most > 0, most, 1.0)
+  log_p = jnp.where(margin > 0, jnp.log(stretched), jax.nn.log_sigmoid(margin))
+  log_p = log_p + jax.nn.log_sigmoid(presence)[:, None, None]
   # log(p / (1 - p)), without forming 1 - p where p is nearly 1.
   margin = log_p - jnp.log(-jnp.expm1(log_p))
   return jnp.stack([logits[..., 0], logits[..., 0] + margin], axis=-1)

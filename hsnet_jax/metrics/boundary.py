@@ -56,6 +56,7 @@ def boundary_counts(
   if ignore is not None:
     kept = ~jnp.asarray(ignore).astype(bool)
   predicted, true = (jnp.asarray(x).astype(bool) & kept for x in (prediction, target))
+  predicted, true = (x.astype(jnp.uint8) for x in (predicted, true))
   masks = jnp.uint8(_PREDICTED) * predicted + jnp.uint8(_TRUE) * true
   size = _sizes(kept)
   squared = size[0] ** 2 + size[1] ** 2
@@ -95,7 +96,9 @@ def _sizes(
   kept: Bool[Array, '*batch h w'],
 ) -> tuple[Int32[Array, '*batch'], Int32[Array, '*batch']]:
   """Returns how high and how wide each picture is."""
-  high, wide = (jnp.max(kept * _numbers(kept, axis), axis=(-2, -1)) for axis in (-2, -1))
+  high, wide = (
+    jnp.max(jnp.where(kept, _numbers(kept, axis), 0), axis=(-2, -1)) for axis in (-2, -1)
+  )
   return high, wide
 
 

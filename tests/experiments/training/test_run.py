@@ -70,7 +70,7 @@ def test_what_comes_out_is_returned_and_left_in_the_folder(run):
     *('augment', 'precision', 'protocol', 'seed', 'validation', 'val_every', 'val_episodes'),
     *('lists', 'schedule_steps', 'backbone_weights'),
     *('prior', 'skip', 'correlated_levels', 'absent', 'support_margin'),
-    *('foreground_weight', 'combine'),
+    *('foreground_weight', 'combine', 'presence_threshold'),
     *('exchange', 'hybrid_masking', 'background_correlation', 'boundary_weight', 'dice'),
   }
   own = {'figures', 'epoch', 'step', 'versions', 'format_version'}

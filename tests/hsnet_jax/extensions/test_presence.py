@@ -47,28 +47,40 @@ def test_nothing_and_everything_found_give_a_number(margin):
   assert np.isfinite(score).all()
 
 
-def test_weighs_probabilities():
-  (logits,) = normal((3, 5, 4, 2), seed=2)
-  presence = np.array([30.0, 0.1, -0.1], np.float32)
-  weighed = weigh_by_presence(logits, jnp.array(presence))
+def probability(margin):
+  return 1 / (1 + np.exp(-np.asarray(margin, np.float64)))
 
-  def probability(x):
-    return 1 / (1 + np.exp(-np.asarray(x, np.float64)))
 
-  def margins(x):
-    return np.asarray(x[..., 1] - x[..., 0], np.float64)
+def margins(logits):
+  return np.asarray(logits[..., 1] - logits[..., 0], np.float64)
 
-  expected = probability(margins(logits)) * probability(presence)[:, None, None]
-  np.testing.assert_allclose(probability(margins(weighed)), expected, atol=1e-6)
-  assert (margins(logits)[2] > 0).any() and not (margins(weighed)[2] > 0).any()
-  np.testing.assert_allclose(weighed[0], logits[0], atol=1e-5)
+
+@pytest.mark.parametrize('jitted', [False, True])
+def test_weighs_probabilities(jitted):
+  (logits,) = normal((4, 5, 4, 2), seed=2)
+  logits = logits.at[3, ..., 1].set(logits[3, ..., 0] - 1)  # Nothing is found there.
+  presence = np.array([30.0, 0.4, -0.1, 2.0], np.float32)
+  weigh = jax.jit(weigh_by_presence) if jitted else weigh_by_presence
+  weighed = weigh(logits, jnp.array(presence))
+  given = probability(margins(logits))
+  for row, there in enumerate(probability(presence)):
+    most = given[row].max()
+    for at, p in np.ndenumerate(given[row]):
+      stretched = p if p <= 0.5 else 0.5 + 0.5 * (p - 0.5) / (most - 0.5)
+      found = probability(margins(weighed)[row][at])
+      np.testing.assert_allclose(found, stretched * there, atol=1e-6)
+  marked, before = margins(weighed) > 0, margins(logits) > 0
+  np.testing.assert_array_equal(marked[0], before[0])
+  assert before[1:3].any((1, 2)).all() and marked[1].any() and not marked[2].any()
+  assert not (marked & ~before).any()
+  np.testing.assert_allclose(margins(weighed)[1:3].max((1, 2)), presence[1:3], atol=1e-5)
 
 
 def test_certainty_stays_a_number():
   logits = jnp.zeros((1, 1, 4, 2)).at[..., 1].set(jnp.array([-300.0, -20.0, 20.0, 300.0]))
   weighed = weigh_by_presence(logits, jnp.array([25.0]))
-  margins = weighed[0, 0, :, 1]
-  np.testing.assert_allclose(margins, [-300, -20, 20 - np.log1p(np.exp(-5)), 25], rtol=1e-4)
+  np.testing.assert_allclose(weighed[0, 0, :2, 1], [-300, -20], rtol=1e-4)
+  assert np.isfinite(weighed).all() and (weighed[0, 0, 2:, 1] > 10).all()
 
 
 @pytest.mark.parametrize('head', [PUBLISHED, WHOLE], ids=str)
@@ -76,7 +88,7 @@ def test_a_network_limits_every_shot_by_its_own_support(head):
   model, variables = made(head)
   query, supports, masks = episodes(shots=2)
   logits = {}
-  for threshold in (None, -5.0, 1.0):
+  for threshold in (None, -1.0, 1.0):
     one = dataclasses.replace(model, presence_threshold=threshold)
     support_set = encode_support(one, variables, supports[0], masks[0])
     features = one.apply(variables, query[:1], method='encode')
@@ -85,7 +97,7 @@ def test_a_network_limits_every_shot_by_its_own_support(head):
     found = predict_episodes(one, variables, query, supports, masks, output_size=size)
     assert_close(found[:, 0], logits[threshold][:, 0])
   marked = {threshold: x[..., 1] > x[..., 0] for threshold, x in logits.items()}
-  np.testing.assert_array_equal(marked[-5.0], marked[None])
+  np.testing.assert_array_equal(marked[-1.0], marked[None])
   assert not marked[1.0].any()
 
 
