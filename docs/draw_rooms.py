@@ -22,7 +22,7 @@ GLOSS = {
   'recovery': 'kills and resumes',
   'storage': 'configs, locks',
   'settings': 'recipes, checks',
-  'reporting': 'tables, pictures',
+  'reporting': 'tables, pictures, the page of a report',
   'evaluation': 'methods, tallies',
   'catalog': 'the table of benchmarks',
   'prepared': 'record, reader, writer',

@@ -30,7 +30,8 @@ ORDER = {
     ('catalog',),
   ),
   'experiments': (
-    ('storage', 'reporting', 'settings'),
+    ('storage', 'settings'),
+    ('reporting',),
     ('evaluation',),
     ('training',),
     ('sweeps', 'timing', 'tiny_backbone'),

@@ -47,14 +47,16 @@ def test_requirements_are_what_the_commands_extra_brings(root, project):
   assert listed(root / 'requirements.txt') == core | extra(project, 'train')
 
 
-def test_the_tests_need_what_a_sweep_needs(root, project):
+@pytest.mark.parametrize('name', ['sweep', 'report'])
+def test_the_tests_need_what_an_extra_needs(root, project, name):
   needed = listed(root / 'requirements.txt') | listed(root / 'requirements-test.txt')
-  assert extra(project, 'sweep') <= needed
+  assert extra(project, name) <= needed
 
 
 def test_the_lowest_versions_are_those_of_the_project(root, project):
   lowest = {}
-  for requirement in {*project['project']['dependencies'], *extra(project, 'train')}:
+  needed = extra(project, 'train') | extra(project, 'report')
+  for requirement in {*project['project']['dependencies'], *needed}:
     lowest[name_of(requirement)] = re.search(r'>=([\d.]+)', requirement).group(1)
   pinned = dict(line.split('==') for line in listed(root / 'requirements-lowest.txt'))
   for name, version in lowest.items():

@@ -5,6 +5,7 @@ interrupted from the keyboard; what else a command ends with, its own help says.
 traceback.
 """
 
+import functools
 import logging as std_logging
 import os
 import re
@@ -29,11 +30,13 @@ _LONGEST = 2000  # Characters of a line that is still read.
 _HELP = ('--help', '-help', '-h', '--h', '--helpshort', '-helpshort')
 
 
-def run(main: Callable[[], int | None]) -> None:
+def run(main: Callable[[], int | None], *, words: str | None = None) -> None:
   """Parses the flags, runs `main()` and exits.
 
   Args:
     main: the command's own; takes nothing, returns an exit code or None for 0.
+    words: the flag of several values that words without a flag are added to, as a shell makes them
+      of `runs/*`; None where there may be none.
   """
   # Libraries warn about what their callers did; a user of a command can do nothing about it.
   warnings.formatwarning = lambda message, *_, **__: f'warning: {with_flags(str(message))}\n'
@@ -43,7 +46,7 @@ def run(main: Callable[[], int | None]) -> None:
   warnings.filterwarnings('ignore', 'Image size', module='PIL')
   _hush_threads()
   try:
-    app.run(lambda _: _begin(main), flags_parser=_parse_flags)
+    app.run(lambda _: _begin(main), flags_parser=functools.partial(_parse_flags, words=words))
   except InputError as error:
     _fail(error)
   except KeyboardInterrupt:
@@ -112,14 +115,18 @@ def _is_storage(trace: types.TracebackType | None) -> bool:
   return any(module.split('.')[0] in ('orbax', 'tensorstore') for module in modules)
 
 
-def _parse_flags(argv: list[str]) -> list[str]:
+def _parse_flags(argv: list[str], *, words: str | None = None) -> list[str]:
   if any(arg in _HELP for arg in argv[1:]):
     app.usage(shorthelp=True, writeto_stdout=True)
     sys.exit(0)
   try:
+    flags.FLAGS.set_gnu_getopt(words is not None)  # Flags may come behind words.
     rest = flags.FLAGS(argv)
   except flags.Error as error:
     _fail(f'{error}; --help shows the flags')
+  if words is not None:
+    flags.FLAGS[words].value = [*(flags.FLAGS[words].value or ()), *rest[1:]]
+    rest = rest[:1]
   if len(rest) > 1:
     _fail(f"'{rest[1]}' belongs to no flag; write --name=value, --help shows the flags")
   # As a shell makes of a variable that is not set: a path would be the folder one is in.

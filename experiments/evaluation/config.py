@@ -59,7 +59,12 @@ class EvaluateConfig(EpisodeSettings):
     'Training episodes that the threshold of prototype, margin, pmm or pfenet_prior is found on.',
     least=1,
   )
-  pictures: int = setting(10, 'Episodes in the picture grid, the first of each class.', least=0)
+  pictures: int = setting(
+    10,
+    'Episodes in the picture grid, the first of each class; 0: no pictures, also not the grid of'
+    ' the best, the median and the worst.',
+    least=0,
+  )
   output_dir: str | None = setting(
     None,
     'Where results go; beside other ones there, with -2. Default: evaluation/ in the run,'

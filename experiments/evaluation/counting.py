@@ -14,7 +14,7 @@ from jaxtyping import Array, Float
 
 from data_pipelines.benchmark import Benchmark
 from data_pipelines.loading.placement import Placed, to_devices
-from experiments.evaluation.gallery import Gallery
+from experiments.evaluation.gallery import Extremes, Gallery
 from experiments.evaluation.tally import Columns
 from experiments.reporting.pictures import Panel
 from hsnet_jax.errors import InputError
@@ -49,6 +49,7 @@ class Evaluation:
       metric that has intervals, such as `counts` `[N, 4]`.
     empty_supports: in how many a support mask had no foreground (after resizing).
     seconds: how long it took, compilation included.
+    extremes: pictures of the best episodes, those nearest the median and the worst.
   """
 
   columns: dict[str, dict[str, Any]]
@@ -56,6 +57,7 @@ class Evaluation:
   rows: dict[str, np.ndarray]
   empty_supports: int
   seconds: float
+  extremes: list[Panel] = dataclasses.field(default_factory=list)
 
   @property
   def episodes(self) -> int:
@@ -160,6 +162,7 @@ def count_batches(
   first: Sequence[int] = (),
   metrics: Mapping[str, Metric] = METRICS,
   pictured: int = 0,
+  extremes: int = 0,
   on_batch: Callable[[int, dict[str, float]], None] | None = None,
 ) -> Evaluation:
   """Runs all batches through a method.
@@ -175,6 +178,7 @@ def count_batches(
     metrics: what the step counts for.
     pictured: how many pictures to keep, of the first episodes of each class; of several processes
       each has those of the rows that it reads.
+    extremes: how many to keep of the best, of the worst, and of those nearest the median.
     on_batch: called after each batch with its number of episodes and the running figures.
 
   Returns:
@@ -182,7 +186,7 @@ def count_batches(
   """
   start = time.monotonic()
   columns = Columns.empty(benchmark.num_classes, first, metrics=metrics)
-  gallery, kept, empty = Gallery(pictured, len(classes)), [], 0
+  gallery, chosen, kept, empty = Gallery(pictured, len(classes)), Extremes(extremes), [], 0
   names = {*_KEPT, *(name for name, metric in metrics.items() if metric.resampled)}
   with contextlib.closing(to_devices(batches, sharding=sharding)) as placed:
     for batch, rows in _one_ahead(step, placed):
@@ -190,11 +194,13 @@ def count_batches(
       columns = columns.update(rows)
       empty += int((np.asarray(rows['empty']) & valid).sum())
       kept.append({name: np.asarray(rows[name])[valid] for name in names & rows.keys()})
-      gallery.add(batch, rows, benchmark)
+      for pictures in (gallery, chosen):
+        pictures.add(batch, rows, benchmark)
       if on_batch:
         on_batch(int(valid.sum()), columns.running())
   figures = columns.figures(benchmark, classes)
-  return Evaluation(figures, gallery.panels, _in_order(kept), empty, time.monotonic() - start)
+  seconds = time.monotonic() - start
+  return Evaluation(figures, gallery.panels, _in_order(kept), empty, seconds, chosen.panels)
 
 
 def _in_order(parts: Sequence[Mapping[str, np.ndarray]]) -> dict[str, np.ndarray]:

@@ -40,6 +40,8 @@ from hsnet_jax.models import Model, check_image_size, load_model, network
 from hsnet_jax.training.sharding import batch_sharding, data_mesh, replicated
 from hsnet_jax.whole_files import writable_folder
 
+_EXTREMES = 3  # Pictures each of the best, the median and the worst.
+
 
 @dataclasses.dataclass(frozen=True)
 class Report:
@@ -203,6 +205,7 @@ def _count(
       sharding=batch_sharding(mesh),
       first=sorted(set(config.also_first)),
       pictured=config.pictures,
+      extremes=min(config.pictures, _EXTREMES),
       on_batch=on_batch,
     )
 
@@ -219,10 +222,14 @@ def _report(
   written = write_results(folder, columns=result.columns, about=about, episodes=episodes)
   for path in written:
     mark(path, of=of)
-  if result.panels:
-    title = '{model} on {benchmark} fold {fold}, {shots}-shot'.format(**about)
-    title += f': mIoU {result.figures["miou"]:.1f}'
-    written.append(folder / 'episodes.png')
-    write_png(written[-1], draw_grid(result.panels, title=title), of=of)
+  title = '{model} on {benchmark} fold {fold}, {shots}-shot'.format(**about)
+  title += f': mIoU {result.figures["miou"]:.1f}'
+  for name, panels, across in (
+    ('episodes.png', result.panels, 2),
+    ('extremes.png', result.extremes, len(result.extremes) // 3),
+  ):
+    if panels:
+      written.append(folder / name)
+      write_png(written[-1], draw_grid(panels, title=title, across=across), of=of)
   print(f'{result.seconds:.0f} s; written:', *written, sep='\n  ')
   return written

@@ -1,7 +1,9 @@
-"""Keeps pictures of the first episodes of each class: they are shown, not chosen."""
+"""Keeps pictures of episodes: the first of each class; the best, middling and worst of all."""
 
+import bisect
+import dataclasses
 import math
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from typing import Any
 
 import jax
@@ -36,14 +38,10 @@ class Gallery:
       rows: what was found on those of all processes: `counts`, `prediction`, `index`, `valid`.
       benchmark: whose names the classes have.
     """
-    # The rows of all processes are in the order of the devices: an episode's number finds its own.
-    numbers = np.where(rows['valid'], rows['index'], -1).tolist()
-    for i in np.flatnonzero(batch['valid']):
+    for i, row in _own_rows(batch, rows):
       kept = self._kept.setdefault(int(batch['class_id'][i]), [])
       if len(kept) < self._each:
-        row = numbers.index(batch['index'][i])
-        found = {name: np.asarray(rows[name])[row] for name in ('counts', 'prediction')}
-        kept.append(_panel({name: x[i] for name, x in batch.items()}, found, benchmark))
+        kept.append(_panel(batch, i, rows, row, benchmark))
 
   @property
   def panels(self) -> list[Panel]:
@@ -53,7 +51,86 @@ class Gallery:
     return [self._kept[c][turn] for c, turn in sorted(shown)]
 
 
-def _panel(episode: Mapping[str, Any], found: Mapping[str, Any], benchmark: Benchmark) -> Panel:
+class Extremes:
+  """Collects panels of the best and worst episodes, and of those nearest the median IoU.
+
+  Episodes whose query lacks the object have no IoU to be told by, and are left out.
+  """
+
+  def __init__(self, number: int):
+    """Starts empty.
+
+    Args:
+      number: of panels of each kind at most.
+    """
+    self._number = number
+    self._seen: list[float] = []  # IoUs in order; a number an episode, so pictures are few.
+    self._kept: dict[str, list[tuple[float, Panel]]] = {'best': [], 'median': [], 'worst': []}
+
+  def add(
+    self, batch: Mapping[str, np.ndarray], rows: Mapping[str, Any], benchmark: Benchmark
+  ) -> None:
+    """Keeps an episode that is better, worse or nearer the median so far than one that is kept.
+
+    Args:
+      batch: rows of episodes, as this process read them.
+      rows: what was found on those of all processes, as for `Gallery.add`.
+      benchmark: whose names the classes have.
+    """
+    if not self._number:
+      return
+    counts = np.asarray(rows['counts'], np.int64)
+    for i, row in _own_rows(batch, rows):
+      true, false_positive, missed, _ = counts[row].tolist()
+      if true + missed == 0:
+        continue
+      iou = 100 * true / (true + false_positive + missed)
+      bisect.insort(self._seen, iou)
+      panel = None
+      for kind, kept in self._kept.items():
+        place = len(kept)
+        if place == self._number:
+          place = max(range(place), key=lambda k: self._rank(kind, kept[k][0]))
+          if self._rank(kind, iou) >= self._rank(kind, kept[place][0]):
+            continue
+        panel = panel or _panel(batch, i, rows, row, benchmark)
+        kept[place : place + 1] = [(iou, panel)]
+
+  def _rank(self, kind: str, iou: float) -> float:
+    """Returns how far an episode is from what a kind wants; the median is that of now."""
+    median = self._seen[len(self._seen) // 2]
+    return {'best': -iou, 'median': abs(iou - median), 'worst': iou}[kind]
+
+  @property
+  def panels(self) -> list[Panel]:
+    """Lists as many of each kind: the best, those nearest the median, the worst first of theirs."""
+    return [
+      dataclasses.replace(panel, caption=f'{kind}: {panel.caption}')
+      for kind, kept in self._kept.items()
+      for _, panel in sorted(kept, key=lambda one: self._rank(kind, one[0]))
+    ]
+
+
+def _own_rows(
+  batch: Mapping[str, np.ndarray], rows: Mapping[str, Any]
+) -> Iterator[tuple[int, int]]:
+  """Yields where an episode is in its batch, and where in the rows of all processes."""
+  # These are in the order of the devices: an episode's number finds its own.
+  numbers = np.where(rows['valid'], rows['index'], -1).tolist()
+  for i in np.flatnonzero(batch['valid']).tolist():
+    yield i, numbers.index(batch['index'][i])
+
+
+def _panel(
+  batch: Mapping[str, np.ndarray],
+  i: int,
+  rows: Mapping[str, Any],
+  row: int,
+  benchmark: Benchmark,
+) -> Panel:
+  # Copies: a panel that is kept would keep its whole batch.
+  episode = {name: np.array(values[i]) for name, values in batch.items()}
+  found = {name: np.array(rows[name][row]) for name in ('counts', 'prediction')}
   iou = float(jax.device_get(jax.jit(episode_iou)(jax.device_put(found['counts']))))
   name = benchmark.class_names[int(episode['class_id'])]
   query, shown = episode['query_image'], ...

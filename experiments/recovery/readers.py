@@ -162,6 +162,15 @@ def _model(folder: Path) -> None:
   image_size(settings, benchmark.name, model.config)
 
 
+def _evaluation(folder: Path) -> None:
+  from experiments.reporting.page.layout import episode_table, whole_tables
+  from experiments.reporting.page.reading import read_all
+
+  results, _ = read_all([str(folder)], mix=False)
+  whole_tables(results[0])
+  episode_table(results)
+
+
 def _run_log(folder: Path) -> None:
   from experiments.training.folder import check_run_folder, read_validations, step_of_last
 
@@ -277,6 +286,7 @@ READERS: dict[str, Reader] = {
   ),
   'checkpoint': Reader(samples.checkpoint, _checkpoint),
   'model': Reader(samples.model, _model, ('*/metadata', '*')),
+  'evaluation': Reader(samples.evaluation, _evaluation),
   'run log': Reader(samples.run_log, _run_log),
   'run log, resumed': Reader(samples.run_log, _run_log_resumed),
   'marked results': Reader(samples.results, _results),

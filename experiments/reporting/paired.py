@@ -4,6 +4,7 @@ import csv
 import dataclasses
 import pathlib
 from collections.abc import Sequence
+from typing import NamedTuple
 
 import numpy as np
 
@@ -53,8 +54,31 @@ def read_counted(folder: str | pathlib.Path) -> Counted:
   return Counted(episodes, counts)
 
 
-def paired_rows(first: Counted, second: Counted, *, names: Sequence[str]) -> list[list[str]]:
-  """Lays out mIoU and the IoU of each class of both, and what the first has more.
+class Difference(NamedTuple):
+  """Holds a figure of two evaluations, in percent.
+
+  Attributes:
+    label: 'mIoU', or the class whose IoU it is.
+    first: of the one.
+    second: of the other.
+    ends: the 95% interval of what the first has more, paired.
+  """
+
+  label: str
+  first: float
+  second: float
+  ends: tuple[float, float]
+
+  @property
+  def value(self) -> float:
+    """Returns what the first has more."""
+    return self.first - self.second
+
+
+def paired_differences(
+  first: Counted, second: Counted, *, names: Sequence[str]
+) -> list[Difference]:
+  """Compares mIoU and the IoU of each class of two evaluations.
 
   Args:
     first: one evaluation.
@@ -62,7 +86,7 @@ def paired_rows(first: Counted, second: Counted, *, names: Sequence[str]) -> lis
     names: what to call them.
 
   Returns:
-    Rows of text, the first one the heads.
+    mIoU, then the classes in the order in which they come.
 
   Raises:
     InputError: the two are not of the same episodes.
@@ -80,10 +104,10 @@ def paired_rows(first: Counted, second: Counted, *, names: Sequence[str]) -> lis
   class_id = np.array([classes.index(name) for _, name, *_ in first.episodes])
   queries = {query: i for i, query in enumerate(dict.fromkeys(e[2] for e in first.episodes))}
   picture = np.array([queries[query] for _, _, query, _ in first.episodes])
-  rows = [['percent', *names, 'difference', '95% interval']]
+  found = []
   for label, chosen in [
     ('mIoU', range(len(classes))),
-    *((f'  {c}', [i]) for i, c in enumerate(classes)),
+    *((c, [i]) for i, c in enumerate(classes)),
   ]:
     kept = np.isin(class_id, chosen)
     own, other = first.counts[kept], second.counts[kept]
@@ -93,6 +117,15 @@ def paired_rows(first: Counted, second: Counted, *, names: Sequence[str]) -> lis
       for x in (own, other)
     ]
     ends = miou_difference_interval(np.random.default_rng(0), own, other, *of, classes=list(chosen))
-    row = [f'{value:.2f}' for value in (*values, values[0] - values[1])]
-    rows.append([label, *row, ' to '.join(f'{end:.1f}' for end in ends)])
+    found.append(Difference(label, values[0], values[1], ends))
+  return found
+
+
+def paired_rows(first: Counted, second: Counted, *, names: Sequence[str]) -> list[list[str]]:
+  """Lays out what `paired_differences` finds, as rows of text, the first one the heads."""
+  rows = [['percent', *names, 'difference', '95% interval']]
+  for i, one in enumerate(paired_differences(first, second, names=names)):
+    values = [f'{value:.2f}' for value in (one.first, one.second, one.value)]
+    label = f'  {one.label}' if i else one.label
+    rows.append([label, *values, ' to '.join(f'{end:.1f}' for end in one.ends)])
   return rows

@@ -1,6 +1,6 @@
 """Says where the results of an evaluation go, so that none takes the place of another's."""
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -8,7 +8,10 @@ from experiments.storage.results import find_place
 from hsnet_jax.models import PACKAGED, packaged_path
 
 # What an evaluation leaves in its folder.
-FILES = ('results.json', 'results.md', 'results.csv', 'episodes.csv', 'episodes.png')
+FILES = (
+  *('results.json', 'results.md', 'results.csv'),
+  *('episodes.csv', 'episodes.png', 'extremes.png'),
+)
 
 # The checkpoints of a run, by their names in its folder `checkpoints`.
 _OF_RUN = ('best', 'last', 'step_*')
@@ -69,12 +72,13 @@ def name_of(about: Mapping[str, Any], *, usual: Mapping[str, Any]) -> str:
   return '-'.join([name, *other])
 
 
-def free_folder(folder: Path, *, of: Mapping[str, Any]) -> Path:
+def free_folder(folder: Path, *, of: Mapping[str, Any], files: Sequence[str] = FILES) -> Path:
   """Returns a folder where results may be written: nothing of something else is replaced.
 
   Args:
     folder: where they would go.
     of: what they are of.
+    files: what will be written there; by default what an evaluation leaves.
 
   Returns:
     The folder, or the first of `folder-2`, `folder-3`, ... that is free or has the very same.
@@ -83,4 +87,4 @@ def free_folder(folder: Path, *, of: Mapping[str, Any]) -> Path:
   def numbered(number: int) -> Path:
     return folder if number == 1 else folder.with_name(f'{folder.name}-{number}')
 
-  return numbered(find_place(lambda n: [numbered(n) / name for name in FILES], of=of))
+  return numbered(find_place(lambda n: [numbered(n) / name for name in files], of=of))

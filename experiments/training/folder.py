@@ -1,15 +1,13 @@
 """Looks after the folder of a training run: who may write to it, and what is read from it again."""
 
 import contextlib
-import json
 import math
 import os
 import pathlib
 import re
 import shutil
-from collections.abc import Iterator
-from typing import Any
 
+from experiments.storage.figures import read_figures
 from experiments.storage.results import MARKS, is_unchanged
 from hsnet_jax.checkpoints import read_config
 from hsnet_jax.errors import InputError
@@ -33,7 +31,8 @@ _WRITTEN = (
 _MARKED = (
   'pictures/validation*.png',
   'evaluation/*/results.*',
-  'evaluation/*/episodes.png',
+  'evaluation/*/episodes.*',
+  'evaluation/*/extremes.png',
 )
 
 
@@ -130,30 +129,6 @@ def read_validations(
     if isinstance(score, int | float) and figures['step'] <= last_step:
       scores[figures['step']] = score
   return scores
-
-
-def read_figures(path: pathlib.Path) -> Iterator[tuple[str, dict[str, Any]]]:
-  """Reads the lines of a metrics.jsonl, those left out that are no figures of a step.
-
-  Such a line is half written as yet, was cut short by a crash, or is damaged.
-
-  Args:
-    path: the file; nothing is read where there is none.
-
-  Yields:
-    Each line, with its end, and what it holds: 'step', a whole number, and figures by name.
-  """
-  try:
-    text = path.read_text(encoding='utf-8', errors='replace')
-  except FileNotFoundError:
-    return
-  for line in text.splitlines(keepends=True):
-    try:
-      figures = json.loads(line)
-    except (ValueError, RecursionError):
-      continue
-    if isinstance(figures, dict) and type(figures.get('step')) is int:
-      yield line, figures
 
 
 def _holds_run(folder: pathlib.Path) -> bool:

@@ -16,8 +16,8 @@ from tensorboardX import summary
 from tensorboardX.event_file_writer import EventsWriter
 from tensorboardX.proto import event_pb2
 
+from experiments.storage.figures import read_figures
 from experiments.storage.results import find_place, numbered, write_png
-from experiments.training.folder import read_figures
 from experiments.training.processes import is_writer
 from hsnet_jax.whole_files import naming, write_text
 

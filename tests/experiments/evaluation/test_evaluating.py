@@ -87,12 +87,15 @@ def test_a_checkpoint_is_evaluated_where_it_was_trained(run, capsys):
       low, high = figures[f'{name}_interval']
       assert 0 <= low <= figures[name] + 1e-9 and figures[name] - 1e-9 <= high <= 100, name
   assert {path.name for path in report.files} == {
-    'results.json', 'results.md', 'results.csv', 'episodes.csv', 'episodes.png'
+    *('results.json', 'results.md', 'results.csv'),
+    *('episodes.csv', 'episodes.png', 'extremes.png'),
   }  # fmt: skip
   said = capsys.readouterr().out
   for words in ('mIoU', 'FB-IoU', 'AUC', NOTE, str(results / 'episodes.png'), '5 of shapes fold 1'):
     assert words in said
   assert size_of(results / 'episodes.png')[0] > 500
+  # A line of them each: the best, the median and the worst.
+  assert size_of(results / 'extremes.png')[1] > 3 * 176
 
 
 @pytest.mark.heavy

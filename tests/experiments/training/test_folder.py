@@ -34,7 +34,7 @@ SAVED = (
   'checkpoints/.last.new/config',
 )
 # What a person may have changed; pictures carry their marks with them.
-MARKED = ('evaluation/1shot/results.json', 'evaluation/1shot/results.md')
+MARKED = tuple(f'evaluation/1shot/{n}' for n in ('results.json', 'results.md', 'episodes.csv'))
 WRITTEN = (
   'log.txt',
   'metrics.jsonl',
