@@ -22,7 +22,6 @@ from hsnet_jax.encoder import Encoder
 from hsnet_jax.errors import InputError
 from hsnet_jax.extensions.head import PUBLISHED, Head
 from hsnet_jax.extensions.masking import hybrid_features, subtract_background
-from hsnet_jax.extensions.presence import presence_margin, weigh_by_presence
 from hsnet_jax.extensions.prior import both_prototypes, prototype_cosines
 from hsnet_jax.resize import map_size, resize_bilinear
 
@@ -46,9 +45,9 @@ class HSNet(nn.Module):
     implementation: 'auto', each kernel in the form that `hsnet_jax.kernels.forms` says for shape
       and platform; or 'plain', XLA's own convolutions everywhere, the oracle of the others.
     head: what the head has beyond the published one; nothing by default.
-    presence_threshold: below which likeness of what was found to the object nothing is marked
-      (`extensions.presence`), a cosine; None marks whatever is found, as published. Not for
-      training.
+    presence_threshold: how like the object, as a cosine, must be what is found in a picture, for
+      `hsnet_jax.inference` to mark anything (`extensions.presence`); None for whatever is found, as
+      published.
   """
 
   backbone: str | Backbone = 'resnet50'
@@ -261,11 +260,6 @@ class HSNet(nn.Module):
       prior=prior,
       skipped=head.skipped(query_features, spec.levels),
     )
-    if self.presence_threshold is not None:
-      margin = logits[..., 1] - logits[..., 0]
-      pair = matched[-1], prototypes[-1][:, 0]
-      presence = presence_margin(*pair, margin, threshold=self.presence_threshold)
-      logits = weigh_by_presence(logits, presence)
     if output_size is None:
       return logits
     return resize_bilinear(logits, output_size, precision=self.precision)

@@ -17,6 +17,7 @@ from experiments.evaluation.methods import METHODS
 from experiments.settings import sources
 from experiments.settings.recipe import recipe_of
 from experiments.storage.evaluations import home_of, name_of
+from hsnet_jax.errors import InputError
 from hsnet_jax.models import Model, describe_devices, digest
 
 
@@ -27,6 +28,8 @@ def describe(
   margin = sources.support_margin(config, benchmark.name, model.config)
   by = sources.combine(config, benchmark.name, model.config)
   presence = sources.given_threshold(config.presence_threshold, _usual_presence(config, model))
+  if presence is not None and not METHODS[config.model].trained:
+    raise InputError(f'`presence_threshold` is for trained networks, not for {config.model}')
   about = {
     'model': config.model,
     'backbone': model.backbone.name,
@@ -66,8 +69,9 @@ def describe(
 
 
 def _usual_presence(config: EvaluateConfig, model: Model) -> float | None:
-  """Returns the model's threshold; None where every picture shows the object, as published."""
-  return model.config.get('presence_threshold') if config.absent else None
+  """Returns the network's threshold; None where every picture shows the object, as published."""
+  used = config.absent and METHODS[config.model].trained
+  return model.config.get('presence_threshold') if used else None
 
 
 def _absolute(path: str | None) -> str | None:

@@ -10,7 +10,7 @@ from typing import Any
 import jax
 import numpy as np
 from jax.sharding import Mesh, Sharding
-from jaxtyping import Array, Float
+from jaxtyping import Array
 
 from data_pipelines.benchmark import Benchmark
 from data_pipelines.loading.placement import Placed, to_devices
@@ -26,8 +26,9 @@ from hsnet_jax.training.sharding import replicated
 from hsnet_jax.training.steps import count_logits
 
 Batch = Mapping[str, Any]
-# (variables, batch) -> one set a shot, or a single one; channel 1 is the foreground.
-Logits = Callable[[Any, Batch], Float[Array, 'shots batch h w 2']]
+# (variables, batch) -> logits `[K, B, h, w, 2]`, one set a shot, or a single one; channel 1 is the
+# foreground. Or those and a score of each row `[B]`, the higher the surer that the object is there.
+Logits = Callable[[Any, Batch], Any]
 # A batch on the devices -> for all of its rows what is counted, `prediction`, and `row_facts`.
 Step = Callable[[Batch], Mapping[str, Any]]
 
@@ -86,10 +87,13 @@ class BoundLogits:
   found: tuple[tuple[str, float], ...] = ()
   combine: str = 'vote'
 
-  def __call__(self, variables: Any, batch: Batch) -> Float[Array, 'shots batch h w 2']:
-    """Returns the logits of a batch."""
-    logits = self.function(self.model, variables, batch, **dict(self.found))
-    return combination(self.combine)(logits, sizes=batch.get('query_size'))
+  def __call__(self, variables: Any, batch: Batch) -> Any:
+    """Returns the logits of a batch; of a network that judges presence its likenesses as well."""
+    combine = functools.partial(combination(self.combine), sizes=batch.get('query_size'))
+    if self.model.presence_threshold is None:
+      return combine(self.function(self.model, variables, batch, **dict(self.found)))
+    logits, score = self.function(self.model, variables, batch, with_likeness=True)
+    return combine(logits), score
 
 
 def row_facts(batch: Batch) -> dict[str, Any]:
@@ -132,8 +136,9 @@ def counting_step(
     # Of several processes each reads a part: what all of them must know comes from the devices.
     metrics = METRICS if names is None else {name: ABSENT_METRICS[name] for name in names}
     found = logits(variables, batch)
-    facts = row_facts(batch) | _scores(mean_margin(found), batch['query_ignore'], metrics)
-    counted = count_logits(found, batch, metrics=metrics)
+    found, score = found if isinstance(found, tuple) else (found, None)
+    facts = row_facts(batch) | _scores(mean_margin(found), score, batch['query_ignore'], metrics)
+    counted = count_logits(found, batch, metrics=metrics, score=score)
     for name in facts.keys() & counted.keys():
       raise InputError(f'a metric is named {name!r}, as a fact of every row is; rename it')
     return facts | counted
@@ -141,14 +146,16 @@ def counting_step(
   return step
 
 
-def _scores(margin: Array, ignore: Array, metrics: Mapping[str, Metric]) -> dict[str, Array]:
+def _scores(
+  margin: Array, score: Array | None, ignore: Array, metrics: Mapping[str, Metric]
+) -> dict[str, Array]:
   """Computes, of each row, the numbers that metrics count in bins."""
   scores = {}
   if 'calibration' in metrics:
     summary = probability_summary(margin, ignore)
     scores |= {'mean_probability': summary[..., 0], 'max_probability': summary[..., 1]}
   if 'presence' in metrics:
-    scores['presence_score'] = presence_score(margin, ignore)
+    scores['presence_score'] = presence_score(margin, ignore) if score is None else score
   return scores
 
 

@@ -50,7 +50,7 @@ def new_state(run: RunConfig, weights: Mapping[str, Any]) -> TrainState:
   """
   return create_train_state(
     jax.random.key(run.seed),
-    model=network({**to_json(run), 'presence_threshold': None}),
+    model=network(to_json(run)),
     backbone=weights,
     tx=_optimizer(
       run.learning_rate,
@@ -179,7 +179,8 @@ def _recorded(path: pathlib.Path, run: RunConfig) -> RunConfig:
 def _check_same_run(path: pathlib.Path, stored: RunConfig, run: RunConfig) -> None:
   """Raises InputError, with the difference, where a checkpoint is of a run of other settings."""
   before, now = to_json(stored), to_json(run)
-  other = {name for name in now if before[name] != now[name]}
+  # Of how the network is used later training knows nothing.
+  other = {name for name in now if before[name] != now[name]} - {'presence_threshold'}
   if not other:
     return
   # What is recorded beside the settings, and may follow from them or from what comes before here.

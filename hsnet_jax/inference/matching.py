@@ -20,6 +20,7 @@ from jaxtyping import Array, Float, Integer, Shaped
 from hsnet_jax.backbones.pixels import normalize
 from hsnet_jax.errors import InputError
 from hsnet_jax.extensions.head import PUBLISHED
+from hsnet_jax.extensions.presence import leave_empty, likeness
 from hsnet_jax.inference.shots import Segmentation, combine_shots
 from hsnet_jax.resize import Size, map_size, resize_bilinear_each
 
@@ -129,10 +130,12 @@ def match_shots(
     output_size: of the logits; by default the decoder's own, twice the finest feature map.
 
   Returns:
-    `[K, B, h, w, 2]`, channel 1 the foreground.
+    `[K, B, h, w, 2]`, channel 1 the foreground. By the model's `presence_threshold` nothing is
+    marked in queries in which, on average over the shots, what is found is too unlike the object.
   """
   size = None if output_size is None else (output_size[0], output_size[1])
-  return _match_set(model, variables, tuple(query_features), support_set, output_size=size)
+  found = _match_set(model, variables, tuple(query_features), support_set, output_size=size)
+  return _present(model, *found)[0]
 
 
 def predict_episodes(
@@ -144,7 +147,8 @@ def predict_episodes(
   *,
   output_size: Size | None = None,
   own_sizes: Integer[Array | np.ndarray, 'batch 2'] | None = None,
-) -> Float[Array, 'shots batch out_h out_w 2']:
+  with_likeness: bool = False,
+) -> Any:
   """Computes logits of a batch of episodes, one set per shot.
 
   One backbone pass sees the queries and all supports, B + B K images (B + 2 B K by hybrid masking);
@@ -160,9 +164,12 @@ def predict_episodes(
     output_size: (height, width) of the logits; by default the size of the queries.
     own_sizes: (height, width) of each query's photograph, none above `output_size`: its logits
       go to that size in one step, and lie in the top left corner.
+    with_likeness: whether to return `extensions.presence.likeness` as well, the mean of the shots';
+      for a model with a `presence_threshold`.
 
   Returns:
-    `[K, B, h, w, 2]`, channel 1 the foreground, for `combine_shots` and `mean_margin`.
+    `[K, B, h, w, 2]`, channel 1 the foreground, for `combine_shots` and `mean_margin`; nothing is
+    marked where the likeness is below the model's threshold. With likeness, logits and `[B]`.
 
   Raises:
     InputError: there are no supports, or not as many masks.
@@ -182,16 +189,21 @@ def predict_episodes(
   height, width = output_size or map_size(query)
   size = height, width
   pairs, one_size = (support_features, by_shot_masks), size if own_sizes is None else None
-  logits = _match_episodes(model, variables, query_features, pairs, output_size=one_size)
-  if own_sizes is None:
-    return logits
-  each = functools.partial(resize_bilinear_each, sizes=jnp.asarray(own_sizes), canvas=size)
-  return jax.vmap(each)(logits)
+  found = _match_episodes(model, variables, query_features, pairs, output_size=one_size)
+  logits, alike = _present(model, *found)
+  if own_sizes is not None:
+    each = functools.partial(resize_bilinear_each, sizes=jnp.asarray(own_sizes), canvas=size)
+    logits = jax.vmap(each)(logits)
+  return (logits, alike) if with_likeness else logits
 
 
 def episode_logits(
-  model: Any, variables: Mapping[str, Any], batch: Mapping[str, Array | np.ndarray]
-) -> Float[Array, 'shots batch out_h out_w 2']:
+  model: Any,
+  variables: Mapping[str, Any],
+  batch: Mapping[str, Array | np.ndarray],
+  *,
+  with_likeness: bool = False,
+) -> Any:
   """Computes the logits of a batch of episodes as loaders give it: the one way from it to logits.
 
   Args:
@@ -200,6 +212,7 @@ def episode_logits(
     batch: `query_image` uint8 `[B, H, W, 3]`, `query_mask` `[B, H2, W2]` for the size of the
       logits, `support_images` uint8 `[B, K, H, W, 3]`, `support_masks` `[B, K, H, W]`; where
       masks are at the photographs' own sizes, `query_size` `[B, 2]`.
+    with_likeness: as for `predict_episodes`.
 
   Returns:
     As `predict_episodes`, at the size of the query's masks.
@@ -212,6 +225,7 @@ def episode_logits(
     batch['support_masks'],
     output_size=map_size(batch['query_mask']),
     own_sizes=batch.get('query_size'),
+    with_likeness=with_likeness,
   )
 
 
@@ -230,10 +244,28 @@ def _check_shots(images: int, masks: int) -> None:
     raise InputError(f'{images} support images and {masks} masks: give each image its mask')
 
 
+def _threshold(model: Any) -> float | None:
+  return getattr(model, 'presence_threshold', None)
+
+
+def _likeness(query_features: Any, pooled: Any, logits: Array) -> Array:
+  """Computes the likeness of one shot, by the coarsest map."""
+  return likeness(query_features[-1], pooled[-1][:, 0], logits[..., 1] - logits[..., 0])
+
+
+def _present(model: Any, logits: Array, alike: Any) -> tuple[Array, Any]:
+  """Leaves pictures empty whose mean likeness is below the model's threshold, and returns it."""
+  threshold = _threshold(model)
+  if threshold is None:
+    return logits, None
+  mean = jnp.mean(alike, axis=0)
+  return leave_empty(logits, mean >= threshold), mean
+
+
 # Compiled even where the caller is not: an uncompiled loop would be compiled anew each time.
 @functools.partial(jax.jit, static_argnames=('model', 'output_size'), inline=True)
 def _match_set(model, variables, query_features, support_set: SupportSet, *, output_size):
-  """Computes logits `[K, B, h, w, 2]` of one support set for all queries."""
+  """Computes logits `[K, B, h, w, 2]` of one support set for all queries, and likenesses."""
   batch = query_features[0].shape[0]
 
   def match(shot):
@@ -241,24 +273,31 @@ def _match_set(model, variables, query_features, support_set: SupportSet, *, out
     shot = jax.tree.map(lambda x: jnp.broadcast_to(x, (batch, *x.shape)), shot)
     pooled = {'prototypes': shot.prototypes} if shot.prototypes else {}
     options: dict[str, Any] = {'method': 'match_masked', 'output_size': output_size, **pooled}
-    return model.apply(variables, query_features, shot.features, **options)
+    logits = model.apply(variables, query_features, shot.features, **options)
+    if _threshold(model) is None:
+      return logits, ()
+    return logits, _likeness(query_features, shot.prototypes, logits)
 
   return _one_by_one(match, support_set)
 
 
 @functools.partial(jax.jit, static_argnames=('model', 'output_size'), inline=True)
 def _match_episodes(model, variables, query_features, shots, *, output_size):
-  """Computes logits `[K, B, h, w, 2]` of each query's own shots `[K, B, ...]`."""
+  """Computes logits `[K, B, h, w, 2]` of each query's own shots `[K, B, ...]`, and likenesses."""
 
   def match(shot):
-    return model.apply(variables, query_features, *shot, output_size=output_size, method='match')
+    logits = model.apply(variables, query_features, *shot, output_size=output_size, method='match')
+    if _threshold(model) is None:
+      return logits, ()
+    pooled = model.apply(variables, *shot, method='pool_support_features')
+    return logits, _likeness(query_features, pooled, logits)
 
   return _one_by_one(match, shots)
 
 
-def _one_by_one(match: Callable[[Any], Array], shots: Any) -> Array:
+def _one_by_one(match: Callable[[Any], Any], shots: Any) -> Any:
   """Matches one shot after the other."""
   if jax.tree.leaves(shots)[0].shape[0] == 1:
-    return match(jax.tree.map(lambda x: x[0], shots))[None]
+    return jax.tree.map(lambda x: x[None], match(jax.tree.map(lambda x: x[0], shots)))
   # A gradient keeps nothing of a shot but its inputs; a loop needs no guard against merging.
   return jax.lax.map(jax.checkpoint(match, prevent_cse=False), shots)

@@ -4,6 +4,7 @@ import dataclasses
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
+import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Array, Bool, Float, Int, Integer
 
@@ -52,6 +53,7 @@ class Metric:
     resampled: the same of many draws of episodes, `(rows, class_id, often, classes) -> {name:
       [draws]}`, as `Confusion.resampled`: figures have intervals by it, and the rows of each
       episode are kept. None where these are too many to keep.
+    ranks: whether it takes margins for nothing but `presence_score`, by which it ranks pictures.
   """
 
   figures: tuple[Figure, ...]
@@ -61,6 +63,7 @@ class Metric:
   merge: Callable[[Any, Any], Any]
   result: Callable[[Any, Sequence[int] | None], Mapping[str, Any]]
   resampled: Callable[[Any, Any, Any, Sequence[int]], Mapping[str, Any]] | None = None
+  ranks: bool = False
 
 
 METRICS: Mapping[str, Metric] = {
@@ -138,6 +141,7 @@ ABSENT_METRICS: Mapping[str, Metric] = {
       Figure('false_area', 'marked area where absent', logged=False),
     ),
     count=presence_counts,
+    ranks=True,
     empty=lambda num_classes: Presence.empty(),
     update=lambda pooled, rows, class_id, valid: pooled.update(rows, valid),
     merge=Presence.merge,
@@ -147,6 +151,7 @@ ABSENT_METRICS: Mapping[str, Metric] = {
   'risk': Metric(
     figures=(Figure('aurc', 'area under risk-coverage', logged=False),),
     count=risk_counts,
+    ranks=True,
     empty=lambda num_classes: Risk.empty(),
     update=lambda pooled, rows, class_id, valid: pooled.update(rows, valid),
     merge=Risk.merge,
@@ -163,6 +168,7 @@ def count_episodes(
   ignore: Mask | None = None,
   *,
   metrics: Mapping[str, Metric] = METRICS,
+  score: Float[Array | np.ndarray, '*batch'] | None = None,
 ) -> dict[str, Integer[Array, '...']]:
   """Counts a batch of episodes for all metrics, on the device.
 
@@ -172,13 +178,17 @@ def count_episodes(
     target: true masks in {0, 1}, `[B, H, W]`.
     ignore: 1 where a pixel is left out, `[B, H, W]`; none by default.
     metrics: the rows to count for.
+    score: how sure it is that the object is there, by which pictures are ranked; by default the
+      `presence_score` of the margins.
 
   Returns:
     {metric: its rows, one per episode}, for `Tally.update`.
   """
-  counted = {}
+  counted, ranking = {}, margin
+  if score is not None:  # Margins that are all the same have that `presence_score`.
+    ranking = jnp.broadcast_to(jnp.asarray(score)[..., None, None], margin.shape)
   for name, metric in metrics.items():
-    counted[name] = metric.count(prediction, margin, target, ignore)
+    counted[name] = metric.count(prediction, ranking if metric.ranks else margin, target, ignore)
   return counted
 
 

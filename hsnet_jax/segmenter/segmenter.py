@@ -88,7 +88,8 @@ class Segmenter:
       combine: of `hsnet_jax.inference.COMBINATIONS`, as 'vote' or 'mean'; by default as the model
         says.
       presence_threshold: how like the object, as a cosine, must be what is found, for anything to
-        be marked: higher leaves more pictures empty, -1 none; by default as the model says.
+        be marked in a picture: higher leaves more pictures empty, -1 none; by default as the model
+        says.
       backbone: the model's backbone, where it is one of your own.
       precision: 'float32' or 'bfloat16', in place of its own.
 
@@ -101,7 +102,10 @@ class Segmenter:
     if not isinstance(model, Model):
       model = load_model(model, backbone=backbone, precision=precision)
     if presence_threshold is not None:
-      module = model.module.clone(presence_threshold=presence_threshold)
+      if not -1 <= presence_threshold <= 1:
+        raise InputError(f'`presence_threshold` is {presence_threshold}; a cosine is from -1 to 1')
+      threshold = None if presence_threshold == -1 else float(presence_threshold)
+      module = model.module.clone(presence_threshold=threshold)
       model = dataclasses.replace(model, module=module)
     size = image_size or model.config.get('image_size') or _PUBLISHED_SIZE
     margin = model.config.get('support_margin') if support_margin is None else support_margin

@@ -114,7 +114,7 @@ def create_train_state(
 
   Args:
     key: for the initial parameters.
-    model: the network.
+    model: the network; whatever it finds is trained, so its `presence_threshold` is taken off.
     backbone: its frozen weights.
     tx: the optimizer; Adam at 1e-3, the published setting, by default.
 
@@ -128,6 +128,6 @@ def create_train_state(
     params=params,
     opt_state=tx.init(params),
     backbone=dict(backbone),
-    model=model,
+    model=model.clone(presence_threshold=None),
     tx=tx,
   )

@@ -131,6 +131,7 @@ def count_logits(
   batch: Batch,
   *,
   metrics: Mapping[str, Metric] = METRICS,
+  score: Float[Array, ' batch'] | None = None,
 ) -> dict[str, Array]:
   """Counts what evaluation reports of logits, whatever method they come from.
 
@@ -138,6 +139,8 @@ def count_logits(
     logits: one set per shot, `[K, B, h, w, 2]`, channel 1 the foreground.
     batch: as the module describes it.
     metrics: the rows to count for.
+    score: how sure it is that the object is there, by which `presence` and `risk` rank pictures; by
+      default the `presence_score` of the margins.
 
   Returns:
     As `eval_step`.
@@ -147,7 +150,7 @@ def count_logits(
   """
   prediction = combine_shots(logits).mask
   truth = batch['query_mask'], batch['query_ignore']
-  counted = count_episodes(prediction, mean_margin(logits), *truth, metrics=metrics)
+  counted = count_episodes(prediction, mean_margin(logits), *truth, metrics=metrics, score=score)
   if 'prediction' in counted:
     raise InputError("a metric is named 'prediction', as the masks beside its rows are; rename it")
   return {**counted, 'prediction': prediction}
