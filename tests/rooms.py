@@ -31,7 +31,7 @@ ORDER = {
   ),
   'experiments': (
     ('storage', 'reporting', 'settings'),
-    ('evaluation',),
+    ('evaluation', 'model_zoo'),
     ('training',),
     ('sweeps', 'timing', 'tiny_backbone'),
     ('recovery',),
