@@ -24,6 +24,7 @@ GLOSS = {
   'settings': 'recipes, checks',
   'reporting': 'tables, pictures, the page of a report',
   'evaluation': 'methods, tallies',
+  'model_zoo': 'models by name',
   'catalog': 'the table of benchmarks',
   'prepared': 'record, reader, writer',
   'published': 'VOC COCO FSS',

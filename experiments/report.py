@@ -18,6 +18,8 @@ nothing. Results of several protocols are refused, unless --mix asks for them. A
 place of an earlier one of the same folders that nobody has changed; any other gets a number (-2).
 """
 
+import dataclasses
+
 from experiments.command import app
 from experiments.command.flags import config_from_flags, define_flags
 from experiments.reporting.page.config import PageConfig
@@ -25,14 +27,20 @@ from experiments.reporting.page.config import PageConfig
 define_flags(PageConfig)
 
 
-def main() -> None:
-  """Makes a page as the flags say."""
+# Words beside the flags: as many folders as a shell makes of `runs/*`.
+WORDS = 1000
+
+
+def main(folders: list[str]) -> None:
+  """Makes a page as the flags say, of the folders that words name as well."""
   from experiments.reporting.page.writing import write_page
 
-  page, *others = write_page(config_from_flags(PageConfig))
+  config = config_from_flags(PageConfig)
+  config = dataclasses.replace(config, results=(*config.results, *folders))
+  page, *others = write_page(config)
   print('written:', page, sep='\n  ')
   print(f'  and {len(others)} figures and tables beside it')
 
 
 if __name__ == '__main__':
-  app.run(main, words='results')
+  app.run(main, words=WORDS)

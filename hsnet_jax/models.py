@@ -3,7 +3,6 @@
 import dataclasses
 import functools
 import hashlib
-import importlib.resources
 import os
 import pathlib
 from collections.abc import Mapping
@@ -17,12 +16,14 @@ from hsnet_jax.backbones.backbone import Backbone
 from hsnet_jax.backbones.table import BACKBONES, get_backbone
 from hsnet_jax.checkpoints.loading import load_checkpoint
 from hsnet_jax.checkpoints.places import find_checkpoint as find_checkpoint  # A flat name of here.
+from hsnet_jax.checkpoints.places import staged
 from hsnet_jax.errors import InputError
 from hsnet_jax.extensions.head import PUBLISHED, Head, head_of
 from hsnet_jax.model import HSNet
 from hsnet_jax.weights.convert import to_torch
 from hsnet_jax.weights.names import check_finite, leaves
 from hsnet_jax.weights.stored import read_model
+from hsnet_jax.weights.zoo import PACKAGED, find_stored, is_name, packaged_path
 
 # What networks compute in, by the names that flags and checkpoints have; None: as images are.
 PRECISIONS = {'float32': None, 'bfloat16': jnp.bfloat16}
@@ -118,24 +119,21 @@ def describe_network(module: HSNet) -> dict[str, Any]:
   }
 
 
-# Models that come with the package, by name: files beside the code that reads them.
-PACKAGED = {'photos': 'photos.safetensors'}
-
-
 def load_model(
   path: str | os.PathLike | None,
   *,
   backbone: str | Backbone | None = None,
   precision: str | None = None,
 ) -> Model:
-  """Loads a model from a checkpoint, or one that comes with the package.
+  """Loads a model from a checkpoint, one of the user's zoo, or one that comes with the package.
 
   Of a run with a moving average of the parameters that average is loaded, which its validations
   are of, from any of its checkpoints.
 
   Args:
-    path: a checkpoint's folder, a run's, or a `.safetensors` that `write_model` wrote; or a name in
-      `PACKAGED`, such as 'photos' (a folder of that name is './photos').
+    path: a checkpoint's folder, a run's, or a `.safetensors` that `write_model` wrote; or a name,
+      'photos' (a folder of that name is './photos') or one of the zoo that `experiments.zoo` keeps.
+      What has a slash is a path, and so is a name that a folder here has.
     backbone: the backbone it must have, by name or, where it is not in the table, itself; None
       takes any of the table.
     precision: as for `network`.
@@ -150,8 +148,9 @@ def load_model(
   if path is None:
     raise InputError('`checkpoint` is missing: name the folder of a checkpoint or of a run')
   name = backbone.name if isinstance(backbone, Backbone) else backbone
-  if path in PACKAGED or str(path).endswith('.safetensors'):
-    return _load_stored(path, backbone=backbone, precision=precision)
+  file = _file_of(path)
+  if file is not None:
+    return _load_stored(file, backbone=backbone, precision=precision)
   path = find_checkpoint(path)
   checkpoint = load_checkpoint(path, backbone=name, average=True)
   own = backbone if isinstance(backbone, Backbone) else None
@@ -163,17 +162,23 @@ def load_model(
   return Model(module, checkpoint.variables, checkpoint.config, path)
 
 
-def packaged_path(name: str) -> pathlib.Path:
-  """Returns the file of a model that comes with the package, by its name in `PACKAGED`."""
-  return pathlib.Path(str(importlib.resources.files('hsnet_jax.weights'))) / PACKAGED[name]
+def _file_of(path: str | os.PathLike) -> pathlib.Path | None:
+  """Returns the one file that a model is in; None where it is a checkpoint's folder."""
+  if isinstance(path, str) and path in PACKAGED:
+    return packaged_path(path)
+  if str(path).endswith('.safetensors'):
+    return pathlib.Path(path).expanduser()
+  if not isinstance(path, str) or not is_name(path):
+    return None
+  # A crash leaves a checkpoint beside its place.
+  here = pathlib.Path(path)
+  return None if os.path.lexists(here) or staged(here).exists() else find_stored(path)
 
 
 def _load_stored(
-  name: str | os.PathLike, *, backbone: str | Backbone | None, precision: str | None
+  path: pathlib.Path, *, backbone: str | Backbone | None, precision: str | None
 ) -> Model:
   """Loads a model that is one file."""
-  file = packaged_path(name) if isinstance(name, str) and name in PACKAGED else name
-  path = pathlib.Path(file).expanduser()
   own = backbone if isinstance(backbone, Backbone) else None
   variables, config = read_model(path, backbone=own)
   asked = own.name if own else backbone

@@ -23,6 +23,9 @@ os.environ.setdefault(
 )
 os.environ.setdefault('JAX_PERSISTENT_CACHE_MIN_COMPILE_TIME_SECS', '0.3')
 
+# No test finds models of whoever runs it.
+os.environ['HSNET_ZOO'] = str(pathlib.Path(__file__).resolve().parents[1] / '.pytest_cache' / 'zoo')
+
 import jax
 import jaxtyping
 import psutil

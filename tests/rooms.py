@@ -32,7 +32,7 @@ ORDER = {
   'experiments': (
     ('storage', 'settings'),
     ('reporting',),
-    ('evaluation',),
+    ('evaluation', 'model_zoo'),
     ('training',),
     ('sweeps', 'timing', 'tiny_backbone'),
     ('recovery',),

@@ -35,7 +35,7 @@ for line in json.load(sys.stdin):
   flags.FLAGS.unparse_flags()
   try:
     rest = flags.FLAGS([sys.argv[1], *line])[1:]
-    if rest:
+    if len(rest) > getattr(module, 'WORDS', 0):
       print(line, 'has more than flags:', rest)
   except flags.Error as error:
     if 'must be specified' not in str(error) and 'must have a value' not in str(error):

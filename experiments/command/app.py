@@ -30,13 +30,13 @@ _LONGEST = 2000  # Characters of a line that is still read.
 _HELP = ('--help', '-help', '-h', '--h', '--helpshort', '-helpshort')
 
 
-def run(main: Callable[[], int | None], *, words: str | None = None) -> None:
+def run(main: Callable[..., int | None], *, words: int = 0) -> None:
   """Parses the flags, runs `main()` and exits.
 
   Args:
     main: the command's own; takes nothing, returns an exit code or None for 0.
-    words: the flag of several values that words without a flag are added to, as a shell makes them
-      of `runs/*`; None where there may be none.
+    words: how many words may be given beside flags, such as a verb and a name; `main` then takes
+      the list of those that were.
   """
   # Libraries warn about what their callers did; a user of a command can do nothing about it.
   warnings.formatwarning = lambda message, *_, **__: f'warning: {with_flags(str(message))}\n'
@@ -46,7 +46,8 @@ def run(main: Callable[[], int | None], *, words: str | None = None) -> None:
   warnings.filterwarnings('ignore', 'Image size', module='PIL')
   _hush_threads()
   try:
-    app.run(lambda _: _begin(main), flags_parser=functools.partial(_parse_flags, words=words))
+    parse = functools.partial(_parse_flags, words=words)
+    app.run(lambda argv: _begin(main, *([argv[1:]] if words else [])), flags_parser=parse)
   except InputError as error:
     _fail(error)
   except KeyboardInterrupt:
@@ -63,10 +64,10 @@ def run(main: Callable[[], int | None], *, words: str | None = None) -> None:
     _fail(line)
 
 
-def _begin(main: Callable[[], int | None]) -> int | None:
+def _begin(main: Callable[..., int | None], *given: list[str]) -> int | None:
   """Runs a command whose flags are known."""
   cache.use_cache(os.environ)
-  return main()
+  return main(*given)
 
 
 def with_flags(text: str) -> str:
@@ -115,20 +116,17 @@ def _is_storage(trace: types.TracebackType | None) -> bool:
   return any(module.split('.')[0] in ('orbax', 'tensorstore') for module in modules)
 
 
-def _parse_flags(argv: list[str], *, words: str | None = None) -> list[str]:
+def _parse_flags(argv: list[str], *, words: int) -> list[str]:
   if any(arg in _HELP for arg in argv[1:]):
     app.usage(shorthelp=True, writeto_stdout=True)
     sys.exit(0)
   try:
-    flags.FLAGS.set_gnu_getopt(words is not None)  # Flags may come behind words.
+    flags.FLAGS.set_gnu_getopt(words > 0)  # Flags may come behind words.
     rest = flags.FLAGS(argv)
   except flags.Error as error:
     _fail(f'{error}; --help shows the flags')
-  if words is not None:
-    flags.FLAGS[words].value = [*(flags.FLAGS[words].value or ()), *rest[1:]]
-    rest = rest[:1]
-  if len(rest) > 1:
-    _fail(f"'{rest[1]}' belongs to no flag; write --name=value, --help shows the flags")
+  if len(rest) > 1 + words:
+    _fail(f"'{rest[1 + words]}' belongs to no flag; write --name=value, --help shows the flags")
   # As a shell makes of a variable that is not set: a path would be the folder one is in.
   for name in flags.FLAGS:
     if flags.FLAGS[name].present and flags.FLAGS[name].value == '':

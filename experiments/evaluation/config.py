@@ -8,7 +8,9 @@ from experiments.settings.fields import check, setting
 from hsnet_jax.errors import InputError
 from hsnet_jax.inference.table import COMBINATIONS
 
-_CHECKPOINT = "A checkpoint's folder, its run's, or a .safetensors that convert exported."
+_CHECKPOINT = (
+  "A checkpoint's folder, its run's, a .safetensors that convert exported, or a name in the zoo."
+)
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
@@ -101,8 +103,7 @@ class PredictConfig:
 
   checkpoint: str = setting(
     'photos',
-    "A checkpoint's folder, its run's, or a .safetensors that convert exported. photos: the model"
-    ' for photographs that comes with the package.',
+    f'{_CHECKPOINT} photos: the model for photographs that comes with the package.',
   )
   support_images: tuple[str, ...] = setting((), 'Support images, by commas.')
   support_masks: tuple[str, ...] = setting(

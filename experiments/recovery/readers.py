@@ -231,6 +231,51 @@ def _sweep(folder: Path) -> None:
   )
 
 
+def _make_zoo(folder: Path) -> None:
+  from experiments.model_zoo import Entry
+  from experiments.model_zoo.entry import to_text
+  from experiments.model_zoo.store import keep, staging
+  from hsnet_jax.weights.zoo import sha256
+
+  figures = {'miou': 60.5, 'miou_interval': [58.0, 62.5], 'class_iou': {'cup': 61.0, 'key': 60.0}}
+  with staging(folder) as file:
+    file.write_bytes(b'stands for a network')
+    entry = Entry(
+      name='dogs',
+      backbone='tiny',
+      fold=1,
+      config={'backbone': 'tiny', 'seed': 3},
+      evaluations=({'benchmark': 'shapes', 'episodes': 250, 'figures': figures},),
+      source='made',
+      checksum=sha256(file),
+      size=file.stat().st_size,
+    )
+    keep(folder, entry, file)
+  samples.write(folder / 'zoo.json', to_text(entry))
+
+
+def _zoo(folder: Path) -> None:
+  from experiments.model_zoo import find_model, list_models
+  from experiments.model_zoo.listing import list_text, show_text
+  from hsnet_jax.weights.zoo import find_stored
+
+  _each(
+    lambda: list_text(list_models(folder)),
+    lambda: show_text(find_model(folder, 'dogs'), folder),
+    lambda: find_stored('dogs', folder=folder),
+  )
+
+
+def _entry(folder: Path) -> None:
+  from experiments.model_zoo import model_card
+  from experiments.model_zoo.entry import read_entry
+  from experiments.model_zoo.listing import list_text
+
+  entry = read_entry(folder / 'zoo.json', source='zoo.json')
+  list_text([entry.summary])
+  model_card(entry, repo='user/dogs')
+
+
 def _of_picture(name: str, make: Callable[[Path], None]) -> Reader:
   return Reader(make, functools.partial(_picture, name=name))
 
@@ -293,5 +338,7 @@ READERS: dict[str, Reader] = {
   'prepared set': Reader(samples.prepared, _prepared, ('sets/*',)),
   'journal of checks': Reader(samples.journal, _journal, ('*.jsonl',)),
   'space of a sweep': Reader(samples.sweep, _space, ('*.toml',)),
+  'zoo': Reader(_make_zoo, _zoo, ('*.sqlite',)),
+  'entry of a model': Reader(_make_zoo, _entry, ('zoo.json',)),
   'sweep': Reader(samples.sweep, _sweep, ('sweep/*',)),
 }

@@ -5,7 +5,7 @@ from pathlib import Path
 from typing import Any
 
 from experiments.storage.results import find_place
-from hsnet_jax.models import PACKAGED, packaged_path
+from hsnet_jax.weights.zoo import PACKAGED, is_of_zoo, packaged_path
 
 # What an evaluation leaves in its folder.
 FILES = (
@@ -22,13 +22,13 @@ def home_of(checkpoint: Path) -> Path:
 
   Args:
     checkpoint: its folder, such as `runs/a/checkpoints/best`, or `converted/fold0`; or its file,
-      which may have come with the package.
+      which may have come with the package, or be the zoo's.
 
   Returns:
-    Such as `runs/a/evaluation`, or `converted/fold0-evaluation`; of what comes with the package
-    `runs/photos-evaluation`.
+    Such as `runs/a/evaluation`, or `converted/fold0-evaluation`; of what comes with the package, or
+    lies in the user's zoo, `runs/photos-evaluation`.
   """
-  if checkpoint in map(packaged_path, PACKAGED):
+  if checkpoint in map(packaged_path, PACKAGED) or is_of_zoo(checkpoint):
     return Path('runs', f'{checkpoint.stem}-evaluation')
   of_run = checkpoint.parent.name == 'checkpoints' and any(map(checkpoint.match, _OF_RUN))
   if of_run:

@@ -60,7 +60,7 @@ from absl import flags
 from experiments.command import app
 # The libraries that define flags, before flags are saved: what comes later would be forgotten.
 import data_pipelines.loading.loader, data_pipelines.prepared.reader
-main = importlib.import_module(f'experiments.{sys.argv[1]}').main
+command = importlib.import_module(f'experiments.{sys.argv[1]}')
 answers = sys.stdout
 for line in sys.stdin:
   folder, sys.argv = json.loads(line)
@@ -70,7 +70,7 @@ for line in sys.stdin:
     flags.FLAGS[name].unparse()
   with contextlib.redirect_stdout(out), contextlib.redirect_stderr(err):
     try:
-      app.run(main)
+      app.run(command.main, words=getattr(command, 'WORDS', 0))
     except SystemExit as end:
       code = end.code or 0
   print(json.dumps([code, out.getvalue(), err.getvalue()]), file=answers, flush=True)
