@@ -124,7 +124,7 @@ def episodes_csv(
     the IoU of the object, 0 where it is neither there nor found, and the object's share of the
     picture, both in percent; then, where that is known, intersection and union of the boundaries,
     their IoU and the F-score of the contours in percent, the mean and the highest foreground
-    probability in [0, 1], and the presence score, a margin of logits.
+    probability in [0, 1], and the presence score, a cosine or a margin of logits.
   """
   out = io.StringIO()
   writer = csv.writer(out, lineterminator='\n')

@@ -26,8 +26,7 @@ class Found:
       do not add up to 1.
     presences: of each class, the mean of the picture's highest margins, any number
       (`hsnet_jax.metrics.presence_score`, at the decoder's size): a higher one speaks for the
-      class being there. Of 'photos' it says little: given a picture with the object and one of a
-      related class, it is higher for the former 63.5 times in 100 (docs/recipes.md).
+      class being there. Not above 0 where the model's `presence_threshold` left the picture empty.
     path: the picture's file, if it is one.
   """
 

@@ -138,7 +138,8 @@ class Outcome:
       )
     elif self._empty:
       print(
-        f'no object was found in {len(self._empty)}, whose masks are empty: {_few(self._empty)}'
+        f'no object was found in {len(self._empty)}, whose masks are empty: {_few(self._empty)};'
+        ' a lower --presence_threshold leaves fewer empty, -1 none'
       )
     if self._failed:
       total = len(self.masks) + len(self._failed)
