@@ -49,7 +49,7 @@ class EvaluateConfig(EpisodeSettings):
   presence_threshold: float | None = setting(
     None,
     'How like the object, as a cosine, must be what is found, for anything to be marked; -1: marked'
-    " always, as published. Default: -1, but with --absent the checkpoint's (photos: -0.03).",
+    " always, as published. Default: -1, but with --absent the checkpoint's (photos: 0).",
     least=-1.0,
     most=1.0,
   )
@@ -156,7 +156,7 @@ class PredictConfig:
     None,
     'How like the object, as a cosine, must be what is found in a picture, for anything to be'
     " marked in it: higher leaves more pictures empty; -1: none. Default: the checkpoint's (photos:"
-    ' -0.03).',
+    ' 0).',
     least=-1.0,
     most=1.0,
   )

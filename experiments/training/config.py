@@ -153,7 +153,7 @@ class TrainConfig(EpisodeSettings):
     None,
     'Recorded for predict and for evaluate --absent: how like the object, as a cosine, must be what'
     ' is found, for anything to be marked; -1: marked always, as published. Training does not use'
-    ' it. Default: -1 (photos: -0.03).',
+    ' it. Default: -1 (photos: 0).',
     least=-1.0,
     most=1.0,
   )
