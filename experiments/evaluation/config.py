@@ -116,6 +116,11 @@ class PredictConfig:
   query: tuple[str, ...] = setting((), 'Images to segment, or folders of them, by commas.')
   recursive: bool = setting(False, 'Go into folders of folders; results lie as queries do.')
   output_dir: str = setting('predictions', 'Where the masks go.')
+  again: bool = setting(
+    False,
+    'Segment each picture anew. Default: those whose results of the very same settings are there,'
+    ' unchanged, are passed over, so that a command that was stopped goes on where it was.',
+  )
   image_size: int | None = setting(
     None, "The network sees squares of this side. Default: the checkpoint's.", least=1
   )

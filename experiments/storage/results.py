@@ -43,23 +43,29 @@ class Mark:
   Attributes:
     of: what the file is a result of.
     unchanged: whether the file holds what the program wrote.
+    found: what was found beside what the file shows; empty where nothing is said.
   """
 
   of: dict[str, Any]
   unchanged: bool
+  found: dict[str, Any] = dataclasses.field(default_factory=dict)
 
 
-def write_png(path: str | os.PathLike, image: Image.Image, *, of: Of) -> None:
+def write_png(
+  path: str | os.PathLike, image: Image.Image, *, of: Of, found: Mapping[str, Any] | None = None
+) -> None:
   """Writes a PNG with its mark, whole or not at all.
 
   Args:
     path: the file.
     image: what it shows.
     of: what it is a result of: names to plain values, as JSON holds them.
+    found: what was found beside what it shows, likewise, for `find_mark` to give back.
   """
+  says = {'pixels': _pixels(image), 'of': dict(of), **({'found': dict(found)} if found else {})}
   fields = PngInfo()
   fields.add_text(_SOFTWARE, f'hsnet_jax {hsnet_jax.__version__}')
-  fields.add_text(_FIELD, json.dumps({'pixels': _pixels(image), 'of': dict(of)}))
+  fields.add_text(_FIELD, json.dumps(says))
   with replacing(path) as part:
     image.save(part, 'PNG', pnginfo=fields)
 
@@ -79,6 +85,26 @@ def mark(path: str | os.PathLike, *, of: Of) -> None:
   write_text(path.parent / MARKS, json.dumps(content, indent=2) + '\n')
 
 
+def write_marked(path: str | os.PathLike, text: str, *, of: Of) -> Path:
+  """Writes a text under the first number at which it replaces nothing else, and marks it.
+
+  Args:
+    path: the file.
+    text: what is in it.
+    of: what it is a result of, as for `write_png`.
+
+  Returns:
+    The file, perhaps with a number.
+  """
+  path = Path(path)
+  # What holds these very words is this result, too: written just before something was killed.
+  places = (numbered(path, number) for number in itertools.count(1))
+  place = next(one for one in places if _holds(one, text) or may_write(one, of=of))
+  write_text(place, text)
+  mark(place, of=of)
+  return place
+
+
 def is_marked(path: str | os.PathLike) -> bool:
   """Returns whether a file says that the program wrote it; it may have been changed since."""
   return _mark(Path(path)) is not None
@@ -94,7 +120,11 @@ def find_mark(path: str | os.PathLike) -> Mark | None:
     Its mark; None where there is no file, or the program did not write it.
   """
   found = _mark(Path(path))
-  return None if found is None else Mark(found['of'], _is_unchanged(Path(path), found))
+  if found is None:
+    return None
+  beside = found.get('found')
+  unchanged = _is_unchanged(Path(path), found)
+  return Mark(found['of'], unchanged, beside if isinstance(beside, dict) else {})
 
 
 def is_unchanged(path: str | os.PathLike) -> bool:
@@ -209,6 +239,13 @@ def _pixels(image: Image.Image) -> str:
   for top in range(0, height, rows):
     digest.update(image.crop((0, top, width, min(top + rows, height))).tobytes())
   return digest.hexdigest()
+
+
+def _holds(path: Path, text: str) -> bool:
+  try:
+    return path.read_bytes() == text.encode()
+  except OSError:
+    return False
 
 
 def _bytes(path: Path) -> str:

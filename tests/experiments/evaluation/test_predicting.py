@@ -17,6 +17,8 @@ from hsnet_jax.models import load_model
 from tests.experiments.evaluation.given import mask, picture, size_of
 from tests.made import variables
 
+BESIDE = ('summary', 'contact_sheet', '.hsnet-results')
+
 
 def test_masks_have_the_size_of_the_upright_query(config, tmp_path, capsys):
   folder = tmp_path / 'queries'
@@ -34,7 +36,7 @@ def test_masks_have_the_size_of_the_upright_query(config, tmp_path, capsys):
   assert '2-shot' in said and str(out) in said
   sizes['turned'] = (30, 80)
   expected = {f'{name}_{kind}.png' for name in sizes for kind in ('predicted', 'overlay')}
-  assert {p.name for p in out.iterdir()} == expected
+  assert set(contents(out)) == expected
   assert {p.name for p in written} == {name for name in expected if 'predicted' in name}
   for name, size in sizes.items():
     with Image.open(out / f'{name}_predicted.png') as image:
@@ -44,8 +46,12 @@ def test_masks_have_the_size_of_the_upright_query(config, tmp_path, capsys):
 
 
 def contents(folder):
-  """{name: bytes} of all files below a folder."""
-  return {str(p.relative_to(folder)): p.read_bytes() for p in folder.rglob('*') if not p.is_dir()}
+  """{name: bytes} of all files below a folder, but for what is of all pictures together."""
+  return {
+    str(p.relative_to(folder)): p.read_bytes()
+    for p in folder.rglob('*')
+    if not p.is_dir() and not p.name.startswith(BESIDE)
+  }
 
 
 @pytest.mark.usefixtures('quick')
@@ -100,7 +106,7 @@ def test_results_may_lie_among_the_queries_and_their_masks(config, tmp_path, cap
   mask(folder / 'b_mask.png')
   before = contents(folder)
   written = {'a_predicted.png', 'b_predicted.png', 'a_overlay.png', 'b_overlay.png'}
-  for left in (('a.png', 'b_mask.png'), ('a.png', 'results: 4')):
+  for left in (('a.png', 'b_mask.png'), ('a.png', 'results: ')):
     predict(config(folder, output_dir=str(folder)))
     said = capsys.readouterr().out
     assert '2 masks' in said and all(word in said for word in left)
@@ -191,7 +197,7 @@ def test_an_interruption_keeps_what_is_finished(config, tmp_path, monkeypatch):
   def segment(predict_batch, queries, **_):
     for query in queries[:2]:
       image = read_image(query.path)
-      yield Segmented(query, image, np.ones(image.shape[:2], np.uint8))
+      yield Segmented(query, image, np.ones(image.shape[:2], np.uint8), 0.75, 0.5)
     assert {p.name for p in out.iterdir()} == expected, 'they have their names at once'
     raise KeyboardInterrupt
 
@@ -199,7 +205,37 @@ def test_an_interruption_keeps_what_is_finished(config, tmp_path, monkeypatch):
   monkeypatch.setattr(predicting, 'segment_files', segment)
   with pytest.raises(KeyboardInterrupt):
     predict(config(*queries))
-  assert {p.name for p in out.iterdir()} == expected
+  assert set(contents(out)) == expected
+  assert len((out / 'summary.csv').read_text().splitlines()) == 3, 'of what is done'
+
+
+@pytest.mark.usefixtures('quick')
+def test_what_is_done_is_passed_over_unless_asked_for_again(config, tmp_path, monkeypatch, capsys):
+  queries = [picture(tmp_path / f'{i}.png') for i in range(3)]
+  out, asked = tmp_path / 'deep' / 'out', []
+  segment = predicting.segment_files
+
+  def seen(predict_batch, queries, passed, **options):
+    asked.append([query.path.stem for query in queries if query not in passed])
+    yield from segment(predict_batch, queries, passed=passed, **options)
+
+  monkeypatch.setattr(predicting, 'segment_files', seen)
+  masks = predict(config(*queries[:2]))
+  assert 'skipped' not in capsys.readouterr().out
+  (out / '1_overlay.png').unlink()
+  first = contents(out)
+  assert predict(config(*queries)) == [*masks, out / '2_predicted.png']
+  said = capsys.readouterr().out
+  assert 'skipped: 1 of 3' in said and '3 masks' in said and '1 of them from earlier' in said
+  assert contents(out).items() > first.items()
+  predict(config(*queries, again=True))
+  assert 'skipped' not in capsys.readouterr().out
+  predict(config(*queries))
+  assert asked == [['0', '1'], ['1', '2'], ['0', '1', '2'], []]
+  with open(out / 'summary.csv') as file:
+    assert len(file.readlines()) == 3, 'that of two queries stays'
+  with open(out / 'summary-2.csv') as file:
+    assert len(file.readlines()) == 4
 
 
 def test_what_may_find_nothing_is_said(config, tmp_path, quick, monkeypatch):
@@ -209,7 +245,7 @@ def test_what_may_find_nothing_is_said(config, tmp_path, quick, monkeypatch):
 
   def segment(predict_batch, queries, **_):
     for query in queries:
-      yield Segmented(query, np.zeros((9, 9, 3), np.uint8), np.zeros((9, 9), np.uint8))
+      yield Segmented(query, np.zeros((9, 9, 3), np.uint8), np.zeros((9, 9), np.uint8), 0.0, 0.5)
 
   monkeypatch.setattr(predicting, 'segment_files', segment)
   with pytest.warns(UserWarning, match='every mask is empty'):
