@@ -22,6 +22,10 @@ Examples, from the checkout's folder:
     python -m experiments.predict --checkpoint=best --support_images=a.jpg \\
       --support_masks=a.json --support_class=dog --query=pictures --recursive
 
+  The masks as COCO's JSON and as LabelMe's, to correct and to train on:
+    python -m experiments.predict --support_images=leaf.jpg --support_masks=leaf.png \\
+      --query=pictures --output_dir=masks --formats=coco,labelme --class_name=leaf
+
 In a support's mask, as a viewer shows it, everything but black is the object, with two exceptions.
 PASCAL's boundary, 255 round objects of a palette's colors or of gray values of 20 and less, is
 background. And where 255 is the commonest gray value but 0, the others are soft edges, and the

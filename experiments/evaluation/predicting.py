@@ -18,6 +18,7 @@ from typing import Any
 
 from experiments.evaluation.config import PredictConfig
 from experiments.evaluation.inputs import Supports, read_supports
+from experiments.evaluation.prediction.exports import export
 from experiments.evaluation.prediction.queries import Query, find_queries, path_of, read_query
 from experiments.evaluation.prediction.report import Outcome, describe, write_results
 from experiments.evaluation.prediction.segmenting import (
@@ -94,8 +95,10 @@ def predict(config: PredictConfig) -> list[pathlib.Path]:
     )
     with _summary(outcome, folder, of={**of, 'queries': [*config.query]}):
       _write(found, outcome, folder, of=of, count=len(queries))
+    results = [outcome.results[query] for query in queries if query in outcome.results]
+    _export(results, folder, config, of=of)
     outcome.tell()
-  return [outcome.results[query].mask for query in queries if query in outcome.results]
+  return [result.mask for result in results]
 
 
 def _load(config: PredictConfig) -> Model:
@@ -117,6 +120,21 @@ def _done(
       flush=True,
     )
   return done
+
+
+def _export(
+  results: Sequence[Result],
+  folder: pathlib.Path,
+  config: PredictConfig,
+  *,
+  of: dict[str, Any],
+) -> None:
+  """Writes the masks of all that is done in the formats that are asked for, and tells where."""
+  of = {**of, 'queries': [*config.query], 'class_name': config.class_name}
+  for name in dict.fromkeys(config.formats):
+    if name != 'png' and results:
+      options = {'class_name': config.class_name, 'polygons': config.polygons}
+      print(f'{name}: {export(results, folder, name, of=of, **options)}', flush=True)
 
 
 @contextlib.contextmanager

@@ -79,7 +79,7 @@ def mark(path: str | os.PathLike, *, of: Of) -> None:
   """
   path = Path(path)
   marks = _marks(path.parent)
-  marks[path.name] = {'bytes': _bytes(path), 'of': dict(of)}
+  marks[path.name] = {'bytes': bytes_digest(path), 'of': dict(of)}
   software = f'hsnet_jax {hsnet_jax.__version__}'
   content = {_SOFTWARE: software, 'files': {name: marks[name] for name in sorted(marks)}}
   write_text(path.parent / MARKS, json.dumps(content, indent=2) + '\n')
@@ -221,7 +221,7 @@ def _is_unchanged(path: Path, found: Mapping[str, Any]) -> bool:
   """Returns whether a file holds what its mark says."""
   try:
     if path.suffix.lower() != '.png':
-      return found.get('bytes') == _bytes(path)
+      return found.get('bytes') == bytes_digest(path)
     with Image.open(path) as image:
       image.load()
       # A title, a comment or a camera's data is a person's, too.
@@ -248,6 +248,7 @@ def _holds(path: Path, text: str) -> bool:
     return False
 
 
-def _bytes(path: Path) -> str:
+def bytes_digest(path: Path) -> str:
+  """Returns a digest of a file's bytes."""
   with open(path, 'rb') as file:
     return hashlib.file_digest(file, 'sha256').hexdigest()

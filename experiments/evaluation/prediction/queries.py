@@ -18,6 +18,7 @@ from PIL import Image
 
 from data_pipelines.reading.files import IMAGE_ENDINGS, predicted_from
 from data_pipelines.reading.images import Encoded, read_image
+from experiments.storage.folders import is_export
 from experiments.storage.results import MARKS, is_marked
 from hsnet_jax.errors import InputError
 
@@ -193,6 +194,9 @@ def _walk(
       else:
         yield path, inside.relative_to(folder)
     deeper = [inside / name for name in sorted(folders) if not name.startswith('.')]
+    exports = [path for path in deeper if is_export(path)]
+    left.add('exports', exports)
+    deeper = [path for path in deeper if path not in exports]
     entered = [path for path in deeper if recursive and not path.is_symlink()]
     folders[:] = [path.name for path in entered]
     left.add(

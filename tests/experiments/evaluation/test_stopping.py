@@ -1,5 +1,6 @@
 """Whatever ends a prediction, the next one does the rest, and all is as if nothing had ended."""
 
+import os
 import random
 import signal
 import subprocess
@@ -8,8 +9,9 @@ import time
 
 import pytest
 
+from experiments.evaluation import predicting
 from experiments.evaluation.predicting import predict
-from hsnet_jax import whole_files
+from hsnet_jax.models import load_model
 from tests.experiments.evaluation.given import picture
 
 PICTURES = 40
@@ -21,7 +23,7 @@ class Killed(BaseException):
 
 def kill_at(monkeypatch, number):
   """Lets the n-th file, and each after it, not come to its place."""
-  replace, calls = whole_files.os.replace, []
+  replace, calls = os.replace, []
 
   def counted(part, path):
     calls.append(path)
@@ -29,7 +31,7 @@ def kill_at(monkeypatch, number):
       raise Killed
     replace(part, path)
 
-  monkeypatch.setattr(whole_files.os, 'replace', counted)
+  monkeypatch.setattr(os, 'replace', counted)
   return calls
 
 
@@ -39,9 +41,11 @@ def held(folder):
 
 
 @pytest.mark.usefixtures('quick')
-def test_stopped_at_each_file_the_next_run_does_the_rest(config, tmp_path):
+def test_stopped_at_each_file_the_next_run_does_the_rest(config, run, tmp_path, monkeypatch):
+  model = load_model(run)
+  monkeypatch.setattr(predicting, 'load_model', lambda _: model)
   queries = [picture(tmp_path / f'{i}.png', size=(20, 10)) for i in range(2)]
-  options = {}
+  options = {'formats': ('coco', 'yolo')}
 
   def predict_into(name):
     return predict(config(*queries, output_dir=str(tmp_path / name), **options))
