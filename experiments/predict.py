@@ -38,8 +38,9 @@ megapixels or more is refused. In a folder, hidden files, masks beside their pic
 a.jpg, b_mask.png) and results are no queries; what is left out is counted.
 
 summary.csv has a line a picture, the least certain first: that is a presence near one half, then a
-low confidence. The same command again passes over what is done (--again does not): whatever stopped
-it, it goes on where it was, and ends with the same files.
+low confidence; contact_sheet.png shows the first of them. The same command again passes over what
+is done (--again does not): whatever stopped it, it goes on where it was, and ends with the same
+files. --formats makes folders for other tools of all that is done.
 
 A file is replaced only if it is an unchanged result of the same command. Results of another
 checkpoint, support set, size or way to look (--tiles, --second_look), and those whose name a file

@@ -132,6 +132,13 @@ class PredictConfig:
     False, "COCO's outlines as polygons, for tools that read no run lengths; a hole is cut open."
   )
   class_name: str = setting('object', 'What the object is called in --formats.')
+  contact_sheet: int = setting(
+    60,
+    'Show so many pictures in contact_sheet.png, the least certain first, with what was found in'
+    ' them; 0: none.',
+    least=0,
+    most=1000,
+  )
   again: bool = setting(
     False,
     'Segment each picture anew. Default: those whose results of the very same settings are there,'

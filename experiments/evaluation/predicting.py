@@ -28,7 +28,7 @@ from experiments.evaluation.prediction.segmenting import (
   predictor,
   segment_files,
 )
-from experiments.evaluation.prediction.summary import Result, find_done, write_summary
+from experiments.evaluation.prediction.summary import Result, find_done, write_sheet, write_summary
 from experiments.reporting.progress import progress_bar
 from experiments.settings.sources import given_margin, given_threshold
 from hsnet_jax.errors import InputError
@@ -96,7 +96,7 @@ def predict(config: PredictConfig) -> list[pathlib.Path]:
     with _summary(outcome, folder, of={**of, 'queries': [*config.query]}):
       _write(found, outcome, folder, of=of, count=len(queries))
     results = [outcome.results[query] for query in queries if query in outcome.results]
-    _export(results, folder, config, of=of)
+    _export(results, folder, config, of={**of, 'queries': [*config.query]})
     outcome.tell()
   return [result.mask for result in results]
 
@@ -129,8 +129,9 @@ def _export(
   *,
   of: dict[str, Any],
 ) -> None:
-  """Writes the masks of all that is done in the formats that are asked for, and tells where."""
-  of = {**of, 'queries': [*config.query], 'class_name': config.class_name}
+  """Shows all that is done on a page, writes it in the formats asked for, and tells where."""
+  write_sheet(results, folder, most=config.contact_sheet, of=of)
+  of = {**of, 'class_name': config.class_name}
   for name in dict.fromkeys(config.formats):
     if name != 'png' and results:
       options = {'class_name': config.class_name, 'polygons': config.polygons}

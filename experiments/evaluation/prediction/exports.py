@@ -123,7 +123,7 @@ def _coco(pictures: Sequence[_Picture], class_name: str, polygons: bool) -> dict
       images.append({'id': number, 'file_name': one.file, 'width': width, 'height': height})
       if not mask.any():
         continue
-      encoded: dict[str, Any] = dict(coder.encode(np.asfortranarray(mask)))
+      encoded: Any = coder.encode(np.asfortranarray(mask))
       outline: Any = {'size': [height, width], 'counts': encoded['counts'].decode()}
       if polygons:
         outline = [points.ravel().tolist() for points in polygons_of(mask)]

@@ -12,11 +12,15 @@ import pathlib
 from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
-from data_pipelines.reading.files import RESULT_ENDINGS
+from PIL import Image
+
+from data_pipelines.reading.files import RESULT_ENDINGS, SHEET
 from experiments.evaluation.prediction.queries import Query, digest_of
-from experiments.storage.results import find_mark, find_place, numbered, write_marked
+from experiments.reporting.pictures import draw_sheet
+from experiments.storage.results import find_mark, find_place, numbered, write_marked, write_png
 
 NAME = 'summary.csv'
+_CELL = 176  # Of a picture on the sheet, pixels.
 _FIGURES = ('area', 'confidence', 'presence')
 
 
@@ -104,6 +108,41 @@ def least_certain_first(results: Iterable[Result]) -> list[Result]:
     return abs(one.presence - 0.5), one.confidence, str(one.query)
 
   return sorted(results, key=certainty)
+
+
+def write_sheet(
+  results: Sequence[Result], folder: pathlib.Path, *, most: int, of: Mapping[str, Any]
+) -> pathlib.Path | None:
+  """Draws the overlays of some pictures on a page, the least certain first.
+
+  Args:
+    results: what was found; nothing is drawn where that is nothing.
+    folder: where the page goes.
+    most: so many are shown.
+    of: what it is a result of.
+
+  Returns:
+    `contact_sheet.png`, or with a number where another one lies there.
+  """
+  shown = least_certain_first(results)[:most]
+  if not shown:
+    return None
+  thumbnails = []
+  for one in shown:
+    with Image.open(one.overlay) as drawn:
+      image = drawn.convert('RGB')
+    image.thumbnail((_CELL, _CELL))
+    line = f'{one.query.name.as_posix()} {one.presence:.2f} {one.confidence:.2f}'
+    thumbnails.append((image, line))
+  first = 'all' if len(shown) == len(results) else f'the least certain {len(shown)}'
+  title = f'{first} of {len(results)}: presence, confidence'
+
+  def paths_of(number: int) -> list[pathlib.Path]:
+    return [numbered(folder / SHEET, number)]
+
+  (path,) = paths_of(find_place(paths_of, of=of))
+  write_png(path, draw_sheet(thumbnails, title=title, cell=_CELL), of=of)
+  return path
 
 
 def write_summary(

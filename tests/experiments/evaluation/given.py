@@ -5,6 +5,7 @@ from PIL import Image
 
 from hsnet_jax.segmenter.programs import Judged
 
+BESIDE = ('summary', 'contact_sheet', '.hsnet-results')
 RNG = np.random.default_rng(0)
 
 
@@ -36,3 +37,12 @@ def size_of(path):
 def judged(mask, confidence=0.75, presence=0.875):
   """What a predictor finds in a photograph, whose mask this is."""
   return Judged(mask, np.float32(confidence), np.float32(presence))
+
+
+def contents(folder):
+  """{name: bytes} of all files below a folder, but for what is of all pictures together."""
+  return {
+    str(p.relative_to(folder)): p.read_bytes()
+    for p in folder.rglob('*')
+    if not p.is_dir() and not p.name.startswith(BESIDE)
+  }

@@ -7,17 +7,14 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from data_pipelines.reading.images import read_image
 from experiments.evaluation import predicting
 from experiments.evaluation.predicting import predict
 from experiments.evaluation.prediction.segmenting import Segmented
 from hsnet_jax.checkpoints import save_checkpoint
 from hsnet_jax.errors import InputError
 from hsnet_jax.models import load_model
-from tests.experiments.evaluation.given import mask, picture, size_of
+from tests.experiments.evaluation.given import contents, mask, picture, size_of
 from tests.made import variables
-
-BESIDE = ('summary', 'contact_sheet', '.hsnet-results')
 
 
 def test_masks_have_the_size_of_the_upright_query(config, tmp_path, capsys):
@@ -43,15 +40,6 @@ def test_masks_have_the_size_of_the_upright_query(config, tmp_path, capsys):
       assert image.size == size and image.mode == 'L'
       assert set(np.unique(image)) <= {0, 255}
     assert size_of(out / f'{name}_overlay.png') == size
-
-
-def contents(folder):
-  """{name: bytes} of all files below a folder, but for what is of all pictures together."""
-  return {
-    str(p.relative_to(folder)): p.read_bytes()
-    for p in folder.rglob('*')
-    if not p.is_dir() and not p.name.startswith(BESIDE)
-  }
 
 
 @pytest.mark.usefixtures('quick')
@@ -188,54 +176,6 @@ def test_bad_input_is_named_and_nothing_is_written(config, tmp_path, case):
   with pytest.raises(InputError, match=facts):
     predict(config(query))
   assert not (tmp_path / 'deep').exists()
-
-
-def test_an_interruption_keeps_what_is_finished(config, tmp_path, monkeypatch):
-  queries = [picture(tmp_path / f'{i}.png') for i in range(3)]
-  out = tmp_path / 'deep' / 'out'
-
-  def segment(predict_batch, queries, **_):
-    for query in queries[:2]:
-      image = read_image(query.path)
-      yield Segmented(query, image, np.ones(image.shape[:2], np.uint8), 0.75, 0.5)
-    assert {p.name for p in out.iterdir()} == expected, 'they have their names at once'
-    raise KeyboardInterrupt
-
-  expected = {f'{i}_{kind}.png' for i in range(2) for kind in ('predicted', 'overlay')}
-  monkeypatch.setattr(predicting, 'segment_files', segment)
-  with pytest.raises(KeyboardInterrupt):
-    predict(config(*queries))
-  assert set(contents(out)) == expected
-  assert len((out / 'summary.csv').read_text().splitlines()) == 3, 'of what is done'
-
-
-@pytest.mark.usefixtures('quick')
-def test_what_is_done_is_passed_over_unless_asked_for_again(config, tmp_path, monkeypatch, capsys):
-  queries = [picture(tmp_path / f'{i}.png') for i in range(3)]
-  out, asked = tmp_path / 'deep' / 'out', []
-  segment = predicting.segment_files
-
-  def seen(predict_batch, queries, passed, **options):
-    asked.append([query.path.stem for query in queries if query not in passed])
-    yield from segment(predict_batch, queries, passed=passed, **options)
-
-  monkeypatch.setattr(predicting, 'segment_files', seen)
-  masks = predict(config(*queries[:2]))
-  assert 'skipped' not in capsys.readouterr().out
-  (out / '1_overlay.png').unlink()
-  first = contents(out)
-  assert predict(config(*queries)) == [*masks, out / '2_predicted.png']
-  said = capsys.readouterr().out
-  assert 'skipped: 1 of 3' in said and '3 masks' in said and '1 of them from earlier' in said
-  assert contents(out).items() > first.items()
-  predict(config(*queries, again=True))
-  assert 'skipped' not in capsys.readouterr().out
-  predict(config(*queries))
-  assert asked == [['0', '1'], ['1', '2'], ['0', '1', '2'], []]
-  with open(out / 'summary.csv') as file:
-    assert len(file.readlines()) == 3, 'that of two queries stays'
-  with open(out / 'summary-2.csv') as file:
-    assert len(file.readlines()) == 4
 
 
 def test_what_may_find_nothing_is_said(config, tmp_path, quick, monkeypatch):

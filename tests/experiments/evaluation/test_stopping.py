@@ -7,12 +7,15 @@ import subprocess
 import sys
 import time
 
+import numpy as np
 import pytest
 
+from data_pipelines.reading.images import read_image
 from experiments.evaluation import predicting
 from experiments.evaluation.predicting import predict
+from experiments.evaluation.prediction.segmenting import Segmented
 from hsnet_jax.models import load_model
-from tests.experiments.evaluation.given import picture
+from tests.experiments.evaluation.given import contents, picture
 
 PICTURES = 40
 
@@ -64,6 +67,54 @@ def test_stopped_at_each_file_the_next_run_does_the_rest(config, run, tmp_path, 
         predict_into(f'stopped{number}')
     predict_into(f'stopped{number}')
     assert held(tmp_path / f'stopped{number}') == expected, number
+
+
+def test_an_interruption_keeps_what_is_finished(config, tmp_path, monkeypatch):
+  queries = [picture(tmp_path / f'{i}.png') for i in range(3)]
+  out = tmp_path / 'deep' / 'out'
+
+  def segment(predict_batch, queries, **_):
+    for query in queries[:2]:
+      image = read_image(query.path)
+      yield Segmented(query, image, np.ones(image.shape[:2], np.uint8), 0.75, 0.5)
+    assert {p.name for p in out.iterdir()} == expected, 'they have their names at once'
+    raise KeyboardInterrupt
+
+  expected = {f'{i}_{kind}.png' for i in range(2) for kind in ('predicted', 'overlay')}
+  monkeypatch.setattr(predicting, 'segment_files', segment)
+  with pytest.raises(KeyboardInterrupt):
+    predict(config(*queries))
+  assert set(contents(out)) == expected
+  assert len((out / 'summary.csv').read_text().splitlines()) == 3, 'of what is done'
+
+
+@pytest.mark.usefixtures('quick')
+def test_what_is_done_is_passed_over_unless_asked_for_again(config, tmp_path, monkeypatch, capsys):
+  queries = [picture(tmp_path / f'{i}.png') for i in range(3)]
+  out, asked = tmp_path / 'deep' / 'out', []
+  segment = predicting.segment_files
+
+  def seen(predict_batch, queries, passed, **options):
+    asked.append([query.path.stem for query in queries if query not in passed])
+    yield from segment(predict_batch, queries, passed=passed, **options)
+
+  monkeypatch.setattr(predicting, 'segment_files', seen)
+  masks = predict(config(*queries[:2]))
+  assert 'skipped' not in capsys.readouterr().out
+  (out / '1_overlay.png').unlink()
+  first = contents(out)
+  assert predict(config(*queries)) == [*masks, out / '2_predicted.png']
+  said = capsys.readouterr().out
+  assert 'skipped: 1 of 3' in said and '3 masks' in said and '1 of them from earlier' in said
+  assert contents(out).items() > first.items()
+  predict(config(*queries, again=True))
+  assert 'skipped' not in capsys.readouterr().out
+  predict(config(*queries))
+  assert asked == [['0', '1'], ['1', '2'], ['0', '1', '2'], []]
+  with open(out / 'summary.csv') as file:
+    assert len(file.readlines()) == 3, 'that of two queries stays'
+  with open(out / 'summary-2.csv') as file:
+    assert len(file.readlines()) == 4
 
 
 def shown(folder):

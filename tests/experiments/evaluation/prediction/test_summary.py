@@ -9,7 +9,7 @@ from PIL import Image
 from experiments.evaluation.prediction.queries import find_queries
 from experiments.evaluation.prediction.report import write_results
 from experiments.evaluation.prediction.segmenting import Segmented
-from experiments.evaluation.prediction.summary import find_done, write_summary
+from experiments.evaluation.prediction.summary import find_done, write_sheet, write_summary
 from experiments.storage.results import find_mark, write_png
 from tests.experiments.evaluation.given import picture
 
@@ -101,3 +101,18 @@ def test_what_is_done_is_of_the_very_same(made, lost):
     getattr(done[queries['a']], lost).unlink()
   again = find_done(queries.values(), folder, of=of)
   assert set(again) == (set() if lost == 'settings' else {queries[name] for name in 'bcd'})
+
+
+def test_a_sheet_shows_the_least_certain(made):
+  queries, folder = made
+  done = [*find_done(queries.values(), folder, of=OF).values()]
+  assert write_sheet(done, folder, most=0, of=OF) is None
+  path = write_sheet(done, folder, most=2, of=OF)
+  assert path == folder / 'contact_sheet.png'
+  first = path.read_bytes()
+  # Of c and b, whatever becomes of the others.
+  for name in 'ad':
+    picture(done['abcd'.index(name)].overlay, size=(8, 5))
+  assert write_sheet(done, folder, most=2, of=OF) == path and path.read_bytes() == first
+  assert write_sheet(done, folder, most=3, of={**OF, 'step': 4}) == folder / 'contact_sheet-2.png'
+  assert path.read_bytes() == first
