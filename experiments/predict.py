@@ -22,6 +22,10 @@ Examples, from the checkout's folder:
     python -m experiments.predict --checkpoint=best --support_images=a.jpg \\
       --support_masks=a.json --support_class=dog --query=pictures --recursive
 
+  The masks as COCO's JSON and as LabelMe's, to correct and to train on:
+    python -m experiments.predict --support_images=leaf.jpg --support_masks=leaf.png \\
+      --query=pictures --output_dir=masks --formats=coco,labelme --class_name=leaf
+
 In a support's mask, as a viewer shows it, everything but black is the object, with two exceptions.
 PASCAL's boundary, 255 round objects of a palette's colors or of gray values of 20 and less, is
 background. And where 255 is the commonest gray value but 0, the others are soft edges, and the
@@ -32,6 +36,11 @@ Writes NAME_predicted.png (255 on the object, 0 elsewhere) and NAME_overlay.png 
 of a file of several pages for each. Images are turned upright as their EXIF data says; one of 179
 megapixels or more is refused. In a folder, hidden files, masks beside their pictures (a.png of
 a.jpg, b_mask.png) and results are no queries; what is left out is counted.
+
+summary.csv has a line a picture, the least certain first: that is a presence near one half, then a
+low confidence; contact_sheet.png shows the first of them. The same command again passes over what
+is done (--again does not): whatever stopped it, it goes on where it was, and ends with the same
+files. --formats makes folders for other tools of all that is done.
 
 A file is replaced only if it is an unchanged result of the same command. Results of another
 checkpoint, support set, size or way to look (--tiles, --second_look), and those whose name a file

@@ -38,11 +38,16 @@ IMAGE_ENDINGS = _image_endings()
 
 # What follows a picture's name in those of its predicted mask and overlay, before a number.
 RESULT_ENDINGS = ('_predicted', '_overlay')
+# The page that shows several of them; where others lie, with a number before its ending.
+SHEET = 'contact_sheet.png'
+_SHEET = re.compile(r'contact_sheet(-\d+)?\.png')
 _RESULT = re.compile(rf'(.+?)(-page\d+)?({"|".join(RESULT_ENDINGS)})(-\d+)?')
 
 
 def pictures_alone(paths: Iterable[Path]) -> list[Path]:
   """Passes over hidden files, other kinds, and predictions that lie beside their picture.
+
+  Nor is their contact sheet one.
 
   Args:
     paths: the files of a folder.
@@ -51,6 +56,7 @@ def pictures_alone(paths: Iterable[Path]) -> list[Path]:
     Photographs and masks, in the same order.
   """
   pictures = [p for p in paths if p.suffix.lower() in IMAGE_ENDINGS and p.name[0] != '.']
+  pictures = [p for p in pictures if not _SHEET.fullmatch(p.name)]
   names = {name for path in pictures for name in (path.stem, path.name)}
   return [path for path in pictures if predicted_from(path) not in names]
 

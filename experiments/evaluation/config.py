@@ -8,6 +8,10 @@ from experiments.settings.fields import check, setting
 from hsnet_jax.errors import InputError
 from hsnet_jax.inference.table import COMBINATIONS
 
+FORMATS = ('png', 'coco', 'labelme', 'yolo', 'voc')
+# What annotation tools call what is no class.
+_NO_CLASSES = ('', 'background', '_background_', '__ignore__', 'ignored')
+
 _CHECKPOINT = (
   "A checkpoint's folder, its run's, a .safetensors that convert exported, or a name in the zoo."
 )
@@ -122,6 +126,30 @@ class PredictConfig:
   query: tuple[str, ...] = setting((), 'Images to segment, or folders of them, by commas.')
   recursive: bool = setting(False, 'Go into folders of folders; results lie as queries do.')
   output_dir: str = setting('predictions', 'Where the masks go.')
+  formats: tuple[str, ...] = setting(
+    ('png',),
+    'What else to write the masks as, by commas: a folder each, with the pictures, that annotation'
+    ' tools and train --benchmark=folder read. coco: run lengths in one JSON file; labelme: one a'
+    ' picture, to correct outlines in; yolo: polygons; voc: label PNGs. png, the masks, is always'
+    ' there.',
+    choices=FORMATS,
+  )
+  polygons: bool = setting(
+    False, "COCO's outlines as polygons, for tools that read no run lengths; a hole is cut open."
+  )
+  class_name: str = setting('object', 'What the object is called in --formats.')
+  contact_sheet: int = setting(
+    60,
+    'Show so many pictures in contact_sheet.png, the least certain first, with what was found in'
+    ' them; 0: none.',
+    least=0,
+    most=1000,
+  )
+  again: bool = setting(
+    False,
+    'Segment each picture anew. Default: those whose results of the very same settings are there,'
+    ' unchanged, are passed over, so that a command that was stopped goes on where it was.',
+  )
   image_size: int | None = setting(
     None, "The network sees squares of this side. Default: the checkpoint's.", least=1
   )
@@ -166,3 +194,6 @@ class PredictConfig:
     if type(self.tiles) is int:
       object.__setattr__(self, 'tiles', str(self.tiles))
     check(self)
+    name = self.class_name
+    if not name.isprintable() or name != name.strip() or name.lower() in _NO_CLASSES:
+      raise InputError(f'`class_name`={name!r}: give a name of one line, and not of the background')

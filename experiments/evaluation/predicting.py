@@ -18,6 +18,7 @@ from typing import Any
 
 from experiments.evaluation.config import PredictConfig
 from experiments.evaluation.inputs import Supports, read_supports
+from experiments.evaluation.prediction.exports import export
 from experiments.evaluation.prediction.queries import Query, find_queries, path_of, read_query
 from experiments.evaluation.prediction.report import Outcome, describe, write_results
 from experiments.evaluation.prediction.segmenting import (
@@ -27,11 +28,12 @@ from experiments.evaluation.prediction.segmenting import (
   predictor,
   segment_files,
 )
+from experiments.evaluation.prediction.summary import Result, find_done, write_sheet, write_summary
 from experiments.reporting.progress import progress_bar
 from experiments.settings.sources import given_margin, given_threshold
 from hsnet_jax.errors import InputError
 from hsnet_jax.extensions.tiles import choose_tiles, object_share, tile_windows
-from hsnet_jax.models import describe_devices, load_model
+from hsnet_jax.models import Model, describe_devices, load_model
 from hsnet_jax.whole_files import writable_folder
 
 # A network sees objects of the size that it was trained on; further from it, it may find nothing.
@@ -45,7 +47,7 @@ def predict(config: PredictConfig) -> list[pathlib.Path]:
     config: the support set, the queries, and where results go.
 
   Returns:
-    The masks that were written, in the order of the queries.
+    The masks of all that is done, now or earlier, in the order of the queries.
 
   Raises:
     InputError: an input is missing or a value does not fit, and nothing is written; or some
@@ -59,9 +61,7 @@ def predict(config: PredictConfig) -> list[pathlib.Path]:
   )
   if len(queries) == 1 and not queries[0].pixels:
     read_query(queries[0])  # Says what is wrong with it, if anything is.
-  model = load_model(config.checkpoint)
-  presence = given_threshold(config.presence_threshold, model.config.get('presence_threshold'))
-  model = dataclasses.replace(model, module=model.module.clone(presence_threshold=presence))
+  model = _load(config)
   size = config.image_size or model.config.get('image_size', 400)
   _warn_of_size(size, model.config.get('image_size'))
   margin = given_margin(config.support_margin, model.config.get('support_margin'))
@@ -75,26 +75,76 @@ def predict(config: PredictConfig) -> list[pathlib.Path]:
   )
   combine = config.combine or model.config.get('combine', 'vote')
   tiles, why = _tiles(config.tiles, supports, queries, size)
-  look = config.second_look
+  looks: dict[str, Any] = {'tiles': tiles, 'second_look': config.second_look}
   # What is found in several windows can be averaged, votes cannot.
-  combine = 'mean' if combine == 'vote' and (tiles > 1 or look) else combine
+  combine = 'mean' if combine == 'vote' and (tiles > 1 or config.second_look) else combine
   rows = _rows(queries, (size, size), tiles=tiles)
   images, masks = supports.images, supports.masks
   del supports  # Whole masks may be large.
   predict_batch = predictor(model, images, masks, rows=rows, tiles=tiles, combine=combine)
-  of = describe(model, images, masks, tiles=tiles, second_look=look, combine=combine)
+  of = describe(model, images, masks, **looks, combine=combine)
   with _folder(path_of(config.output_dir)) as folder:
     print('device:', describe_devices())
     print(f'model: backbone {model.backbone.name}, {model.path}, {len(images)}-shot', flush=True)
     if why:
       print(f'tiles: {tiles}, since {why}', flush=True)
-    outcome = Outcome(folder, left)
+    outcome = Outcome(folder, left, _done(config, queries, folder, of=of))
+    passed = frozenset(outcome.results)
     found = segment_files(
-      predict_batch, queries, size=(size, size), rows=rows, tiles=tiles, second_look=look
+      predict_batch, queries, size=(size, size), rows=rows, **looks, passed=passed
     )
-    _write(found, outcome, folder, of=of, count=len(queries))
+    with _summary(outcome, folder, of={**of, 'queries': [*config.query]}):
+      _write(found, outcome, folder, of=of, count=len(queries))
+    results = [outcome.results[query] for query in queries if query in outcome.results]
+    _export(results, folder, config, of={**of, 'queries': [*config.query]})
     outcome.tell()
-  return outcome.masks
+  return [result.mask for result in results]
+
+
+def _load(config: PredictConfig) -> Model:
+  """Loads the network, which judges the presence as the configuration says, or it itself."""
+  model = load_model(config.checkpoint)
+  presence = given_threshold(config.presence_threshold, model.config.get('presence_threshold'))
+  return dataclasses.replace(model, module=model.module.clone(presence_threshold=presence))
+
+
+def _done(
+  config: PredictConfig, queries: Sequence[Query], folder: pathlib.Path, *, of: dict[str, Any]
+) -> dict[Query, Result]:
+  """Finds what an earlier run has done already, and tells how much that is."""
+  done = {} if config.again else find_done(queries, folder, of=of)
+  if done:
+    print(
+      f'skipped: {len(done)} of {len(queries)}, whose results are there already; --again does them'
+      ' again',
+      flush=True,
+    )
+  return done
+
+
+def _export(
+  results: Sequence[Result],
+  folder: pathlib.Path,
+  config: PredictConfig,
+  *,
+  of: dict[str, Any],
+) -> None:
+  """Shows all that is done on a page, writes it in the formats asked for, and tells where."""
+  write_sheet(results, folder, most=config.contact_sheet, of=of)
+  of = {**of, 'class_name': config.class_name}
+  for name in dict.fromkeys(config.formats):
+    if name != 'png' and results:
+      options = {'class_name': config.class_name, 'polygons': config.polygons}
+      print(f'{name}: {export(results, folder, name, of=of, **options)}', flush=True)
+
+
+@contextlib.contextmanager
+def _summary(outcome: Outcome, folder: pathlib.Path, *, of: dict[str, Any]) -> Iterator[None]:
+  """Writes the summary at the end, be that an error or an interruption."""
+  try:
+    yield
+  finally:
+    write_summary([*outcome.results.values()], folder, of=of)
 
 
 def _write(
@@ -106,12 +156,12 @@ def _write(
   count: int,
 ) -> None:
   """Writes results one by one, and counts those that are done and those that are not."""
-  with progress_bar(count, unit='image') as bar:
+  with progress_bar(count - len(outcome.results), unit='image') as bar:
     for one in found:
       try:
         if isinstance(one, Unreadable):
           raise one.error
-        outcome.add(one, write_results(one, folder, of=of))
+        outcome.add(write_results(one, folder, of=of))
       except InputError as error:
         if count == 1:
           raise

@@ -8,6 +8,7 @@ import functools
 import math
 import os
 from collections.abc import Sequence
+from typing import Any
 
 import numpy as np
 from jaxtyping import Integer, UInt8
@@ -185,6 +186,46 @@ def draw_predictions(
       page.paste(image.crop((0, 0, cell, height)), (_GAP + i * step, top))
     top += height + _GAP
   return page
+
+
+def draw_sheet(
+  thumbnails: Sequence[tuple[Image.Image, str]], *, title: str, across: int = 6, cell: int = 176
+) -> Image.Image:
+  """Draws pictures side by side, each with a line under it.
+
+  Args:
+    thumbnails: pictures no larger than `cell`, at least one, each with its line.
+    title: a line above them.
+    across: pictures side by side.
+    cell: side of the squares that pictures lie in, pixels.
+
+  Returns:
+    The page.
+  """
+  across = min(across, len(thumbnails))
+  wide, high = cell + _GAP, cell + _LINE + _GAP
+  down = math.ceil(len(thumbnails) / across)
+  page = Image.new('RGB', (across * wide + _GAP, _LINE + 2 * _GAP + down * high), _PAPER)
+  draw = ImageDraw.Draw(page)
+  draw.text((_GAP, _GAP), title, fill=_INK, font=ImageFont.load_default(15))
+  small = ImageFont.load_default(13)
+  for number, (image, line) in enumerate(thumbnails):
+    x = number % across * wide + _GAP
+    y = number // across * high + _LINE + 2 * _GAP
+    page.paste(image, (x + (cell - image.width) // 2, y + (cell - image.height) // 2))
+    draw.text((x, y + cell + 2), _cut(line, cell, small), fill=_INK, font=small)
+  return page
+
+
+def _cut(line: str, width: int, font: Any) -> str:
+  """Cuts a line's beginning off where it is too long."""
+  length = font.getlength(line)
+  if length <= width:
+    return line
+  # About so many letters are too many: to try them all takes long.
+  first = int(len(line) * (1 - width / length))
+  shorter = (f'...{line[at:]}' for at in range(first, len(line)))
+  return next((text for text in shorter if font.getlength(text) <= width), '')
 
 
 def _cells(panel: Panel, cell: int) -> list[Image.Image]:

@@ -43,23 +43,29 @@ class Mark:
   Attributes:
     of: what the file is a result of.
     unchanged: whether the file holds what the program wrote.
+    found: what was found beside what the file shows; empty where nothing is said.
   """
 
   of: dict[str, Any]
   unchanged: bool
+  found: dict[str, Any] = dataclasses.field(default_factory=dict)
 
 
-def write_png(path: str | os.PathLike, image: Image.Image, *, of: Of) -> None:
+def write_png(
+  path: str | os.PathLike, image: Image.Image, *, of: Of, found: Mapping[str, Any] | None = None
+) -> None:
   """Writes a PNG with its mark, whole or not at all.
 
   Args:
     path: the file.
     image: what it shows.
     of: what it is a result of: names to plain values, as JSON holds them.
+    found: what was found beside what it shows, likewise, for `find_mark` to give back.
   """
+  says = {'pixels': _pixels(image), 'of': dict(of), **({'found': dict(found)} if found else {})}
   fields = PngInfo()
   fields.add_text(_SOFTWARE, f'hsnet_jax {hsnet_jax.__version__}')
-  fields.add_text(_FIELD, json.dumps({'pixels': _pixels(image), 'of': dict(of)}))
+  fields.add_text(_FIELD, json.dumps(says))
   with replacing(path) as part:
     image.save(part, 'PNG', pnginfo=fields)
 
@@ -73,10 +79,30 @@ def mark(path: str | os.PathLike, *, of: Of) -> None:
   """
   path = Path(path)
   marks = _marks(path.parent)
-  marks[path.name] = {'bytes': _bytes(path), 'of': dict(of)}
+  marks[path.name] = {'bytes': bytes_digest(path), 'of': dict(of)}
   software = f'hsnet_jax {hsnet_jax.__version__}'
   content = {_SOFTWARE: software, 'files': {name: marks[name] for name in sorted(marks)}}
   write_text(path.parent / MARKS, json.dumps(content, indent=2) + '\n')
+
+
+def write_marked(path: str | os.PathLike, text: str, *, of: Of) -> Path:
+  """Writes a text under the first number at which it replaces nothing else, and marks it.
+
+  Args:
+    path: the file.
+    text: what is in it.
+    of: what it is a result of, as for `write_png`.
+
+  Returns:
+    The file, perhaps with a number.
+  """
+  path = Path(path)
+  # What holds these very words is this result, too: written just before something was killed.
+  places = (numbered(path, number) for number in itertools.count(1))
+  place = next(one for one in places if _holds(one, text) or may_write(one, of=of))
+  write_text(place, text)
+  mark(place, of=of)
+  return place
 
 
 def is_marked(path: str | os.PathLike) -> bool:
@@ -94,7 +120,11 @@ def find_mark(path: str | os.PathLike) -> Mark | None:
     Its mark; None where there is no file, or the program did not write it.
   """
   found = _mark(Path(path))
-  return None if found is None else Mark(found['of'], _is_unchanged(Path(path), found))
+  if found is None:
+    return None
+  beside = found.get('found')
+  unchanged = _is_unchanged(Path(path), found)
+  return Mark(found['of'], unchanged, beside if isinstance(beside, dict) else {})
 
 
 def is_unchanged(path: str | os.PathLike) -> bool:
@@ -191,7 +221,7 @@ def _is_unchanged(path: Path, found: Mapping[str, Any]) -> bool:
   """Returns whether a file holds what its mark says."""
   try:
     if path.suffix.lower() != '.png':
-      return found.get('bytes') == _bytes(path)
+      return found.get('bytes') == bytes_digest(path)
     with Image.open(path) as image:
       image.load()
       # A title, a comment or a camera's data is a person's, too.
@@ -211,6 +241,14 @@ def _pixels(image: Image.Image) -> str:
   return digest.hexdigest()
 
 
-def _bytes(path: Path) -> str:
+def _holds(path: Path, text: str) -> bool:
+  try:
+    return path.read_bytes() == text.encode()
+  except OSError:
+    return False
+
+
+def bytes_digest(path: Path) -> str:
+  """Returns a digest of a file's bytes."""
   with open(path, 'rb') as file:
     return hashlib.file_digest(file, 'sha256').hexdigest()

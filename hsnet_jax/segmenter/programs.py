@@ -6,7 +6,7 @@ on a canvas that many sizes share.
 
 import functools
 from collections.abc import Callable
-from typing import Any
+from typing import Any, NamedTuple
 
 import jax
 import jax.numpy as jnp
@@ -25,6 +25,20 @@ from hsnet_jax.resize import Size, bilinear_matrix
 _LOGITS_AT_ONCE = 2**20
 # Photographs whose sides are as many times so long, rounded up, share one program.
 _CANVAS = 512
+
+
+class Judged(NamedTuple):
+  """Holds what was found in one photograph, and how sure the network is of it.
+
+  Attributes:
+    mask: as `resized_mask` gives it.
+    confidence: the mean foreground probability of what is marked; 0 where nothing is.
+    presence: the sigmoid of the photograph's `presence_score`.
+  """
+
+  mask: UInt8[Array, 'H W']
+  confidence: Float[Array, '']
+  presence: Float[Array, '']
 
 
 @functools.partial(jax.jit, static_argnums=0)
@@ -95,6 +109,20 @@ def resized_mask(
   return vote_in_strips(logits, *_placed(logits, row, size))
 
 
+def judged(logits: Float[Array | np.ndarray, 'K B h w 2'], row: int, *, size: Size) -> Judged:
+  """Makes the mask of `resized_mask`, and says how sure the network is of it.
+
+  Args:
+    logits: of several photographs, a set for each shot.
+    row: which of them.
+    size: (height, width) of the mask.
+
+  Returns:
+    The mask, and the two figures; probabilities at the mask's size are never in memory whole.
+  """
+  return judge_in_strips(logits, *_placed(logits, row, size))
+
+
 def resized_margin(
   logits: Float[Array | np.ndarray, 'K B h w 2'], row: int, *, size: Size
 ) -> tuple[Float[Array, 'H W'], Float[Array, 'H W']]:
@@ -138,15 +166,34 @@ def vote_in_strips(
   Returns:
     The mask, {0, 1}.
   """
+  counts = _in_strips(_count, _row(logits, row), rows, columns)
+  return (counts >= _least(counts)).astype(jnp.uint8)
+
+
+@jax.jit
+def judge_in_strips(
+  logits: Float[Array | np.ndarray, 'K B h w 2'],
+  row: Int32[Array, ''],
+  rows: Float[Array, 'H h'],
+  columns: Float[Array, 'W w'],
+) -> Judged:
+  """Votes as `vote_in_strips` does, and averages the probability over what is marked."""
+  one = _row(logits, row)
+  votes = jnp.arange(1, len(one) + 1)[None, None]
 
   def count(strip):
-    dtype = jnp.uint8 if len(strip) < 256 else jnp.int32
-    return jnp.sum(strip[..., 1] > strip[..., 0], 0, dtype=dtype)
+    counts, probability = _count(strip), jax.nn.sigmoid(mean_margin(strip))
+    # How many votes mark a pixel is known at the end alone: sums by votes, a line at a time.
+    ours = counts[..., None] == votes.astype(counts.dtype)
+    sums = jnp.sum(jnp.where(ours, probability[..., None], 0.0), axis=1)
+    return counts, sums, jnp.sum(ours, axis=1, dtype=jnp.float32)
 
-  counts = _in_strips(count, logits, row, rows, columns)
-  # As `vote` has it, of sums that are made and without doubling what has 8 bits.
-  largest = jnp.maximum(jnp.max(counts), 1)
-  return (counts >= largest - largest // 2).astype(jnp.uint8)
+  counts, *sums = _in_strips(count, one, rows, columns)
+  least = _least(counts)
+  marks = votes[0, 0] >= least
+  total, pixels = (jnp.sum(jnp.where(marks, jnp.sum(x, axis=0), 0.0)) for x in sums)
+  presence = jax.nn.sigmoid(presence_score(mean_margin(one[:, None]))[0])
+  return Judged((counts >= least).astype(jnp.uint8), total / jnp.maximum(pixels, 1.0), presence)
 
 
 @jax.jit
@@ -157,13 +204,31 @@ def margin_in_strips(
   columns: Float[Array, 'W w'],
 ) -> tuple[Float[Array, 'H W'], Float[Array, 'H W']]:
   """Resizes as `vote_in_strips`, and computes the shots' `mean_margin` and its sigmoid."""
-  margin = _in_strips(mean_margin, logits, row, rows, columns)
+  margin = _in_strips(mean_margin, _row(logits, row), rows, columns)
   return margin, jax.nn.sigmoid(margin)
 
 
-def _in_strips(combine: Callable[[Array], Array], logits, row, rows, columns) -> Array:
-  """Combines the shots `[K, H, W, 2]` of one photograph at its size, a few rows at a time."""
-  one = jax.lax.dynamic_index_in_dim(logits, row, axis=1, keepdims=False)
+def _row(logits, row):
+  return jax.lax.dynamic_index_in_dim(jnp.asarray(logits), row, axis=1, keepdims=False)
+
+
+def _count(strip):
+  """Counts the shots that mark each pixel."""
+  dtype = jnp.uint8 if len(strip) < 256 else jnp.int32
+  return jnp.sum(strip[..., 1] > strip[..., 0], 0, dtype=dtype)
+
+
+def _least(counts):
+  """Says how many shots mark a pixel of the mask, as `vote` has it, without doubling 8 bits."""
+  largest = jnp.maximum(jnp.max(counts), 1)
+  return largest - largest // 2
+
+
+def _in_strips(combine: Callable[[Array], Any], one, rows, columns) -> Any:
+  """Combines the shots `[K, H, W, 2]` of one photograph at its size, a few rows at a time.
+
+  What `combine` makes of a strip begins with its rows, and is joined along them.
+  """
   (shots, _, narrow, _), height, width = one.shape, len(rows), len(columns)
   tall = jnp.einsum('oh,bhwc->bowc', rows.astype(one.dtype), one, precision='highest')
   strip_rows = min(height, max(1, _LOGITS_AT_ONCE // (shots * width)))
@@ -175,4 +240,5 @@ def _in_strips(combine: Callable[[Array], Array], logits, row, rows, columns) ->
     wide = jnp.einsum('ow,bhwc->bhoc', columns.astype(one.dtype), strip, precision='highest')
     return combine(wide)
 
-  return jax.lax.map(combine_strip, strips).reshape(-1, width)[:height]
+  found = jax.lax.map(combine_strip, strips)
+  return jax.tree.map(lambda x: x.reshape(-1, x.shape[-1])[:height], found)

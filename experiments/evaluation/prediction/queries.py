@@ -18,7 +18,8 @@ from PIL import Image
 
 from data_pipelines.reading.files import IMAGE_ENDINGS, predicted_from
 from data_pipelines.reading.images import Encoded, read_image
-from experiments.storage.results import is_marked
+from experiments.storage.folders import is_export
+from experiments.storage.results import MARKS, is_marked
 from hsnet_jax.errors import InputError
 
 # Whose further pictures are pages or frames; a camera's MPO holds another view, for 3D.
@@ -193,6 +194,9 @@ def _walk(
       else:
         yield path, inside.relative_to(folder)
     deeper = [inside / name for name in sorted(folders) if not name.startswith('.')]
+    exports = [path for path in deeper if is_export(path)]
+    left.add('exports', exports)
+    deeper = [path for path in deeper if path not in exports]
     entered = [path for path in deeper if recursive and not path.is_symlink()]
     folders[:] = [path.name for path in entered]
     left.add(
@@ -213,6 +217,8 @@ def _kinds(paths: Iterable[pathlib.Path]) -> dict[str, set[str]]:
 
 def _reason(path: pathlib.Path, kinds: Mapping[str, Set[str]]) -> str:
   """Says why a file of a folder is no query; empty if it is one."""
+  if path.name == MARKS or (path.suffix == '.csv' and is_marked(path)):
+    return _RESULTS
   if path.name.startswith('.'):
     return 'hidden files'
   if path.suffix.lower() not in IMAGE_ENDINGS or not path.is_file():

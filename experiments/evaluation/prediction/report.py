@@ -4,7 +4,7 @@ import errno
 import hashlib
 import pathlib
 import warnings
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import numpy as np
@@ -14,12 +14,14 @@ from PIL import Image
 from data_pipelines.reading.files import RESULT_ENDINGS
 from experiments.evaluation.prediction.queries import LeftOut, Query, digest_of
 from experiments.evaluation.prediction.segmenting import Segmented
+from experiments.evaluation.prediction.summary import Result, files_of
 from experiments.reporting.pictures import overlay
-from experiments.storage.results import find_place, numbered, write_png
+from experiments.storage.results import write_png
 from hsnet_jax.errors import InputError
 from hsnet_jax.models import Model, digest
 
 _NAMED = 3  # So many files make a message.
+_MASK = f'{RESULT_ENDINGS[0]}.png'
 
 
 def describe(
@@ -52,7 +54,7 @@ def describe(
   }
 
 
-def write_results(found: Segmented, folder: pathlib.Path, *, of: dict[str, Any]) -> pathlib.Path:
+def write_results(found: Segmented, folder: pathlib.Path, *, of: dict[str, Any]) -> Result:
   """Writes a mask and an overlay, under names that no other result and no one else's file has.
 
   Args:
@@ -61,58 +63,52 @@ def write_results(found: Segmented, folder: pathlib.Path, *, of: dict[str, Any])
     of: what they are results of, from `describe`.
 
   Returns:
-    The mask's file: `NAME_predicted.png`, or with a number, as the overlay's. Not `NAME_mask.png`,
-    which is a mask that was drawn for NAME.
+    What was found, and the files: `NAME_predicted.png` and `NAME_overlay.png`, or both with a
+    number. Not `NAME_mask.png`, which is a mask that was drawn for NAME. The mask comes last: where
+    it is, the picture is done.
 
   Raises:
     InputError: no file can have such a name.
   """
   of = {**of, 'query': digest_of(found.query)}
-  name = folder / found.query.name
-
-  def paths_of(number: int) -> list[pathlib.Path]:
-    return [numbered(name.with_name(f'{name.name}{e}.png'), number) for e in RESULT_ENDINGS]
-
-  mask_path, overlay_path = paths_of(find_place(paths_of, of=of))
+  area = np.count_nonzero(found.mask) / found.mask.size
+  mask, drawn = files_of(found.query, folder, of=of)
+  result = Result(found.query, mask, drawn, area, found.confidence, found.presence)
   try:
-    write_png(mask_path, Image.fromarray(found.mask * np.uint8(255)), of=of)
-    write_png(overlay_path, Image.fromarray(overlay(found.image, found.mask)), of=of)
+    write_png(drawn, Image.fromarray(overlay(found.image, found.mask)), of=of)
+    white = Image.fromarray(found.mask * np.uint8(255))
+    write_png(mask, white, of=of, found=result.figures)
   except OSError as error:
     if error.errno != errno.ENAMETOOLONG:
       raise
     raise InputError(
       f'{found.query}: its name is too long, with what those of results end in; give it a shorter'
     ) from error
-  return mask_path
+  return result
 
 
 class Outcome:
   """Counts what a prediction did, and tells it.
 
   Attributes:
-    masks: the masks that were written.
+    results: what was found in each picture that is done, now or by an earlier run.
   """
 
-  def __init__(self, folder: pathlib.Path, left: LeftOut):
-    """Begins with nothing done.
+  def __init__(self, folder: pathlib.Path, left: LeftOut, done: Mapping[Query, Result]):
+    """Begins with what an earlier run has done.
 
     Args:
       folder: where results go.
       left: what was no query.
+      done: what is there already.
     """
-    self.masks: list[pathlib.Path] = []
-    self._folder, self._left = folder, left
+    self.results: dict[Query, Result] = dict(done)
+    self._folder, self._left, self._passed = folder, left, len(done)
     self._failed: list[Query] = []
-    self._renamed: list[pathlib.Path] = []
-    self._empty: list[Query] = []
 
-  def add(self, found: Segmented, path: pathlib.Path) -> None:
-    """Counts a query that is done, whose mask is at a path."""
-    self.masks.append(path)
-    if not found.mask.any():
-      self._empty.append(found.query)
-    if path.name != f'{found.query.name.name}{RESULT_ENDINGS[0]}.png':
-      self._renamed.append(path)
+  def add(self, result: Result) -> None:
+    """Counts a query that is done."""
+    self.results[result.query] = result
 
   def failed(self, query: Query, error: InputError) -> None:
     """Warns of a query that is not done, and counts it."""
@@ -121,28 +117,32 @@ class Outcome:
 
   def tell(self) -> None:
     """Prints what was done, and raises InputError if a query was not."""
-    print(f'{len(self.masks)} masks and overlays are in {self._folder}')
-    if self._renamed:
+    results = self.results.values()
+    renamed = [r.mask for r in results if r.mask.name != f'{r.query.name.name}{_MASK}']
+    empty = [r.query for r in results if not r.area]
+    earlier = f', {self._passed} of them from earlier' if self._passed else ''
+    print(f'{len(results)} masks and overlays are in {self._folder}{earlier}')
+    if renamed:
       print(
-        f'{len(self._renamed)} of them have a number, since other results or files changed by hand'
-        f' are there: {_few(self._renamed)}'
+        f'{len(renamed)} of them have a number, since other results or files changed by hand'
+        f' are there: {_few(renamed)}'
       )
     if str(self._left):
       print(f'left out: {self._left}')
-    if self.masks and len(self._empty) == len(self.masks):
+    if empty and len(empty) == len(results):
       warnings.warn(
         'no object was found: every mask is empty; look whether the support masks show it, and'
         ' whether `image_size` is what the checkpoint was trained with; a lower'
         ' `presence_threshold` leaves fewer masks empty',
         stacklevel=2,
       )
-    elif self._empty:
+    elif empty:
       print(
-        f'no object was found in {len(self._empty)}, whose masks are empty: {_few(self._empty)};'
+        f'no object was found in {len(empty)}, whose masks are empty: {_few(empty)};'
         ' a lower --presence_threshold leaves fewer empty, -1 none'
       )
     if self._failed:
-      total = len(self.masks) + len(self._failed)
+      total = len(results) + len(self._failed)
       raise InputError(
         f'{len(self._failed)} of {total} queries are not done: {_few(self._failed)}; all others are'
       )

@@ -3,7 +3,7 @@
 import dataclasses
 import functools
 import math
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Container, Iterator, Sequence
 from typing import Any
 
 import jax
@@ -17,7 +17,7 @@ from hsnet_jax.inference import SupportSet
 from hsnet_jax.model import fold_backbone
 from hsnet_jax.models import Model
 from hsnet_jax.resize import Size, map_size
-from hsnet_jax.segmenter.programs import encode, encode_supports, match, merge, resized_mask
+from hsnet_jax.segmenter.programs import Judged, encode, encode_supports, judged, match, merge
 
 # Of the images that go through the network at a time, so that what it needs for them is the same
 # whatever their size: 8 images at the published one.
@@ -35,11 +35,15 @@ class Segmented:
     query: the photograph.
     image: its pixels, uint8 `[h, w, 3]`.
     mask: {0, 1} of its size, uint8 `[h, w]`.
+    confidence: the mean probability of what is marked, 0 where nothing is.
+    presence: how probable it is that the object is there at all.
   """
 
   query: Query
   image: np.ndarray
   mask: np.ndarray
+  confidence: float
+  presence: float
 
 
 @dataclasses.dataclass(frozen=True)
@@ -58,7 +62,7 @@ def predictor(
   rows: int,
   tiles: int = 1,
   combine: str = 'vote',
-) -> Callable[..., list[Array]]:
+) -> Callable[..., list[Judged]]:
   """Prepares to segment any number of photographs with a support set, which is encoded once.
 
   The backbone and what matches are programs of their own: one query and one support share the
@@ -73,10 +77,10 @@ def predictor(
     tiles: above 1, images are the windows of one photograph, of `cut`.
 
   Returns:
-    `(images uint8 [B, H, W, 3], sizes (height, width)) -> masks uint8 {0, 1}`, one mask a size, of
-    the first images, or of the one photograph; on the device, perhaps not computed yet, in the
-    top left corner of what may be larger: the rest is background. Given `photographs`, too, at
-    those sizes, it looks again at where it found something; then shots do not vote.
+    `(images uint8 [B, H, W, 3], sizes (height, width)) -> [Judged, ...]`, one a size, of the first
+    images, or of the one photograph; on the device, perhaps not computed yet, its mask in the top
+    left corner of what may be larger: the rest is background. Given `photographs`, too, at those
+    sizes, it looks again at where it found something; then shots do not vote.
 
   Raises:
     InputError: the feature maps of images of this size do not fit one another.
@@ -93,7 +97,7 @@ def predictor(
 
   def predict_batch(
     images: np.ndarray, sizes: Sequence[Size], photographs: Sequence[np.ndarray] = ()
-  ) -> list[Array]:
+  ) -> list[Judged]:
     found = [logits(images[start : start + rows]) for start in range(0, len(images), rows)]
     if tiles > 1:
       found = [blend(found, tiles=tiles)]
@@ -101,7 +105,7 @@ def predictor(
     if len(photographs):
       count = rows if tiles == 1 else 1  # In tiles a photograph goes by itself: one window.
       looks = look_again(logits, found[0], photographs, size=map_size(images), rows=count)
-    return [resized_mask(*look, size=size) for look, size in zip(looks, sizes, strict=True)]
+    return [judged(*look, size=size) for look, size in zip(looks, sizes, strict=True)]
 
   def logits(images: np.ndarray) -> Array:
     features = encode(module, variables, jax.device_put(images))
@@ -125,13 +129,14 @@ def _check(model: Model, images: np.ndarray, masks: np.ndarray, *, rows: int) ->
 
 
 def segment_files(
-  predict_batch: Callable[..., list[Array]],
+  predict_batch: Callable[..., list[Judged]],
   queries: Sequence[Query],
   *,
   size: Size,
   rows: int,
   tiles: int = 1,
   second_look: bool = False,
+  passed: Container[Query] = (),
 ) -> Iterator[Segmented | Unreadable]:
   """Segments photographs, several at a time; each is decoded once, when its turn comes.
 
@@ -142,32 +147,44 @@ def segment_files(
     rows: how many images go through it at a time, as `images_at_once` says.
     tiles: above 1, photographs go through one by one, each cut in so many parts along a side.
     second_look: whether `predict_batch` is given the photographs as well.
+    passed: those of the queries that are not asked for. They go through only beside others, which
+      so share a batch with the same ones as ever: rounding may depend on that.
 
   Yields:
     What was found, or why it cannot be read, in order; while the device works on the next few
     already, unless photographs go through one by one.
   """
-  waiting: list[Unreadable | tuple[Query, np.ndarray, Array]] = []
+  waiting: list[Unreadable | tuple[Query, np.ndarray, Judged]] = []
   step = rows if tiles == 1 else 1
   for start in range(0, len(queries), step):
+    asked = queries[start : start + step]
+    if all(query in passed for query in asked):
+      continue
     if step == 1:
       # Of photographs so large none is held beside the one that is read.
       yield from _finished(waiting)
-    batch = [_read(query) for query in queries[start : start + step]]
+    batch = [_read(query) for query in asked]
+    if all(isinstance(one, Unreadable) or one[0] in passed for one in batch):
+      batch = [one for one in batch if isinstance(one, Unreadable)]
     photographs = [one[1] for one in batch if not isinstance(one, Unreadable)]
-    masks: Iterator[Array] = iter(())
+    found: Iterator[Judged] = iter(())
     if photographs:
       small = [part for image in photographs for part in cut(image, size, tiles=tiles)]
       # Copies fill a batch up: one shape is compiled once.
       stacked = np.stack(small + small[-1:] * (-len(small) % rows))
       again = {'photographs': photographs} if second_look else {}
-      masks = iter(predict_batch(stacked, [image.shape[:2] for image in photographs], **again))
+      found = iter(predict_batch(stacked, [image.shape[:2] for image in photographs], **again))
       del again
     del photographs
     yield from _finished(waiting)
-    waiting = [one if isinstance(one, Unreadable) else (*one, next(masks)) for one in batch]
-    del batch, masks  # The iterator would hold every canvas of the batch.
+    waiting = [one if isinstance(one, Unreadable) else (*one, next(found)) for one in batch]
+    waiting = [one for one in waiting if _query_of(one) not in passed]
+    del batch, found  # The iterator would hold every canvas of the batch.
   yield from _finished(waiting)
+
+
+def _query_of(one: Unreadable | tuple[Query, np.ndarray, Judged]) -> Query:
+  return one.query if isinstance(one, Unreadable) else one[0]
 
 
 def _read(query: Query) -> tuple[Query, np.ndarray] | Unreadable:
@@ -184,11 +201,13 @@ def _finished(waiting: list[Any]) -> Iterator[Segmented | Unreadable]:
     if isinstance(one, Unreadable):
       yield one
     else:
-      query, image, canvas = one
+      query, image, answer = one
       height, width = image.shape[:2]
       # A view would hold the whole canvas as long as someone has the mask.
-      found = Segmented(query, image, np.asarray(canvas)[:height, :width].copy())
-      del one, image, canvas
+      mask = np.asarray(answer.mask)[:height, :width].copy()
+      sure = (float(np.asarray(x)) for x in (answer.confidence, answer.presence))
+      found = Segmented(query, image, mask, *sure)
+      del one, image, answer, mask, sure
       yield found
       del found
 

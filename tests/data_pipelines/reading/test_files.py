@@ -32,7 +32,16 @@ def test_photographs_end_in_many_ways():
 
 
 def test_results_are_pictures_only_where_their_own_is_not_there():
-  names = ['a.jpg', 'a_mask.png', 'a_predicted.png', 'b_overlay.png', '.a.jpg', 'a.txt']
+  names = [
+    'a.jpg',
+    'a_mask.png',
+    'a_predicted.png',
+    'b_overlay.png',
+    '.a.jpg',
+    'a.txt',
+    'contact_sheet.png',
+    'contact_sheet-2.png',
+  ]
   assert [p.name for p in pictures_alone(map(Path, names))] == [
     'a.jpg',
     'a_mask.png',

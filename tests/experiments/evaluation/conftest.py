@@ -7,7 +7,7 @@ from PIL import Image
 from experiments.evaluation import predicting
 from experiments.evaluation.config import PredictConfig
 from hsnet_jax.checkpoints import save_checkpoint
-from tests.experiments.evaluation.given import mask, picture
+from tests.experiments.evaluation.given import judged, mask, picture
 from tests.made import variables
 
 CONFIG = {
@@ -76,6 +76,7 @@ def quick(monkeypatch):
   """Stands in for the network, which other tests ask: finds what is on the left."""
 
   def predict_batch(images, sizes):
-    return [(np.arange(w)[None].repeat(h, 0) < w // 2).astype(np.uint8) for h, w in sizes]
+    masks = [(np.arange(w)[None].repeat(h, 0) < w // 2).astype(np.uint8) for h, w in sizes]
+    return [judged(mask) for mask in masks]
 
   monkeypatch.setattr(predicting, 'predictor', lambda *_, **__: predict_batch)

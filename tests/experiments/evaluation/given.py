@@ -3,6 +3,9 @@
 import numpy as np
 from PIL import Image
 
+from hsnet_jax.segmenter.programs import Judged
+
+BESIDE = ('summary', 'contact_sheet', '.hsnet-results')
 RNG = np.random.default_rng(0)
 
 
@@ -29,3 +32,17 @@ def mask(path, *, size=(60, 45), value=255, box=(10, 10, 40, 30)):
 def size_of(path):
   with Image.open(path) as image:
     return image.size
+
+
+def judged(mask, confidence=0.75, presence=0.875):
+  """What a predictor finds in a photograph, whose mask this is."""
+  return Judged(mask, np.float32(confidence), np.float32(presence))
+
+
+def contents(folder):
+  """{name: bytes} of all files below a folder, but for what is of all pictures together."""
+  return {
+    str(p.relative_to(folder)): p.read_bytes()
+    for p in folder.rglob('*')
+    if not p.is_dir() and not p.name.startswith(BESIDE)
+  }

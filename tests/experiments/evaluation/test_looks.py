@@ -9,7 +9,7 @@ from PIL import Image
 from experiments.evaluation import predicting
 from experiments.evaluation.predicting import predict
 from hsnet_jax.errors import InputError
-from tests.experiments.evaluation.given import mask, picture
+from tests.experiments.evaluation.given import judged, mask, picture
 
 
 @pytest.mark.usefixtures('quick')
@@ -46,7 +46,8 @@ def test_queries_much_larger_than_the_network_sees_are_looked_at_in_tiles(config
 def test_what_a_second_look_found_lies_beside_the_first(config, tmp_path, monkeypatch):
   def predict_batch(images, sizes, photographs=()):
     width = 5 + len(photographs)
-    return [(np.arange(w) < width)[None].repeat(h, 0).astype(np.uint8) for h, w in sizes]
+    masks = [(np.arange(w) < width)[None].repeat(h, 0).astype(np.uint8) for h, w in sizes]
+    return [judged(mask) for mask in masks]
 
   monkeypatch.setattr(predicting, 'predictor', lambda *_, **__: predict_batch)
   query, out = picture(tmp_path / 'q.jpg'), tmp_path / 'deep' / 'out'

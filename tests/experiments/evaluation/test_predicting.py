@@ -7,14 +7,13 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from data_pipelines.reading.images import read_image
 from experiments.evaluation import predicting
 from experiments.evaluation.predicting import predict
 from experiments.evaluation.prediction.segmenting import Segmented
 from hsnet_jax.checkpoints import save_checkpoint
 from hsnet_jax.errors import InputError
 from hsnet_jax.models import load_model
-from tests.experiments.evaluation.given import mask, picture, size_of
+from tests.experiments.evaluation.given import contents, mask, picture, size_of
 from tests.made import variables
 
 
@@ -34,18 +33,13 @@ def test_masks_have_the_size_of_the_upright_query(config, tmp_path, capsys):
   assert '2-shot' in said and str(out) in said
   sizes['turned'] = (30, 80)
   expected = {f'{name}_{kind}.png' for name in sizes for kind in ('predicted', 'overlay')}
-  assert {p.name for p in out.iterdir()} == expected
+  assert set(contents(out)) == expected
   assert {p.name for p in written} == {name for name in expected if 'predicted' in name}
   for name, size in sizes.items():
     with Image.open(out / f'{name}_predicted.png') as image:
       assert image.size == size and image.mode == 'L'
       assert set(np.unique(image)) <= {0, 255}
     assert size_of(out / f'{name}_overlay.png') == size
-
-
-def contents(folder):
-  """{name: bytes} of all files below a folder."""
-  return {str(p.relative_to(folder)): p.read_bytes() for p in folder.rglob('*') if not p.is_dir()}
 
 
 @pytest.mark.usefixtures('quick')
@@ -100,7 +94,7 @@ def test_results_may_lie_among_the_queries_and_their_masks(config, tmp_path, cap
   mask(folder / 'b_mask.png')
   before = contents(folder)
   written = {'a_predicted.png', 'b_predicted.png', 'a_overlay.png', 'b_overlay.png'}
-  for left in (('a.png', 'b_mask.png'), ('a.png', 'results: 4')):
+  for left in (('a.png', 'b_mask.png'), ('a.png', 'results: ')):
     predict(config(folder, output_dir=str(folder)))
     said = capsys.readouterr().out
     assert '2 masks' in said and all(word in said for word in left)
@@ -184,24 +178,6 @@ def test_bad_input_is_named_and_nothing_is_written(config, tmp_path, case):
   assert not (tmp_path / 'deep').exists()
 
 
-def test_an_interruption_keeps_what_is_finished(config, tmp_path, monkeypatch):
-  queries = [picture(tmp_path / f'{i}.png') for i in range(3)]
-  out = tmp_path / 'deep' / 'out'
-
-  def segment(predict_batch, queries, **_):
-    for query in queries[:2]:
-      image = read_image(query.path)
-      yield Segmented(query, image, np.ones(image.shape[:2], np.uint8))
-    assert {p.name for p in out.iterdir()} == expected, 'they have their names at once'
-    raise KeyboardInterrupt
-
-  expected = {f'{i}_{kind}.png' for i in range(2) for kind in ('predicted', 'overlay')}
-  monkeypatch.setattr(predicting, 'segment_files', segment)
-  with pytest.raises(KeyboardInterrupt):
-    predict(config(*queries))
-  assert {p.name for p in out.iterdir()} == expected
-
-
 def test_what_may_find_nothing_is_said(config, tmp_path, quick, monkeypatch):
   query = picture(tmp_path / 'q.jpg')
   with pytest.warns(UserWarning, match='`image_size` .*128.* 64'):
@@ -209,7 +185,7 @@ def test_what_may_find_nothing_is_said(config, tmp_path, quick, monkeypatch):
 
   def segment(predict_batch, queries, **_):
     for query in queries:
-      yield Segmented(query, np.zeros((9, 9, 3), np.uint8), np.zeros((9, 9), np.uint8))
+      yield Segmented(query, np.zeros((9, 9, 3), np.uint8), np.zeros((9, 9), np.uint8), 0.0, 0.5)
 
   monkeypatch.setattr(predicting, 'segment_files', segment)
   with pytest.warns(UserWarning, match='every mask is empty'):

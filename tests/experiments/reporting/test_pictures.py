@@ -116,3 +116,17 @@ def test_an_image_is_written_whole_or_not_at_all(tmp_path):
   assert [p.name for p in path.parent.iterdir()] == ['x.png']
   with Image.open(path) as written:
     assert written.size == (30, 40)
+
+
+@pytest.mark.parametrize('count', [1, 2, 7])
+def test_a_sheet_shows_each_picture_in_its_turn(count):
+  colors = [(10 * i, 200, 0) for i in range(count)]
+  sizes = [(40, 20) if i % 2 else (10, 40) for i in range(count)]
+  made = [(Image.new('RGB', s, c), 'a' * 500) for s, c in zip(sizes, colors, strict=True)]
+  sheet = np.asarray(pictures.draw_sheet(made, title='t', across=3, cell=40))
+  found = [np.argwhere((sheet == color).all(-1)) for color in colors]
+  assert [len(pixels) for pixels in found] == [w * h for w, h in sizes]
+  corners = [tuple((pixels.min(0) + pixels.max(0)) // 2) for pixels in found]
+  rows = sorted({y for y, _ in corners})
+  assert [rows.index(y) for y, _ in corners] == [i // 3 for i in range(count)]
+  assert corners == sorted(corners)

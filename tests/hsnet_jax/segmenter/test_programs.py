@@ -7,6 +7,8 @@ import pytest
 import hsnet_jax as hs
 from hsnet_jax.metrics import presence_score
 from hsnet_jax.segmenter.programs import (
+  judge_in_strips,
+  judged,
   resized_margin,
   resized_mask,
   score_presence,
@@ -40,14 +42,15 @@ def test_the_vote_of_strips_is_over_all_of_them():
   assert found.sum() == 1 and found[-1, -1] == 1
 
 
+@pytest.mark.parametrize('program', [vote_in_strips, judge_in_strips])
 @pytest.mark.parametrize('shots, most', [(1, 60e6), (5, 90e6)])
-def test_24_megapixels_take_little_memory(shots, most):
+def test_24_megapixels_take_little_memory(program, shots, most):
   """The mask itself, its counts, and a strip; of whole logits it would be 192 MB a shot."""
   shapes = ((shots, 1, 100, 100, 2), (), (4000, 100), (6000, 100))
   types = (np.float32, np.int32, np.float32, np.float32)
-  made = vote_in_strips.lower(*map(jax.ShapeDtypeStruct, shapes, types)).compile()
+  made = program.lower(*map(jax.ShapeDtypeStruct, shapes, types)).compile()
   memory = made.memory_analysis()
-  assert memory.output_size_in_bytes == 24e6
+  assert 0 <= memory.output_size_in_bytes - 24e6 < 100  # Two figures beside the mask.
   assert memory.temp_size_in_bytes + memory.output_size_in_bytes < most
 
 
@@ -62,6 +65,25 @@ def test_a_margin_made_in_strips_is_that_of_the_whole(shots, size):
   expected = np.mean(1 / (1 + np.exp(large[..., 0] - large[..., 1])), axis=0)
   np.testing.assert_allclose(probability, expected, atol=1e-5)
   np.testing.assert_allclose(margin, np.log(expected / (1 - expected)), atol=1e-4)
+
+
+@pytest.mark.parametrize('shots', [1, 3])
+@pytest.mark.parametrize('size', [(1, 1), (7, 500), (613, 2111), (32, 48)])
+@pytest.mark.parametrize('shown', ['much', 'little', 'nothing', 'everything'])
+def test_how_sure_the_network_is_of_a_mask(shots, size, shown):
+  logits = np.random.default_rng(shots).normal(size=(shots, 2, 32, 48, 2)).astype(np.float32)
+  logits[..., 1] += {'much': 0, 'little': -2, 'nothing': -20, 'everything': 20}[shown]
+  found = judged(logits, 1, size=size)
+  inside = np.s_[: size[0], : size[1]]
+  np.testing.assert_array_equal(found.mask, resized_mask(logits, 1, size=size))
+  large = bilinear_oracle(logits[:, 1], size)
+  probability = np.mean(1 / (1 + np.exp(large[..., 0] - large[..., 1])), axis=0)
+  marked = probability[np.asarray(found.mask)[inside] > 0]
+  assert (marked.size == 0) == (shown == 'nothing') or shown == 'little'
+  np.testing.assert_allclose(found.confidence, marked.mean() if marked.size else 0.0, atol=1e-5)
+  p = np.mean(1 / (1 + np.exp(logits[:, 1, ..., 0] - logits[:, 1, ..., 1].astype(float))), axis=0)
+  margin = np.sort(np.log(p / (1 - p)).ravel())[-15:].mean()  # A hundredth of 32 x 48.
+  np.testing.assert_allclose(found.presence, 1 / (1 + np.exp(-margin)), rtol=1e-4)
 
 
 def test_the_row_says_which_photograph():

@@ -21,8 +21,8 @@ from experiments.evaluation.prediction.segmenting import (
 from hsnet_jax.extensions.head import PUBLISHED
 from hsnet_jax.extensions.tiles import blend_tiles
 from hsnet_jax.models import Model
-from hsnet_jax.segmenter.programs import encode, mask, match, vote_in_strips
-from tests.experiments.evaluation.given import picture
+from hsnet_jax.segmenter.programs import encode, judge_in_strips, mask, match
+from tests.experiments.evaluation.given import judged, picture
 from tests.made import variables
 
 SIZE = (50, 81)
@@ -53,6 +53,7 @@ def made_predictor(model, images, masks):
 
   def predict(queries, sizes):
     found = predictor(model, images, masks, rows=len(queries))(queries, sizes)
+    found = [one.mask for one in found]
     for one, (height, width) in zip(found, sizes, strict=True):
       assert not one[height:].any() and not one[:, width:].any()
     return [np.asarray(one)[:h, :w] for one, (h, w) in zip(found, sizes, strict=True)]
@@ -93,7 +94,7 @@ def test_images_go_through_a_few_at_a_time_and_each_is_read_once(tmp_path, monke
 
   def predict_batch(images, sizes):
     calls.append((len(images), len(sizes), len(read)))
-    return [np.full(size, i, np.uint8) for i, size in enumerate(sizes)]
+    return [judged(np.full(size, i, np.uint8)) for i, size in enumerate(sizes)]
 
   monkeypatch.setattr(segmenting, 'read_query', reading)
   size = (800, 800)
@@ -116,7 +117,7 @@ def test_a_mask_holds_no_canvas(tmp_path, side):
   def predict_batch(images, sizes):
     canvas = np.zeros((512, side), np.uint8)
     canvases.append(weakref.ref(canvas))
-    return [canvas]
+    return [judged(canvas)]
 
   found = segment_files(predict_batch, find_queries([str(path)])[0], size=(8, 8), rows=1)
   assert next(found).mask.shape == (20, 512)
@@ -131,7 +132,7 @@ def test_what_cannot_be_read_takes_no_ones_place(tmp_path, rows):
 
   def predict_batch(images, sizes):
     assert len(images) == rows
-    return [np.full(size, size[1], np.uint8) for size in sizes]
+    return [judged(np.full(size, size[1], np.uint8)) for size in sizes]
 
   found = list(segment_files(predict_batch, queries, size=(8, 8), rows=rows))
   assert [one.query for one in found] == queries
@@ -143,7 +144,7 @@ def test_what_cannot_be_read_takes_no_ones_place(tmp_path, rows):
 def test_nothing_is_compiled_twice_whatever_the_sizes(caplog):
   query, images = np.random.default_rng(1).integers(0, 256, (2, 1, 64, 96, 3), np.uint8)
   model = Model(hs.HSNet('tiny'), variables('tiny'))
-  for program in (encode, mask, match, vote_in_strips):
+  for program in (encode, mask, match, judge_in_strips):
     program.clear_cache()
   with jax.log_compiles(), caplog.at_level('WARNING'):
     predict_batch = predictor(model, images, np.ones((1, 64, 96), np.uint8), rows=1)
@@ -151,7 +152,7 @@ def test_nothing_is_compiled_twice_whatever_the_sizes(caplog):
       predict_batch(query, [size])
   compiled = re.findall(r'^Compiling (?:jit\()?(\w+)', '\n'.join(caplog.messages), re.M)
   # The query and the support are of one shape, and share the backbone's program.
-  assert sorted(compiled) == ['encode', 'mask', 'match', 'vote_in_strips']
+  assert sorted(compiled) == ['encode', 'judge_in_strips', 'mask', 'match']
 
 
 def test_tiles_are_windows_of_the_photograph_and_are_laid_together():
@@ -178,7 +179,7 @@ def test_tiles_are_windows_of_the_photograph_and_are_laid_together():
   predict_batch = predictor(Model(module, made), images, masks, rows=3, tiles=2)
   (canvas,) = predict_batch(np.stack([*parts, parts[-1]]), [(150, 200)])
   assert 0 < np.mean(expected) < 1, 'a mask of one value would show nothing'
-  assert np.mean(np.asarray(canvas)[:150, :200] != np.asarray(expected)) < 1e-3
+  assert np.mean(np.asarray(canvas.mask)[:150, :200] != np.asarray(expected)) < 1e-3
 
 
 def test_the_mean_of_several_supports_may_decide():
@@ -191,7 +192,9 @@ def test_the_mean_of_several_supports_may_decide():
   margin = hs.mean_margin(match(module, made, encode(module, made, query), support_set))[0]
   found = {
     by: np.asarray(
-      predictor(Model(module, made), images, masks, rows=1, combine=by)(query, [margin.shape])[0]
+      predictor(Model(module, made), images, masks, rows=1, combine=by)(query, [margin.shape])[
+        0
+      ].mask
     )[: margin.shape[0], : margin.shape[1]]
     for by in ('vote', 'mean')
   }
@@ -206,9 +209,34 @@ def test_photographs_in_tiles_are_segmented_one_by_one(tmp_path):
 
   def predict_batch(images, sizes):
     seen.append((images.shape, len(sizes)))
-    return [np.ones(size, np.uint8) for size in sizes]
+    return [judged(np.ones(size, np.uint8)) for size in sizes]
 
   queries = find_queries([str(tmp_path)])[0]
   found = list(segment_files(predict_batch, queries, size=(8, 8), rows=4, tiles=2))
   assert seen == [((8, 8, 8, 3), 1)] * 2
   assert [one.mask.all() for one in found] == [True, True]
+
+
+def test_what_is_passed_goes_through_beside_others_alone(tmp_path):
+  """So that a batch is as it ever was, whatever is done of it."""
+  queries = made_queries(tmp_path, 8)
+  seen = []
+
+  def predict_batch(images, sizes):
+    seen.append([width - 20 for _, width in sizes])
+    return [judged(np.full(size, size[1], np.uint8)) for size in sizes]
+
+  def segmented(*numbers):
+    passed = {queries[i] for i in range(8) if i not in numbers}
+    options = {'size': (8, 8), 'rows': 3, 'passed': passed}
+    return list(segment_files(predict_batch, queries, **options))
+
+  found = segmented(4, 6, 7)
+  assert [one.query for one in found] == [queries[i] for i in (4, 6, 7)]
+  assert [one.mask[0, 0] for one in found] == [24, 26, 27]
+  assert seen == [[3, 4, 5], [6, 7]]
+  seen.clear()
+  assert not segmented()
+  queries[1].path.write_text('no image')
+  (found,) = segmented(1)
+  assert isinstance(found, Unreadable) and not seen, 'nothing is computed for what is done'

@@ -12,7 +12,7 @@ from hsnet_jax import HSNet, mean_margin
 from hsnet_jax.extensions.second_look import blend_window
 from hsnet_jax.extensions.windows import object_window
 from hsnet_jax.models import Model
-from tests.experiments.evaluation.given import picture
+from tests.experiments.evaluation.given import judged, picture
 from tests.made import SMALL, variables
 
 SIZE = (16, 24)
@@ -94,7 +94,7 @@ def test_a_predictor_looks_again_with_all_supports(tiles, combine, monkeypatch):
   predict_batch = predictor(model, images, masks, rows=count, tiles=tiles, combine=combine)
   (found,) = predict_batch(parts, [(150, 200)], [photograph])
   left = np.broadcast_to(np.arange(200) < 100, (150, 200))
-  np.testing.assert_array_equal(np.asarray(found)[:150, :200], left)
+  np.testing.assert_array_equal(np.asarray(found.mask)[:150, :200], left)
 
 
 @pytest.mark.parametrize('tiles', [1, 2])
@@ -105,7 +105,7 @@ def test_photographs_are_given_where_they_are_to_be_looked_at_again(tmp_path, ti
 
   def predict_batch(images, sizes, photographs):
     given.append([image.shape[:2] for image in photographs] == sizes)
-    return [np.zeros(size, np.uint8) for size in sizes]
+    return [judged(np.zeros(size, np.uint8)) for size in sizes]
 
   queries = find_queries([str(tmp_path)])[0]
   options = {'size': (8, 8), 'rows': 2, 'tiles': tiles}
