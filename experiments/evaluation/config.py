@@ -26,8 +26,9 @@ class EvaluateConfig(EpisodeSettings):
     'hsnet',
     'prototype: masked average pooling and one threshold; margin: the same less what the'
     ' surroundings give. Published ones on the same frozen features: panet; pmm, prototype'
-    " mixtures; pfenet_prior; repri. Floors: mean_foreground, where the supports' masks are; disc,"
-    ' a disc in the middle; everything; nothing.',
+    ' mixtures; pfenet_prior; repri. Of our own: panet_transductive, panet with the query and its'
+    " prediction as one more shot. Floors: mean_foreground, where the supports' masks are; disc, a"
+    ' disc in the middle; everything; nothing.',
     choices=tuple(METHODS),
   )
   episodes: int | None = setting(

@@ -48,6 +48,7 @@ METHODS: Mapping[str, Method] = {
   ),
   'margin': Method('hsnet_jax.baselines.margin', 'margin_episode_logits', fit='fit_margin'),
   'panet': Method('hsnet_jax.baselines.panet', 'panet_logits'),
+  'panet_transductive': Method('hsnet_jax.baselines.panet', 'panet_transductive_logits'),
   'pmm': Method('hsnet_jax.baselines.pmm', 'pmm_logits', fit='fit_pmm'),
   'pfenet_prior': Method(
     'hsnet_jax.baselines.pfenet_prior', 'pfenet_prior_logits', fit='fit_pfenet_prior'

@@ -121,10 +121,10 @@ def episodes_csv(
 
   Returns:
     episode, class, query, supports in JSON, true and false positives, false and true negatives,
-    the IoU of the object, 0 where it is neither there nor found, and the object's share of the
+    the IoU of the object, empty where it is neither there nor found, and the object's share of the
     picture, both in percent; then, where that is known, intersection and union of the boundaries,
-    their IoU and the F-score of the contours in percent, the mean and the highest foreground
-    probability in [0, 1], and the presence score, a cosine or a margin of logits.
+    their IoU, empty likewise, and the F-score of the contours in percent, the mean and the highest
+    foreground probability in [0, 1], and the presence score, a cosine or a margin of logits.
   """
   out = io.StringIO()
   writer = csv.writer(out, lineterminator='\n')
@@ -135,12 +135,16 @@ def episodes_csv(
   ):
     tp, fp, fn, tn = counts
     of = episodes[index]
-    percents = 100 * tp / max(tp + fp + fn, 1), 100 * (tp + fn) / max(tp + fp + fn + tn, 1)
+    share = f'{100 * (tp + fn) / max(tp + fp + fn + tn, 1):.4f}'
     line = [index, names[class_id], of.query, json.dumps(of.supports), *counts]
-    writer.writerow(
-      [*line, *(f'{x:.4f}' for x in percents), *(texts[number] for texts in further.values())]
-    )
+    line += [_iou(tp, tp + fp + fn), share]
+    writer.writerow([*line, *(texts[number] for texts in further.values())])
   return out.getvalue()
+
+
+def _iou(inside: int, union: int) -> str:
+  """Writes an IoU; of nothing and nothing there is none."""
+  return f'{100 * inside / union:.4f}' if union else ''
 
 
 def _further(rows: Mapping[str, np.ndarray]) -> dict[str, list[str]]:
@@ -149,11 +153,11 @@ def _further(rows: Mapping[str, np.ndarray]) -> dict[str, list[str]]:
   if 'boundary' in rows:
     edges = rows['boundary']
     inside, union = edges[:, 0], edges[:, 1]
-    percents = {'iou': 100 * inside / np.maximum(union, 1), 'f': boundary_f(edges)}
     columns = {
       'boundary_intersection': inside.astype(str).tolist(),
       'boundary_union': union.astype(str).tolist(),
-      **{f'boundary_{key}': [f'{x:.4f}' for x in values] for key, values in percents.items()},
+      'boundary_iou': [_iou(*of) for of in zip(inside.tolist(), union.tolist(), strict=True)],
+      'boundary_f': [f'{x:.4f}' for x in boundary_f(edges)],
     }
   for name in ('mean_probability', 'max_probability', 'presence_score'):
     if name in rows:

@@ -71,7 +71,8 @@ class TrainConfig(EpisodeSettings):
   boundary_weight: float | None = setting(
     None,
     "How much a pixel near the object's boundary, within 4 pixels on either side, weighs in the"
-    ' loss. Default: 1, as published.',
+    " loss. PASCAL's unlabeled ring counts as background, as published, and lies just there: above"
+    ' 1 masks become thin. Default: 1, as published.',
     least=0.0,
   )
   dice: float | None = setting(

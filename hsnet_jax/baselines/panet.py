@@ -1,12 +1,14 @@
-"""Segments queries by the nearer of two prototypes, aligned with the query (Wang et al., 2019).
+"""Segments queries by the nearer of two prototypes (PANet; Wang et al., 2019).
 
 "PANet: Few-Shot Image Semantic Segmentation with Prototype Alignment", arXiv 1908.06391. Its
 inference is non-parametric: prototypes of foreground and background by masked average pooling, and
-a softmax over scaled cosines. Its alignment is a loss: in training, prototypes of the query under
-its predicted mask are to segment the supports (PAR). Frozen features cannot learn from a loss;
-here those prototypes of the query are used in the test itself: the query and its predicted mask
-join the supports as one more shot, and the query is predicted again. `steps=0` is the paper's
-inference, without the alignment.
+a softmax over scaled cosines. That is `panet_logits`. Its alignment is a loss: in training,
+prototypes of the query under its predicted mask are to segment the supports (PAR). Frozen features
+cannot learn from a loss, so it is left out.
+
+`panet_transductive_logits` is not the paper's: it uses prototypes of the query in the test itself.
+The query and its predicted mask join the supports as one more shot, and the query is predicted
+again.
 """
 
 from collections.abc import Mapping
@@ -19,7 +21,6 @@ from hsnet_jax.baselines.stacked import Batch, resize_to_queries, stack_episodes
 from hsnet_jax.correlation import normalize_features
 
 ALPHA = 20.0  # Scale of the cosines; "Non-parametric metric learning".
-STEPS = 1
 
 
 def mean_prototypes(
@@ -56,15 +57,15 @@ def align_prototypes(
   supports: Float[Array, 'batch shots h w c'],
   masks: Float[Array, 'batch shots h w'],
   *,
-  steps: int = STEPS,
+  steps: int = 0,
 ) -> Float[Array, 'batch h w 2']:
-  """Predicts a query from its supports, then from those and its own prediction.
+  """Predicts a query from its supports; with `steps` then from those and its own prediction.
 
   Args:
     query: the query's features.
     supports: the supports'.
     masks: the supports' masks, in [0, 1].
-    steps: how often what is predicted becomes a mask of the query, the shot K + 1.
+    steps: how often what is predicted becomes a mask of the query, the shot K + 1; 0 as published.
 
   Returns:
     Logits, background first.
@@ -82,7 +83,7 @@ def align_prototypes(
 def panet_logits(
   model: Any, variables: Mapping[str, Any], batch: Batch
 ) -> Float[Array, '1 batch out_h out_w 2']:
-  """Computes the logits of a batch of episodes as loaders give it.
+  """Computes the logits of a batch of episodes as loaders give it, by the paper's inference.
 
   Args:
     model: an `HSNet`; only its `encode` is used.
@@ -96,4 +97,24 @@ def panet_logits(
     ValueError: queries and supports differ in size.
   """
   logits = align_prototypes(*stack_episodes(model, variables, batch))
+  return resize_to_queries(logits, batch)[None]
+
+
+def panet_transductive_logits(
+  model: Any, variables: Mapping[str, Any], batch: Batch
+) -> Float[Array, '1 batch out_h out_w 2']:
+  """Computes what `panet_logits` does, then once more with the query as one more shot.
+
+  Args:
+    model: an `HSNet`; only its `encode` is used.
+    variables: its variables.
+    batch: as for `hsnet_jax.inference.episode_logits`.
+
+  Returns:
+    `[1, B, H, W, 2]`, at the size of the query's masks.
+
+  Raises:
+    ValueError: queries and supports differ in size.
+  """
+  logits = align_prototypes(*stack_episodes(model, variables, batch), steps=1)
   return resize_to_queries(logits, batch)[None]

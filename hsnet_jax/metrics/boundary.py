@@ -1,7 +1,9 @@
 """Judges outlines: boundary IoU, and the F-score of contours.
 
 A mask's IoU says little about the outline of a large object, whose inside outweighs it. Pixels that
-are left out are background in both masks, so that what is marked there changes nothing. Where
+are left out are background in both masks, so that what is marked there changes nothing. A ring that
+is left out round each object, as in PASCAL, so cuts both masks along the same outline: the figures
+there are too high, compare methods with each other alone, and not with published ones. Where
 pictures have sizes of their own, what lies round one is left out: a picture reaches to its last row
 and column in which a pixel is counted.
 """

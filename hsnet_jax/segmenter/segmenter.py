@@ -90,8 +90,8 @@ class Segmenter:
       presence_threshold: how like the object, as a cosine, must be what is found, for anything to
         be marked in a picture: higher leaves more pictures empty, -1 none; by default as the model
         says.
-      backbone: the model's backbone, where it is one of your own.
-      precision: 'float32' or 'bfloat16', in place of its own.
+      backbone: the model's backbone, where it is one of your own and the model is a file.
+      precision: 'float32' or 'bfloat16', in place of its own, where the model is a file.
 
     Returns:
       The segmenter.
@@ -99,7 +99,9 @@ class Segmenter:
     Raises:
       InputError: there is no such model, or an option does not fit it.
     """
-    if not isinstance(model, Model):
+    if isinstance(model, Model):
+      _refuse_for_model(backbone=backbone, precision=precision)
+    else:
       model = load_model(model, backbone=backbone, precision=precision)
     if presence_threshold is not None:
       if not -1 <= presence_threshold <= 1:
@@ -226,7 +228,10 @@ class Segmenter:
 
   def _fitted(self) -> Fitted:
     if self.fitted is None:
-      raise InputError('this segmenter has seen no supports: call `fit(images, masks)` first')
+      raise InputError(
+        'this segmenter has seen no supports; `fit` returns one that has and leaves this as it is:'
+        ' `segmenter = segmenter.fit(images, masks)`'
+      )
     return self.fitted
 
   def _fit(self, supports: Supports) -> 'Segmenter':
@@ -290,6 +295,16 @@ def _found(
   label = np.where(each.any(axis=0), highest + 1, 0).astype(np.uint8)
   scores = tuple(float(score) for score in presences)
   return Found(classes, label, each, np.stack(probabilities), scores, path)
+
+
+def _refuse_for_model(**given: Any) -> None:
+  """Refuses what is settled when a `Model` is made."""
+  for name, value in given.items():
+    if value is not None:
+      raise InputError(
+        f'`{name}` is not for a `Model`, which has its own; give it to `load_model'
+        f'(path, {name}=...)`'
+      )
 
 
 def _path_of(picture: Picture) -> pathlib.Path | None:

@@ -22,6 +22,8 @@ def exchange_roles(
   """Makes the first support the query, and the query that support, in some episodes.
 
   An episode whose query shows nothing of the class stays as it is: its support would have no mask.
+  So does one whose first support is another support as well, as the published protocol allows: the
+  new query would be among its own supports.
   The new query has no ignore region, since of supports none is read: what is open there counts as
   background, as it does in the published loss. A support that was cut to a window around its object
   is a query that is cut likewise, and the new support is whole.
@@ -53,7 +55,9 @@ def exchange_roles(
     return jax.random.uniform(jax.random.fold_in(key, index), (), jnp.float32) < probability
 
   shown = jnp.any(batch['query_mask'] != 0, axis=(1, 2))
-  swap = jax.vmap(draw)(jnp.asarray(batch['index'])) & shown
+  pictures = jnp.asarray(batch['support_images'])
+  again = jnp.any(jnp.all(pictures[:, 1:] == pictures[:, :1], axis=(2, 3, 4)), axis=1)
+  swap = jax.vmap(draw)(jnp.asarray(batch['index'])) & shown & ~again
   new = {**batch, 'query_ignore': _where(swap, 0, jnp.asarray(batch['query_ignore']))}
   for query, supports in (('query_image', 'support_images'), ('query_mask', 'support_masks')):
     one, several = jnp.asarray(batch[query]), jnp.asarray(batch[supports])

@@ -33,6 +33,9 @@ def cross_entropy(
       1 / (1 + w): a mask of best IoU is larger than one of fewest wrong pixels.
     boundary_weight: likewise of a pixel near the object's boundary, on both of its sides
       (`near_boundary`); 1 as published. Of a thin object that is nearly all, of a large one little.
+      Above 1, where a ring round objects has no label, as in PASCAL, masks become thin: the ring
+      counts as background, and is what weighs more on the outer side. Left out of the weight, it
+      would leave the inner side alone to weigh more, and masks would become wide.
 
   Returns:
     One mean per image, `[B]`, in nats.

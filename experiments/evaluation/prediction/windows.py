@@ -6,7 +6,7 @@ from collections.abc import Callable, Iterable, Sequence
 import jax
 import jax.numpy as jnp
 import numpy as np
-from jaxtyping import Array, Float, UInt8
+from jaxtyping import Array, Bool, Float, UInt8
 from PIL import Image
 
 from data_pipelines.reading.arrays import resize_image
@@ -54,6 +54,38 @@ def blend(found: Sequence[Float[Array, 'K B h w 2']], *, tiles: int) -> Float[Ar
   return jnp.stack([jnp.zeros_like(margin), margin], axis=-1)[None, None]
 
 
+def largest_part(mask: Bool[np.ndarray, 'h w']) -> Bool[np.ndarray, 'h w']:
+  """Finds the largest connected part of a mask; pixels are connected by their sides.
+
+  Args:
+    mask: what is marked.
+
+  Returns:
+    One part of it, of as many pixels as any; nothing of an empty mask.
+  """
+  if not mask.any():
+    return mask
+  # Of each marked pixel the number of its run along the row, and along the column.
+  runs = _number_runs(mask)[mask], _number_runs(mask.T).T[mask]
+  label, before = np.arange(len(runs[0])), None
+  # The highest label goes along whole runs, so there are as many rounds as a part has turns.
+  while before is None or (label != before).any():
+    before = label
+    for run in runs:
+      highest = np.zeros(run.max() + 1, label.dtype)
+      np.maximum.at(highest, run, label)
+      label = highest[run]
+  part = np.zeros_like(mask)
+  part[mask] = label == np.bincount(label).argmax()
+  return part
+
+
+def _number_runs(mask: np.ndarray) -> np.ndarray:
+  """Numbers runs of marked pixels along the rows, from 1 on."""
+  starts = mask & ~np.pad(mask, ((0, 0), (1, 0)))[:, :-1]
+  return np.cumsum(starts).reshape(mask.shape)
+
+
 def look_again(
   logits: Callable[[np.ndarray], Float[Array, '1 B h w 2']],
   found: Float[Array, '1 B h w 2'],
@@ -63,6 +95,9 @@ def look_again(
   rows: int,
 ) -> list[tuple[Array, int]]:
   """Looks at a window round what was found in each photograph, and blends both.
+
+  The window is round the largest connected part: a pixel that is marked far from it would make the
+  window the whole photograph.
 
   Args:
     logits: of images as the network sees them.
@@ -77,7 +112,9 @@ def look_again(
   """
   first = np.asarray(margins(found))
   windows = [
-    object_window(margin > 0, margin=_MARGIN, least_side=LEAST_SIDE / min(image.shape[:2]))
+    object_window(
+      largest_part(margin > 0), margin=_MARGIN, least_side=LEAST_SIDE / min(image.shape[:2])
+    )
     for margin, image in zip(first, photographs, strict=False)
   ]
   windows = [window if window and window[2] < 1 else None for window in windows]

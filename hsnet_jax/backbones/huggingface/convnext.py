@@ -90,20 +90,6 @@ def apply(
     down.
   """
   norm = functools.partial(layer_norm, epsilon=_EPSILON)
-
-  @jax.jit  # Traced once for all blocks of a stage.
-  def block(x, held):
-    y = depthwise_conv2d(
-      x,
-      held['dwconv']['kernel'].astype(x.dtype),
-      padding=(_HALF, _HALF),
-      precision=precision,
-      implementation=implementation,
-    )
-    y = norm(y + as_row(held['dwconv']['bias'], y), held['layernorm'])
-    y = gelu_mlp(y, held['pwconv1'], held['pwconv2'], precision=precision)
-    return x + y * as_row(held['layer_scale_parameter'], y)
-
   stages, features = weights['encoder']['stages'], []
   x = project_patches(images, weights['embeddings']['patch_embeddings'], precision=precision)
   x = norm(x, weights['embeddings']['layernorm'])
@@ -113,10 +99,26 @@ def apply(
       down = stage['downsampling_layer']
       x = project_patches(norm(x, down['0']), down['1'], precision=precision)
     for j in range(len(stage['layers'])):
-      x = block(x, stage['layers'][str(j)])
+      held = stage['layers'][str(j)]
+      x = _block(x, held, precision=precision, implementation=implementation)
       if i > 0:
         features.append(x)
   return tuple(features)
+
+
+# Traced once for all blocks of a stage, and for all calls.
+@functools.partial(jax.jit, static_argnames=('precision', 'implementation'))
+def _block(x: Array, held: Weights, *, precision: PrecisionLike, implementation: str) -> Array:
+  y = depthwise_conv2d(
+    x,
+    held['dwconv']['kernel'].astype(x.dtype),
+    padding=(_HALF, _HALF),
+    precision=precision,
+    implementation=implementation,
+  )
+  y = layer_norm(y + as_row(held['dwconv']['bias'], y), held['layernorm'], epsilon=_EPSILON)
+  y = gelu_mlp(y, held['pwconv1'], held['pwconv2'], precision=precision)
+  return x + y * as_row(held['layer_scale_parameter'], y)
 
 
 def _row(name: str) -> Backbone:

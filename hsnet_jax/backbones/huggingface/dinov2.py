@@ -155,20 +155,32 @@ def apply(
   tokens = jnp.concatenate([cls, x.reshape(len(x), -1, x.shape[-1])], axis=1)
   learned = positions(held['position_embeddings'], size, precision=precision)
   tokens = tokens + learned.astype(x.dtype)
-
-  def attention(x: Tokens, held: Weights) -> Tokens:
-    layers = (held['attention'][name] for name in ('query', 'key', 'value'))
-    projected = (linear(x, layer, precision=precision) for layer in layers)
-    y = attend(*projected, heads=heads, precision=precision)
-    return linear(y, held['output']['dense'], precision=precision)
-
-  def mlp(x: Tokens, held: Weights) -> Tokens:
-    return gelu_mlp(x, held['fc1'], held['fc2'], precision=precision)
-
-  layers = weights['encoder']['layer']
-  found = blocks(tokens, layers, attention=attention, mlp=mlp, epsilon=_EPSILON)
+  found = blocks(
+    tokens,
+    weights['encoder']['layer'],
+    attention=_attention,
+    mlp=_mlp,
+    epsilon=_EPSILON,
+    heads=heads,
+    size=size,
+    precision=precision,
+  )
   maps = patch_maps(found, size)
   return pooled_pyramid(maps) if pyramid else maps
+
+
+def _attention(
+  x: Tokens, held: Weights, *, heads: int, size: tuple[int, int], precision: PrecisionLike
+) -> Tokens:
+  del size  # Positions are in the tokens already.
+  layers = (held['attention'][name] for name in ('query', 'key', 'value'))
+  projected = (linear(x, layer, precision=precision) for layer in layers)
+  y = attend(*projected, heads=heads, precision=precision)
+  return linear(y, held['output']['dense'], precision=precision)
+
+
+def _mlp(x: Tokens, held: Weights, *, precision: PrecisionLike) -> Tokens:
+  return gelu_mlp(x, held['fc1'], held['fc2'], precision=precision)
 
 
 def _row(name: str, *, pyramid: bool) -> Backbone:

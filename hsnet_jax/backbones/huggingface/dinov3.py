@@ -146,20 +146,32 @@ def apply(
   first = jnp.concatenate([held['cls_token'], held['register_tokens']], axis=1).astype(x.dtype)
   first = jnp.broadcast_to(first, (len(x), *first.shape[1:]))
   tokens = jnp.concatenate([first, x.reshape(len(x), -1, width)], axis=1)
-  rotate = functools.partial(rotate_patches, turned=angles(size, width // heads))
-
-  def attention(x: Tokens, held: Weights) -> Tokens:
-    layers = (held[name] for name in ('q_proj', 'k_proj', 'v_proj'))
-    projected = (linear(x, layer, precision=precision) for layer in layers)
-    y = attend(*projected, heads=heads, rotate=rotate, precision=precision)
-    return linear(y, held['o_proj'], precision=precision)
-
-  def mlp(x: Tokens, held: Weights) -> Tokens:
-    return gelu_mlp(x, held['up_proj'], held['down_proj'], precision=precision)
-
-  found = blocks(tokens, weights['layer'], attention=attention, mlp=mlp, epsilon=_EPSILON)
+  found = blocks(
+    tokens,
+    weights['layer'],
+    attention=_attention,
+    mlp=_mlp,
+    epsilon=_EPSILON,
+    heads=heads,
+    size=size,
+    precision=precision,
+  )
   maps = patch_maps(found, size)
   return pooled_pyramid(maps) if pyramid else maps
+
+
+def _attention(
+  x: Tokens, held: Weights, *, heads: int, size: tuple[int, int], precision: PrecisionLike
+) -> Tokens:
+  rotate = functools.partial(rotate_patches, turned=angles(size, x.shape[-1] // heads))
+  layers = (held[name] for name in ('q_proj', 'k_proj', 'v_proj'))
+  projected = (linear(x, layer, precision=precision) for layer in layers)
+  y = attend(*projected, heads=heads, rotate=rotate, precision=precision)
+  return linear(y, held['o_proj'], precision=precision)
+
+
+def _mlp(x: Tokens, held: Weights, *, precision: PrecisionLike) -> Tokens:
+  return gelu_mlp(x, held['up_proj'], held['down_proj'], precision=precision)
 
 
 def _row(name: str, *, pyramid: bool) -> Backbone:

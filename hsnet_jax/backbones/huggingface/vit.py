@@ -3,6 +3,7 @@
 Tokens are `[B, N, C]`: those that belong to no patch first, then the patches, row by row.
 """
 
+import functools
 import math
 from collections.abc import Callable, Sequence
 from typing import NamedTuple
@@ -95,35 +96,65 @@ def blocks(
   tokens: Tokens,
   layers: Weights,
   *,
-  attention: Callable[[Tokens, Weights], Tokens],
-  mlp: Callable[[Tokens, Weights], Tokens],
+  attention: Callable[..., Tokens],
+  mlp: Callable[..., Tokens],
   epsilon: float,
+  heads: int,
+  size: tuple[int, int],
+  precision: PrecisionLike = 'highest',
 ) -> list[Tokens]:
   """Applies blocks: attention and an MLP, each normed before and scaled by channel behind.
 
   Args:
     tokens: of the embedding.
     layers: the blocks' weights, under their numbers.
-    attention: applies that of a block, `(x, weights) -> y`.
-    mlp: likewise.
+    attention: applies that of a block, `(x, weights, *, heads, size, precision) -> y`; a function
+      of a module, since what is compiled is kept for it.
+    mlp: likewise, `(x, weights, *, precision) -> y`.
     epsilon: of the layer norms.
+    heads: of the attention.
+    size: (height, width) in patches.
+    precision: of the products.
 
   Returns:
     The tokens behind each block, after both residual sums.
   """
-
-  @jax.jit  # Traced once for all blocks.
-  def block(x: Tokens, layer: Weights) -> Tokens:
-    y = attention(layer_norm(x, layer['norm1'], epsilon=epsilon), layer['attention'])
-    x = x + y * as_row(layer['layer_scale1']['lambda1'], y)
-    y = mlp(layer_norm(x, layer['norm2'], epsilon=epsilon), layer['mlp'])
-    return x + y * as_row(layer['layer_scale2']['lambda1'], y)
-
   found = []
   for i in range(len(layers)):
-    tokens = block(tokens, layers[str(i)])
+    tokens = _block(
+      tokens,
+      layers[str(i)],
+      attention=attention,
+      mlp=mlp,
+      epsilon=epsilon,
+      heads=heads,
+      size=size,
+      precision=precision,
+    )
     found.append(tokens)
   return found
+
+
+# Traced once for all blocks, and for all calls.
+@functools.partial(
+  jax.jit, static_argnames=('attention', 'mlp', 'epsilon', 'heads', 'size', 'precision')
+)
+def _block(
+  x: Tokens,
+  layer: Weights,
+  *,
+  attention: Callable[..., Tokens],
+  mlp: Callable[..., Tokens],
+  epsilon: float,
+  heads: int,
+  size: tuple[int, int],
+  precision: PrecisionLike,
+) -> Tokens:
+  y = layer_norm(x, layer['norm1'], epsilon=epsilon)
+  y = attention(y, layer['attention'], heads=heads, size=size, precision=precision)
+  x = x + y * as_row(layer['layer_scale1']['lambda1'], y)
+  y = mlp(layer_norm(x, layer['norm2'], epsilon=epsilon), layer['mlp'], precision=precision)
+  return x + y * as_row(layer['layer_scale2']['lambda1'], y)
 
 
 def patch_maps(

@@ -28,6 +28,15 @@ def test_what_is_written_is_read(tmp_path):
   np.testing.assert_array_equal(read_counted(tmp_path / 'a' / 'episodes.csv').counts, counts)
 
 
+def test_episodes_with_neither_object_nor_mark_are_compared(tmp_path):
+  """Their `iou` is empty; only counts are read."""
+  counts = np.tile([0, 0, 0, 9], (40, 1))
+  first = written(tmp_path / 'a', counts)
+  counts[:20] = 5, 5, 0, 0
+  second = written(tmp_path / 'b', counts)
+  assert paired_rows(second, first, names=('b', 'a'))[1][:4] == ['mIoU', '50.00', '0.00', '50.00']
+
+
 def test_the_difference_is_paired(tmp_path):
   # IoUs are all over the place, but the first has always ten points more.
   iou = np.random.default_rng(0).integers(100, 800, 40)

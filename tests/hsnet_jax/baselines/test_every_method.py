@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 
 from hsnet_jax.baselines.floors import mean_foreground_logits
-from hsnet_jax.baselines.panet import panet_logits
+from hsnet_jax.baselines.panet import panet_logits, panet_transductive_logits
 from hsnet_jax.baselines.pfenet_prior import (
   fit_pfenet_prior,
   pfenet_prior_logits,
@@ -27,6 +27,7 @@ FITS = {
 }
 METHODS = {name: functools.partial(logits, threshold=0.1) for name, (_, logits) in FITS.items()} | {
   'panet': panet_logits,
+  'panet_transductive': panet_transductive_logits,
   'repri': repri_logits,
   'mean_foreground': mean_foreground_logits,
 }
@@ -159,6 +160,6 @@ def test_an_object_that_shows_is_found():
   for name in METHODS.keys() - {'mean_foreground'}:
     margin = margin_of(compiled(name)(variables(), batch))
     assert margin[truth].mean() > margin[~truth].mean(), name
-  for name in ('panet', 'repri'):
+  for name in ('panet', 'panet_transductive', 'repri'):
     marked = margin_of(compiled(name)(variables(), batch)) > 0
     assert np.sum(marked & truth) / np.sum(marked | truth) > 0.5, name

@@ -5,7 +5,17 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
-from hsnet_jax.baselines.panet import ALPHA, align_prototypes, mean_prototypes, metric_logits
+from hsnet_jax.baselines.panet import (
+  ALPHA,
+  align_prototypes,
+  mean_prototypes,
+  metric_logits,
+  panet_logits,
+  panet_transductive_logits,
+)
+from hsnet_jax.baselines.stacked import resize_to_queries, stack_episodes
+from hsnet_jax.model import HSNet
+from tests.made import averages
 
 WRAPS = pytest.mark.parametrize('wrap', [lambda f: f, jax.jit], ids=['plain', 'jit'])
 
@@ -89,3 +99,25 @@ def test_alignment_takes_in_what_the_supports_do_not_show():
     logits = np.asarray(align_prototypes(query, support, mask, steps=steps))[0, 0]
     marked.append((logits[:, 1] > logits[:, 0]).tolist())
   assert marked == [[True] * 3 + [False] * 7, [True] * 4 + [False] * 6]
+
+
+def test_panet_is_the_papers_inference_and_the_transductive_pass_a_method_of_its_own():
+  rng = np.random.default_rng(0)
+  masks = np.zeros((2, 3, 16, 16), np.uint8)
+  masks[:, :, 4:12, 3:9] = 1
+  batch = {
+    'query_image': rng.integers(0, 256, (2, 16, 16, 3), np.uint8),
+    'query_mask': np.zeros((2, 16, 16), np.uint8),
+    'support_images': rng.integers(0, 256, (2, 3, 16, 16, 3), np.uint8),
+    'support_masks': masks,
+  }
+  backbone = averages((1, 2, 1), name='each')
+  model, variables = HSNet(backbone), {'params': {}, 'backbone': backbone.init(jax.random.key(0))}
+  stacked = [np.float64(x) for x in stack_episodes(model, variables, batch)]
+  found = {}
+  for steps, logits in enumerate((panet_logits, panet_transductive_logits)):
+    found[steps] = logits(model, variables, batch)
+    small = np.stack([aligned_oracle(*one, steps) for one in zip(*stacked, strict=True)])
+    expected = resize_to_queries(jnp.asarray(small, jnp.float32), batch)[None]
+    np.testing.assert_allclose(found[steps], expected, atol=1e-3)
+  assert np.abs(found[0] - found[1]).max() > 0.01

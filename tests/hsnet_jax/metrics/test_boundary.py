@@ -110,6 +110,17 @@ def test_what_is_marked_where_it_is_left_out_changes_nothing():
   np.testing.assert_array_equal(*found)
 
 
+def test_a_ring_that_is_left_out_cuts_both_masks_alike():
+  """Which makes both figures too high, as docs/evaluation.md says."""
+  far = np.hypot(*(np.mgrid[:320, :320] - 160))[None]
+  target, prediction = far <= 60, far <= 64
+  ring = (far > 60) & (far <= 65)
+  whole, cut = (np.asarray(boundary_counts(prediction, target, x))[0] for x in (0 * ring, ring))
+  assert 100 * whole[0] / whole[1] == pytest.approx(48.6, abs=0.05)
+  assert boundary_f(whole) == pytest.approx(79.6, abs=0.05)
+  assert cut[0] == cut[1] > 0 and boundary_f(cut) == 100
+
+
 @pytest.mark.parametrize('size', [(1, 1), (1, 9), (16, 12)])
 def test_masks_that_are_empty_full_or_left_out(variant, size):
   none, full = np.zeros((1, *size), np.uint8), np.ones((1, *size), np.uint8)

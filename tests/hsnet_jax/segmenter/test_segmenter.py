@@ -170,7 +170,8 @@ def test_before_fit_it_says_to_fit(tmp_path):
     lambda: segmenter.save(tmp_path / 'a.safetensors'),
     lambda: segmenter.classes,
   ):
-    with pytest.raises(hs.InputError, match=r'call `fit\(images, masks\)` first'):
+    segmenter.fit(PHOTOS, MASKS)  # Whose result is not kept.
+    with pytest.raises(hs.InputError, match=r'`segmenter = segmenter\.fit\(images, masks\)`'):
       ask()
 
 
@@ -185,6 +186,12 @@ def test_nothing_is_compiled_twice_whatever_the_sizes(caplog):
       assert segmenter.predict(np.resize(QUERY, (*size, 3))).mask.shape == size
   compiled = re.findall(r'^Compiling (?:jit\()?(\w+)', '\n'.join(caplog.messages), re.M)
   assert sorted(compiled) == sorted(names)
+
+
+@pytest.mark.parametrize('name, value', [('precision', 'bfloat16'), ('backbone', SMALL)])
+def test_what_a_model_has_settled_is_refused(name, value):
+  with pytest.raises(hs.InputError, match=rf'`{name}` .*`load_model\(path, {name}='):
+    hs.Segmenter.from_pretrained(model(), **{name: value})
 
 
 def test_options_take_the_place_of_the_models():

@@ -88,6 +88,18 @@ def test_a_query_without_the_class_stays_one():
   chex.assert_trees_all_equal(run(batch, 1.0), oracle(batch, [False, True, True]))
 
 
+@BOTH
+def test_no_query_is_among_its_own_supports(apply):
+  """Supports may repeat: the first one may not, the others may; a pixel makes another picture."""
+  batch = made(rows=5, shots=3)
+  images, masks = batch['support_images'], batch['support_masks']
+  for row, (one, other) in enumerate([(0, 1), (0, 2), (1, 2), (0, 1)]):
+    images[row, other], masks[row, other] = images[row, one], masks[row, one]
+  images[3, 1, 2, 3, 1] ^= 1
+  expected = oracle(batch, [False, False, True, True, True])
+  chex.assert_trees_all_equal(run(batch, 1.0, apply=apply), expected)
+
+
 def test_an_episode_draws_for_itself():
   batch = made()
   order = np.random.default_rng(2).permutation(16)

@@ -107,6 +107,7 @@ def test_segmenting_is_in_float32(wide):
     pmm.pmm_scores,
     pfenet_prior.pfenet_prior_scores,
     panet.panet_logits,
+    panet.panet_transductive_logits,
     repri.repri_logits,
   ],
 )

@@ -3,11 +3,12 @@
 import numpy as np
 import pytest
 from PIL import Image
+from scipy import ndimage
 
 from experiments.evaluation.prediction import segmenting
 from experiments.evaluation.prediction.queries import find_queries
 from experiments.evaluation.prediction.segmenting import predictor, segment_files
-from experiments.evaluation.prediction.windows import cut_windows, look_again
+from experiments.evaluation.prediction.windows import cut_windows, largest_part, look_again
 from hsnet_jax import HSNet, mean_margin
 from hsnet_jax.extensions.second_look import blend_window
 from hsnet_jax.extensions.windows import object_window
@@ -52,6 +53,45 @@ def test_what_was_found_is_seen_again_and_blended(rows):
     expected = blend_window(margin, again, window=window, size=(32, 48))
     np.testing.assert_allclose(mean_margin(looks[i][0])[0], expected, rtol=1e-4, atol=1e-5)
   assert len(seen) == (2 if rows == 1 else 3), 'copies fill the last ones up'
+
+
+@pytest.mark.parametrize('share', [0.0, 0.1, 0.45, 0.6, 0.8, 1.0])
+@pytest.mark.parametrize('size', [(1, 1), (1, 9), (30, 41)], ids=str)
+def test_the_largest_part(share, size):
+  for seed in range(5):
+    mask = np.random.default_rng(seed).random(size) < share
+    parts, count = ndimage.label(mask)
+    sizes = np.bincount(parts.ravel(), minlength=1)[1:]
+    found = largest_part(mask)
+    if not count:
+      assert not found.any()
+      continue
+    (of,) = set(parts[found])
+    np.testing.assert_array_equal(found, parts == of)
+    assert of > 0 and sizes[of - 1] == sizes.max()
+
+
+def test_a_part_may_turn_often():
+  spiral = np.array([list(row) for row in ('#######', '......#', '#####.#', '#...#.#', '#.###.#',
+                                           '#.....#', '#######')]) == '#'  # fmt: skip
+  np.testing.assert_array_equal(largest_part(spiral), spiral)
+
+
+def test_a_stray_pixel_makes_no_window():
+  margins = np.full((1, 32, 48), -1.0)
+  margins[0, 4:8, 6:12] = 2.0
+  alone = margins.copy()
+  margins[0, -1, -1] = 2.0
+  photograph, seen = np.random.default_rng(0).integers(0, 256, (500, 700, 3), np.uint8), []
+
+  def logits(images):
+    seen.append(images)
+    return as_logits(np.ones((1, 8, 12)))
+
+  for found in (alone, margins):
+    look_again(logits, as_logits(found), [photograph], size=SIZE, rows=1)
+  assert len(seen) == 2
+  np.testing.assert_array_equal(*seen)
 
 
 def test_where_nothing_is_found_there_is_no_second_look():

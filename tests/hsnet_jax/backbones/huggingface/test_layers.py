@@ -8,9 +8,10 @@ import numpy as np
 import pytest
 from scipy.special import erf
 
+from hsnet_jax import HSNet
 from hsnet_jax.backbones.huggingface.layers import layer_norm, linear, project_patches
 from tests.made import assert_close, conv_oracle, normal
-from tests.small_backbones import small_convnext
+from tests.small_backbones import small_convnext, small_vit
 
 
 def disturbed(weights):
@@ -99,3 +100,19 @@ def test_patches_that_are_whole_are_seen(size):
   assert y.shape == (2, size[0] // 2, size[1] // 2, 4)
   if y.size:
     assert_close(y, patches_oracle(x, {'kernel': np.asarray(kernel), 'bias': np.asarray(bias)}))
+
+
+@pytest.mark.parametrize(
+  'backbone', [small_convnext(), small_vit('dinov2'), small_vit('dinov3')], ids=lambda x: x.name
+)
+def test_a_second_eager_call_traces_and_compiles_nothing(backbone, caplog):
+  variables = {'params': {}, 'backbone': jax.jit(backbone.init)(jax.random.key(0))}
+  images, model = jnp.zeros((1, 32, 36, 3)), HSNet(backbone)
+  said = []
+  with jax.log_compiles(), caplog.at_level('WARNING'):
+    for _ in range(2):
+      model.apply(variables, images, method='encode')
+      said.append([text for text in caplog.messages if '_block' in text])
+      everything = list(caplog.messages)
+      caplog.clear()
+  assert len(said[0]) > 0 and everything == []
