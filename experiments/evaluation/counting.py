@@ -90,7 +90,7 @@ class BoundLogits:
   def __call__(self, variables: Any, batch: Batch) -> Any:
     """Returns the logits of a batch; of a network that judges presence its likenesses as well."""
     combine = functools.partial(combination(self.combine), sizes=batch.get('query_size'))
-    if self.model.presence_threshold is None:
+    if getattr(self.model, 'presence_threshold', None) is None:
       return combine(self.function(self.model, variables, batch, **dict(self.found)))
     logits, score = self.function(self.model, variables, batch, with_likeness=True)
     return combine(logits), score

@@ -73,10 +73,12 @@ def test_masks_stay_or_are_empty(jitted):
     )
 
 
-@pytest.mark.parametrize('head', [PUBLISHED, WHOLE], ids=str)
-@pytest.mark.parametrize('size', [(8, 8), (19, 13)])
-def test_a_network_leaves_a_picture_empty_by_all_its_supports(head, size):
+@pytest.mark.parametrize(
+  'head', [pytest.param(PUBLISHED, marks=pytest.mark.heavy), WHOLE], ids=['published', 'whole']
+)
+def test_a_network_leaves_a_picture_empty_by_all_its_supports(head):
   model, variables = made(head)
+  size = (19, 13)
   query, supports, masks = episodes(shots=3)
   plain = predict_episodes(model, variables, query, supports, masks, output_size=size)
   assert (plain[..., 1] > plain[..., 0]).any((0, 2, 3)).all()
