@@ -22,6 +22,7 @@ from hsnet_jax.errors import InputError
 from hsnet_jax.extensions.head import PUBLISHED
 from hsnet_jax.extensions.presence import leave_empty, likeness
 from hsnet_jax.inference.shots import Segmentation, combine_shots
+from hsnet_jax.inference.table import combination
 from hsnet_jax.resize import Size, map_size, resize_bilinear_each
 
 
@@ -89,6 +90,7 @@ def segment(
   support_set: SupportSet,
   *,
   output_size: Size | None = None,
+  combine: str = 'vote',
 ) -> Segmentation:
   """Segments the class of one support set in many queries.
 
@@ -103,13 +105,19 @@ def segment(
       supports' where the network allows it.
     support_set: from `encode_support`.
     output_size: (height, width) of the answer; by default the size of the queries.
+    combine: how the shots make one mask, of `COMBINATIONS`; by their vote, as published. What a
+      checkpoint is used with its record says (`Model.config['combine']`).
 
   Returns:
     A `Segmentation` of all queries at `output_size`.
+
+  Raises:
+    InputError: there is no such way to combine them.
   """
   features = model.apply(variables, jnp.asarray(query_images), method='encode')
   size = output_size or map_size(query_images)
-  return combine_shots(match_shots(model, variables, features, support_set, output_size=size))
+  logits = match_shots(model, variables, features, support_set, output_size=size)
+  return combine_shots(combination(combine)(logits))
 
 
 def match_shots(

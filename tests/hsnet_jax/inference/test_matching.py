@@ -108,6 +108,22 @@ def test_a_support_set_is_masked_and_of_length_one(network):
     assert not lengths[1].any()
 
 
+def test_segment_combines_shots_as_it_is_told():
+  query, supports, masks = episodes(batch=2, shots=3)
+  model = FakeModel()
+  support_set = inference.encode_support(model, VARIABLES, supports[0], masks[0])
+  features = model.apply(VARIABLES, query, method='encode')
+  size = query.shape[1:3]
+  logits = inference.match_shots(model, VARIABLES, features, support_set, output_size=size)
+  for name in inference.COMBINATIONS:
+    found = inference.segment(model, VARIABLES, query, support_set, combine=name)
+    expected = inference.combine_shots(inference.combination(name)(logits))
+    np.testing.assert_array_equal(found.mask, expected.mask)
+    np.testing.assert_allclose(found.probability, expected.probability, rtol=1e-6)
+  with pytest.raises(InputError, match='`combine`'):
+    inference.segment(model, VARIABLES, query, support_set, combine='most')
+
+
 def test_sizes_that_differ_are_named():
   query, supports, masks = episodes()
   with pytest.raises(ValueError, match='6 x 8.*12 x 8'):
