@@ -214,7 +214,7 @@ def html_page(
   css = (folder / 'page.css').read_text(encoding='utf-8')
   return template.render(
     title='Few-shot segmentation: results',
-    css=jinja2.filters.do_mark_safe(css),
+    css=css,
     summary=_summary(results, runs),
     warnings=_warnings(results, mix=mix),
     sections=sections,

@@ -112,7 +112,7 @@ def test_segment_combines_shots_as_it_is_told():
   query, supports, masks = episodes(batch=2, shots=3)
   model = FakeModel()
   support_set = inference.encode_support(model, VARIABLES, supports[0], masks[0])
-  features = model.apply(VARIABLES, query, method='encode')
+  features = [jnp.asarray(f) for f in model.apply(VARIABLES, query, method='encode')]
   size = query.shape[1:3]
   logits = inference.match_shots(model, VARIABLES, features, support_set, output_size=size)
   for name in inference.COMBINATIONS:
