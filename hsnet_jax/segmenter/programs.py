@@ -179,18 +179,18 @@ def judge_in_strips(
 ) -> Judged:
   """Votes as `vote_in_strips` does, and averages the probability over what is marked."""
   one = _row(logits, row)
-  votes = jnp.arange(1, len(one) + 1)[None, None]
+  votes = jnp.arange(1, len(one) + 1, dtype=_count_dtype(len(one)))
 
   def count(strip):
     counts, probability = _count(strip), jax.nn.sigmoid(mean_margin(strip))
     # How many votes mark a pixel is known at the end alone: sums by votes, a line at a time.
-    ours = counts[..., None] == votes.astype(counts.dtype)
+    ours = counts[..., None] == votes[None, None]
     sums = jnp.sum(jnp.where(ours, probability[..., None], 0.0), axis=1)
     return counts, sums, jnp.sum(ours, axis=1, dtype=jnp.float32)
 
   counts, *sums = _in_strips(count, one, rows, columns)
   least = _least(counts)
-  marks = votes[0, 0] >= least
+  marks = votes >= least
   total, pixels = (jnp.sum(jnp.where(marks, jnp.sum(x, axis=0), 0.0)) for x in sums)
   presence = jax.nn.sigmoid(presence_score(mean_margin(one[:, None]))[0])
   return Judged((counts >= least).astype(jnp.uint8), total / jnp.maximum(pixels, 1.0), presence)
@@ -214,8 +214,11 @@ def _row(logits, row):
 
 def _count(strip):
   """Counts the shots that mark each pixel."""
-  dtype = jnp.uint8 if len(strip) < 256 else jnp.int32
-  return jnp.sum(strip[..., 1] > strip[..., 0], 0, dtype=dtype)
+  return jnp.sum(strip[..., 1] > strip[..., 0], 0, dtype=_count_dtype(len(strip)))
+
+
+def _count_dtype(shots: int) -> type:
+  return jnp.uint8 if shots < 256 else jnp.int32
 
 
 def _least(counts):

@@ -91,7 +91,7 @@ def test_a_run_of_before_heads_is_of_the_published_one(tmp_path):
 @pytest.mark.heavy
 def test_a_best_checkpoint_of_another_kind_is_none(tmp_path):
   variables = jax.device_get(made.variables('tiny'))
-  config = {'backbone': 'tiny', 'figures': None}
+  config = {'backbone': 'tiny', 'figures': None, 'exchange': RUN.exchange}
   new = new_state(RUN, variables['backbone'])
   folder = tmp_path / 'checkpoints'
   save_checkpoint(folder / 'last', variables, config=config, opt_state=new.opt_state, step=4)
