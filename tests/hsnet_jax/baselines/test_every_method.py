@@ -19,6 +19,8 @@ from hsnet_jax.baselines.repri import repri_logits
 from hsnet_jax.model import HSNet
 from tests.made import averages
 
+pytestmark = pytest.mark.heavy
+
 BACKBONE = averages((1, 2, 1), name='each')
 SIDE, ROWS = 16, 3
 FITS = {

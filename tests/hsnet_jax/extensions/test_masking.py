@@ -24,6 +24,8 @@ from hsnet_jax.models import network
 from hsnet_jax.training.state import init_params
 from tests.made import assert_close, averages, bilinear_oracle, normal, relative_error
 
+pytestmark = pytest.mark.heavy
+
 TWO = averages((2, 1), stride=8, name='two')
 ONE = averages((2,), stride=8, name='one')  # Without mixing blocks, which take long to compile.
 HYBRID = Head(hybrid_masking=True)

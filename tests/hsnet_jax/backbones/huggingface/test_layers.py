@@ -13,6 +13,8 @@ from hsnet_jax.backbones.huggingface.layers import layer_norm, linear, project_p
 from tests.made import assert_close, conv_oracle, normal
 from tests.small_backbones import small_convnext, small_vit
 
+pytestmark = pytest.mark.heavy
+
 
 def disturbed(weights):
   """Weights of which no two are the same: a forgotten bias or scale is seen."""

@@ -22,6 +22,8 @@ from hsnet_jax.errors import InputError
 from tests.made import assert_close, normal
 from tests.small_backbones import small_vit
 
+pytestmark = pytest.mark.heavy
+
 VITS = ('dinov2_small', 'dinov2_base', 'dinov3_small', 'dinov3_base')
 
 
