@@ -50,6 +50,23 @@ class Model:
     """Returns the network's backbone."""
     return get_backbone(self.module.backbone)
 
+  def with_presence(self, threshold: float | None) -> 'Model':
+    """Makes it with another `presence_threshold` of its network.
+
+    Args:
+      threshold: a cosine; None, or -1, marks whatever is found.
+
+    Returns:
+      The model; its `config` still says what its checkpoint records.
+
+    Raises:
+      InputError: it is no cosine.
+    """
+    if threshold is not None and not -1 <= threshold <= 1:
+      raise InputError(f'`presence_threshold` is {threshold}; a cosine is from -1 to 1')
+    known = None if threshold in (None, -1) else float(threshold)
+    return dataclasses.replace(self, module=self.module.clone(presence_threshold=known))
+
 
 def network(
   config: Mapping[str, Any],

@@ -99,7 +99,7 @@ def evaluate(config: EvaluateConfig) -> Report:
   about |= found
   logits = BoundLogits(
     method.load(method.logits),
-    model.module.clone(presence_threshold=about.get('presence_threshold')),
+    model.with_presence(about.get('presence_threshold')).module,
     tuple(found.items()),
     about.get('combine', 'vote'),
   )

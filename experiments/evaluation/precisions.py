@@ -74,11 +74,6 @@ class Comparison:
   miou: Mapping[str, float]
 
 
-def _published(model: Model) -> Model:
-  """Returns a model that marks whatever it finds, as `evaluate` has it on published episodes."""
-  return dataclasses.replace(model, module=model.module.clone(presence_threshold=None))
-
-
 def compare_precisions(config: PrecisionConfig) -> Comparison:
   """Takes the same test episodes through a network in every precision, and prints the difference.
 
@@ -91,7 +86,10 @@ def compare_precisions(config: PrecisionConfig) -> Comparison:
   Raises:
     InputError: the checkpoint, the benchmark or a value does not fit.
   """
-  models = {name: _published(load_model(config.checkpoint, precision=name)) for name in PRECISIONS}
+  # Whatever is found is marked, as `evaluate` does it on published episodes.
+  models = {
+    name: load_model(config.checkpoint, precision=name).with_presence(None) for name in PRECISIONS
+  }
   model = models['float32']
   benchmark, fold = sources.open_benchmark(config, model.config)
   size = sources.image_size(config, benchmark.name, model.config)

@@ -8,7 +8,6 @@ settings are known to be sound, and never over a file that another command, or a
 """
 
 import contextlib
-import dataclasses
 import math
 import pathlib
 import statistics
@@ -105,7 +104,7 @@ def _load(config: PredictConfig) -> Model:
   """Loads the network, which judges the presence as the configuration says, or it itself."""
   model = load_model(config.checkpoint)
   presence = given_threshold(config.presence_threshold, model.config.get('presence_threshold'))
-  return dataclasses.replace(model, module=model.module.clone(presence_threshold=presence))
+  return model.with_presence(presence)
 
 
 def _done(

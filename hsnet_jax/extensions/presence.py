@@ -7,7 +7,7 @@ support's object, each the mean of its features (docs/recipes.md says what it is
 
 import jax
 import jax.numpy as jnp
-from jaxtyping import Array, Float
+from jaxtyping import Array, Bool, Float
 
 from hsnet_jax.correlation import normalize_features
 from hsnet_jax.extensions.prior import prototypes
@@ -38,7 +38,7 @@ def likeness(
 
 
 def leave_empty(
-  logits: Float[Array, '*shots n h w 2'], there: Float[Array, ' n'] | Array
+  logits: Float[Array, '*shots n h w 2'], there: Bool[Array, ' n']
 ) -> Float[Array, '*shots n h w 2']:
   """Marks nothing in pictures that do not show the object; others stay as they are.
 

@@ -104,11 +104,7 @@ class Segmenter:
     else:
       model = load_model(model, backbone=backbone, precision=precision)
     if presence_threshold is not None:
-      if not -1 <= presence_threshold <= 1:
-        raise InputError(f'`presence_threshold` is {presence_threshold}; a cosine is from -1 to 1')
-      threshold = None if presence_threshold == -1 else float(presence_threshold)
-      module = model.module.clone(presence_threshold=threshold)
-      model = dataclasses.replace(model, module=module)
+      model = model.with_presence(presence_threshold)
     size = image_size or model.config.get('image_size') or _PUBLISHED_SIZE
     margin = model.config.get('support_margin') if support_margin is None else support_margin
     by = combine or model.config.get('combine', 'vote')

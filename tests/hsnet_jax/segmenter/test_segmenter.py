@@ -205,12 +205,22 @@ def test_options_take_the_place_of_the_models():
   assert hs.Segmenter.from_pretrained(published).image_size == 400
 
 
+@pytest.mark.parametrize('asked, expected', [(None, 0.2), (-1.0, None), (0.0, 0.0), (0.5, 0.5)])
+def test_presence_is_judged_as_the_model_says_or_one_asks(asked, expected):
+  own = model().with_presence(0.2)
+  segmenter = hs.Segmenter.from_pretrained(own, presence_threshold=asked)
+  assert segmenter.model.module.presence_threshold == expected
+  assert own.module.presence_threshold == 0.2
+
+
 @pytest.mark.parametrize(
   'options, words',
   [
     ({'combine': 'median'}, "`combine` is 'median'; there are vote, mean"),
     ({'image_size': -5}, '`image_size` is -5'),
     ({'support_margin': float('nan')}, '`support_margin` nan'),
+    ({'presence_threshold': float('nan')}, '`presence_threshold` is nan'),
+    ({'presence_threshold': 2.0}, '`presence_threshold` is 2.0'),
   ],
 )
 def test_options_that_do_not_fit_are_named(options, words):
