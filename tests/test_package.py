@@ -84,6 +84,7 @@ def test_files_that_are_no_modules_are_packaged(root, project):
         assert path in packaged, path
 
 
+@pytest.mark.heavy
 def test_the_core_stands_alone(root, project, tmp_path):
   names = {name_of(requirement) for requirement in extra(project, 'all')}
   names -= {name_of(requirement) for requirement in project['project']['dependencies']} | BROUGHT

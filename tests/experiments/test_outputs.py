@@ -194,6 +194,7 @@ def test_the_very_same_again_takes_its_own_place(tmp_path, checkpoint, name):
   assert counts[0] == counts[1]
 
 
+@pytest.mark.heavy
 def test_converted_checkpoints_side_by_side_have_places_of_their_own(tmp_path, checkpoint):
   for name in ('a', 'b'):
     shutil.copytree(checkpoint / 'c', tmp_path / 'converted' / name)

@@ -1,8 +1,11 @@
 """The command experiments.report; what it does is tested in reporting/page/."""
 
+import pytest
+
 from tests.experiments.reporting.page.made import evaluation
 
 
+@pytest.mark.heavy
 def test_words_without_a_flag_are_folders(script, tmp_path):
   folders = [evaluation(tmp_path / name, seed=k) for k, name in enumerate(('a', 'b'))]
   done = script('report', folders[0], '--output_dir=out', folders[1], cwd=tmp_path)

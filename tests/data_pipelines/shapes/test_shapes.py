@@ -68,6 +68,7 @@ def test_pictures_show_their_class_and_nothing_of_another_fold(shapes, fold):
   assert with_rivals >= 20
 
 
+@pytest.mark.heavy
 def test_color_does_not_tell_the_class(shapes):
   """Nearest mean color, learned on half of the pictures, is near chance (20%) on the others."""
   colors, classes = [], []
@@ -180,6 +181,7 @@ def test_coverage_measures_area_and_is_cropped_to_the_picture():
   assert holed.coverage.sum() == 16 * (16 * 16 - 8 * 8)
 
 
+@pytest.mark.heavy
 def test_the_backbones_classes_resemble_none_of_the_benchmarks():
   numbers = others.other_classes(30)
   assert len(set(numbers)) == 30

@@ -78,6 +78,7 @@ def test_stored_statistics_give_what_the_batchs_own_gave(lessons):
     np.testing.assert_allclose(a, b, atol=2e-4 * float(jnp.abs(b).max()))
 
 
+@pytest.mark.heavy
 def test_strided_convolutions_of_training_are_the_backbones():
   x = jax.random.normal(jax.random.key(0), (2, 12, 20, 3))
   for size, stride in ((7, 4), (3, 2)):
@@ -89,6 +90,7 @@ def test_strided_convolutions_of_training_are_the_backbones():
     )
 
 
+@pytest.mark.heavy
 @pytest.mark.parametrize('shape', [(3, 3, 8, 16), (1, 1, 4, 32)])
 def test_orthogonalized_updates_have_even_singular_values(shape):
   update = steps.orthogonalize(jax.random.normal(jax.random.key(0), shape))

@@ -281,6 +281,7 @@ def stored(golden, tmp_path):
   return tmp_path / 'run'
 
 
+@pytest.mark.heavy
 def test_a_run_of_format_1_is_read(train_small, stored, capsys):
   outcome = train_small(stored, backbone='tiny', max_steps=10)
   assert outcome.progress.step == 10 and 'step 10' in capsys.readouterr().out

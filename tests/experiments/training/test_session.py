@@ -108,6 +108,7 @@ def pytest_generate_tests(metafunc):
     metafunc.parametrize('parallel', ['jit', 'pmap'] if wide else ['jit'])
 
 
+@pytest.mark.heavy
 def test_nothing_is_traced_twice_or_moved_but_by_name(tmp_path, monkeypatch, parallel):
   """Steps, figures, a checkpoint within the epoch, validation of a batch that is not full.
 

@@ -88,6 +88,7 @@ def batch_norm_oracle(x, norm, epsilon=1e-5):
   return (x - norm['mean']) / np.sqrt(norm['var'] + epsilon) * norm['scale'] + norm['bias']
 
 
+@pytest.mark.heavy
 def test_norms_fold_into_kernels():
   """The same maps come from weights that hold nothing of the norms."""
   stages = (1, 1, 1, 1)
@@ -187,6 +188,7 @@ def test_tiny_against_its_definition(implementation):
   assert all((np.asarray(f) < 0).any() for f in features), 'features come before the ReLU'
 
 
+@pytest.mark.heavy
 def test_mobilenet_is_one_network_on_every_platform_and_folded():
   weights = made.variables('mobilenet_v1_075')['backbone']
   (images,) = normal((1, 50, 36, 3))

@@ -48,6 +48,7 @@ def oracle(weights, images, count):
   return features
 
 
+@pytest.mark.heavy
 def test_lite_against_its_definition():
   """Whole, folded and plain: sides of kernels, odd and even sizes, residual sums, no last ReLU."""
   count = 7  # Of 16 blocks: to the second at stride 16.

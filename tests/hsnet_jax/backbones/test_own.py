@@ -36,6 +36,7 @@ def batch(rows=2, size=16):
   }
 
 
+@pytest.mark.heavy
 @pytest.mark.parametrize(
   'levels', [(3,), (1, 2), pytest.param((2, 1, 1, 1), marks=pytest.mark.heavy)], ids=str
 )

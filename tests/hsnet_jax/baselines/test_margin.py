@@ -3,6 +3,7 @@ import functools
 import jax
 import jax.numpy as jnp
 import numpy as np
+import pytest
 
 from hsnet_jax.baselines.margin import fit_margin, margin_episode_logits, margin_scores
 from hsnet_jax.extensions.prior import both_prototypes, prior_margin, prototype_cosines
@@ -33,6 +34,7 @@ def episodes(shots, seed=0):
   }
 
 
+@pytest.mark.heavy
 def test_it_is_the_prior_of_the_coarsest_two_levels():
   batch = episodes(shots=2)
   found = margin_scores(MODEL, variables(), batch)

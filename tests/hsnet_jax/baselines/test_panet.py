@@ -87,6 +87,7 @@ def test_prototypes_and_metric_against_loops(wrap):
     np.testing.assert_allclose(logits[i], logits_oracle(query[i], expected), atol=1e-4)
 
 
+@pytest.mark.heavy
 def test_alignment_takes_in_what_the_supports_do_not_show():
   """An object that turns away from its prototype along the query: what is found finds the rest."""
   angles = np.deg2rad([0, 20, 40, 47] + 6 * [90])

@@ -116,6 +116,7 @@ def miou_at(threshold, scores, target, ignore, class_id):
   return np.mean(iou)
 
 
+@pytest.mark.heavy
 @given(st.integers(0, 2**32 - 1), st.booleans())
 @settings(max_examples=40, deadline=None)
 def test_threshold_is_the_best_of_all(seed, coarse):
@@ -187,6 +188,7 @@ def test_score_histogram(wrap):
   np.testing.assert_array_equal(rows, [[[2, 0, 0, 0], [0, 1, 1, 2]]])
 
 
+@pytest.mark.heavy
 def test_with_a_real_backbone():
   """An image's own masked feature is nearer to it inside the mask than outside."""
   model, spec = HSNet('tiny'), get_backbone('tiny')

@@ -117,6 +117,7 @@ def test_the_start_against_loops(wrap):
     np.testing.assert_allclose(share[i], share_oracle(w, b, query[i]), atol=1e-4)
 
 
+@pytest.mark.heavy
 @WRAPS
 @pytest.mark.parametrize('shots, steps', [(1, 2), (1, UPDATE + 3), (3, UPDATE + 3)])
 def test_descent_against_differences(wrap, shots, steps):
@@ -131,6 +132,7 @@ def test_descent_against_differences(wrap, shots, steps):
     np.testing.assert_allclose(logits[i], logits_oracle(w, b, each[0]), atol=2e-2)
 
 
+@pytest.mark.heavy
 def test_an_episode_is_alone_in_its_batch():
   query, supports, targets = episodes(shots=1)
   together = adapt_classifier(query, supports, targets, shots=1)
@@ -138,6 +140,7 @@ def test_an_episode_is_alone_in_its_batch():
   np.testing.assert_allclose(together.weights[1:], alone.weights, atol=1e-5)
 
 
+@pytest.mark.heavy
 def test_the_supports_are_learned():
   """Where the mean of the object alone does not part it from its surroundings, descent does."""
   near, far = jnp.array([1.0, 0, 0]), jnp.array([0.8, 0.6, 0])

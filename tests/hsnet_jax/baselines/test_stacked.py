@@ -29,6 +29,7 @@ def test_vectors_of_zeros_stay_so():
   assert not np.asarray(stack_maps([jnp.zeros((1, 2, 2, 3))], levels=(1,))).any()
 
 
+@pytest.mark.heavy
 def test_episodes_are_of_the_coarsest_two_levels():
   rng = np.random.default_rng(0)
   batch = {

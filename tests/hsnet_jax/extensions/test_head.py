@@ -72,6 +72,7 @@ def test_it_starts_as_its_prior():
   assert not logits[..., 0].any()
 
 
+@pytest.mark.heavy
 @pytest.mark.parametrize(
   'head', [pytest.param(Head(prior=True), marks=pytest.mark.heavy), WHOLE], ids=str
 )
@@ -108,6 +109,7 @@ def test_supports_encoded_once_give_what_episodes_give():
   assert_close(found[:, 0], expected[:, 0])
 
 
+@pytest.mark.heavy
 def test_without_additions_nothing_is_pooled_and_nothing_drawn_otherwise():
   model, variables = made(PUBLISHED, SMALL)
   query, supports, masks = episodes()

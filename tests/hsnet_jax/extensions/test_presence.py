@@ -42,6 +42,7 @@ def test_likeness_against_loops(jitted):
   np.testing.assert_allclose(found, expected, atol=2e-4)
 
 
+@pytest.mark.heavy
 def test_a_small_object_is_not_lost_in_its_background():
   """However much is sure not to be of it."""
   feature = jnp.zeros((1, 40, 40, 2)).at[..., 1].set(1.0)
@@ -73,6 +74,7 @@ def test_masks_stay_or_are_empty(jitted):
     )
 
 
+@pytest.mark.heavy
 @pytest.mark.parametrize(
   'head', [pytest.param(PUBLISHED, marks=pytest.mark.heavy), WHOLE], ids=['published', 'whole']
 )

@@ -64,6 +64,7 @@ def test_margins_against_loops():
     np.testing.assert_allclose(found[i], expected, atol=2e-6)
 
 
+@pytest.mark.heavy
 @pytest.mark.parametrize('value', [0, 1])
 def test_a_mask_of_one_value_leaves_one_prototype(value):
   support, mask = maps(seed=3), np.full((2, 12, 10), value, np.uint8)
@@ -85,6 +86,7 @@ def test_short_numbers_are_pooled_in_float32():
   assert {p.dtype for p in both_prototypes(support, masks())} == {jnp.dtype('float32')}
 
 
+@pytest.mark.heavy
 def test_the_object_is_nearer_to_itself():
   """Where the query is the support, the margin is above 0 inside and below outside, on average."""
   mask = masks(1)

@@ -57,6 +57,7 @@ def test_the_windows_of_a_scale_cover_the_picture(tiles):
     assert side == pytest.approx(1.25 / n if n > 1 else 1)
 
 
+@pytest.mark.heavy
 @settings(deadline=None, max_examples=15)
 @given(st.data())
 def test_margins_are_laid_together_as_a_loop_does_it(data):

@@ -206,6 +206,7 @@ def test_the_score_says_what_the_mask_says(by):
   assert 0 < (margin > 0).mean() < 1
 
 
+@pytest.mark.heavy
 def test_one_that_disagrees_counts_less_or_not_at_all():
   masks = np.zeros((3, 6, 6), bool)
   masks[:2, :3], masks[2, 3:] = True, True
@@ -231,6 +232,7 @@ def test_more_than_there_are_cannot_be_kept(keep):
     inference.best_shots(drawn(4, 5), keep=keep)
 
 
+@pytest.mark.heavy
 def test_what_lies_beyond_a_photograph_counts_nowhere():
   """As where logits of several sizes lie on one canvas, which their last pixels fill up."""
   logits = drawn(3, 2, size=(8, 9))
@@ -246,6 +248,7 @@ def test_what_lies_beyond_a_photograph_counts_nowhere():
   assert (inference.shot_agreement(logits, sizes=sizes) != found).any()
 
 
+@pytest.mark.heavy
 @by_each
 def test_over_several_devices_it_is_as_on_one(by):
   logits = drawn(3, 4, batch=8)

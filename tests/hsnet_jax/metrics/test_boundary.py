@@ -14,7 +14,7 @@ from hsnet_jax.metrics import Boundary, boundary_counts, boundary_f
 SIZE = (40, 53)
 
 
-@pytest.fixture(params=['plain', 'jit', 'vmap'])
+@pytest.fixture(params=['plain', 'jit', pytest.param('vmap', marks=pytest.mark.heavy)])
 def variant(request):
   return {'plain': lambda f: f, 'jit': jax.jit, 'vmap': jax.vmap}[request.param]
 
@@ -110,6 +110,7 @@ def test_what_is_marked_where_it_is_left_out_changes_nothing():
   np.testing.assert_array_equal(*found)
 
 
+@pytest.mark.heavy
 def test_a_ring_that_is_left_out_cuts_both_masks_alike():
   """Which makes both figures too high, as docs/evaluation.md says."""
   far = np.hypot(*(np.mgrid[:320, :320] - 160))[None]
@@ -133,6 +134,7 @@ def test_masks_that_are_empty_full_or_left_out(variant, size):
     assert not left_out.any() and boundary_f(left_out) == 100
 
 
+@pytest.mark.heavy
 def test_a_pixel_beside_another():
   one = np.zeros((3, 30, 40), np.uint8)  # A diagonal of 50: a pixel, and one pixel's tolerance.
   one[:, 10, 10] = 1

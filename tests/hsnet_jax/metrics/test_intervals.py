@@ -147,6 +147,7 @@ def test_it_is_about_the_figure():
   assert few[1] - few[0] > 3 * (many[1] - many[0])
 
 
+@pytest.mark.heavy
 def test_95_of_100_intervals_hold_the_truth():
   rng, held, tests = np.random.default_rng(1), 0, 600
   # Unions of 100 pixels whose IoU is drawn: endlessly many pictures would give 40 and 60.

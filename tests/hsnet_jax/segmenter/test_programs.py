@@ -67,6 +67,7 @@ def test_a_margin_made_in_strips_is_that_of_the_whole(shots, size):
   np.testing.assert_allclose(margin, np.log(expected / (1 - expected)), atol=1e-4)
 
 
+@pytest.mark.heavy
 @pytest.mark.parametrize('shots', [1, 3])
 @pytest.mark.parametrize('size', [(1, 1), (7, 500), (613, 2111), (32, 48)])
 @pytest.mark.parametrize('shown', ['much', 'little', 'nothing', 'everything'])

@@ -129,6 +129,7 @@ def stored(tmp_path_factory):
   return folder
 
 
+@pytest.mark.heavy
 @pytest.mark.parametrize('combine', ['vote', 'mean'])
 def test_a_mask_is_what_the_command_writes(stored, tmp_path, combine):
   images, masks = ([str(stored / f'{x}.{ending}') for x in 'ab'] for ending in ('jpg', 'png'))
@@ -276,6 +277,7 @@ def test_a_folder_is_done_in_order_and_what_cannot_be_read_is_named(folder, recu
     assert one.mask.base is None or one.mask.base.size == one.mask.size, 'holds a canvas'
 
 
+@pytest.mark.heavy
 @pytest.mark.parametrize('batch_size', [2, 7])
 def test_several_at_a_time_are_the_same_to_rounding(folder, batch_size):
   segmenter = fitted()

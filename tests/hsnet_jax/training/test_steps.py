@@ -216,6 +216,7 @@ def assert_is_gradient_step(loss, w, batch):
   np.testing.assert_allclose(0.7 - w, slope, rtol=1e-3)
 
 
+@pytest.mark.heavy
 @pytest.mark.parametrize('shots', [1, 4])
 def test_rows_and_shots_weigh_the_same(shots):
   """The loss of K shots is the mean of their own; an ignore region is background."""

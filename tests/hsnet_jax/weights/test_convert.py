@@ -41,7 +41,17 @@ def test_names_and_shapes_are_the_published_ones(golden, backbone):
   assert sum(int(np.prod(shape)) for shape in learnable) == LEARNABLE[backbone]
 
 
-@pytest.mark.parametrize('backbone', BACKBONES)
+# Of a family whose networks differ in depth and width alone, one; all of them where time is.
+ONE_OF_A_FAMILY = ('vgg16', 'resnet50', 'mobilenet_v1_075', 'efficientnet_lite0', 'tiny')
+
+
+@pytest.mark.parametrize(
+  'backbone',
+  [
+    pytest.param(name, marks=[] if name in ONE_OF_A_FAMILY else [pytest.mark.heavy])
+    for name in BACKBONES
+  ],
+)
 def test_trees_are_those_of_the_network(backbone):
   """And conversions can be traced: nothing is computed here."""
   image = jax.ShapeDtypeStruct((1, 128, 128, 3), np.float32)
@@ -59,7 +69,11 @@ def test_trees_are_those_of_the_network(backbone):
 
 @pytest.mark.parametrize(
   ('backbone', 'prefix'),
-  [('vgg16', 'module.'), ('resnet50', 'module.'), ('resnet101', '')],
+  [
+    ('vgg16', 'module.'),
+    ('resnet50', 'module.'),
+    pytest.param('resnet101', '', marks=pytest.mark.heavy),
+  ],
 )
 def test_a_state_dict_there_and_back_is_bit_equal(golden, backbone, prefix):
   state_dict = published(golden, backbone)

@@ -70,6 +70,7 @@ def test_a_mask_is_what_the_library_segments(shots):
   np.testing.assert_array_equal(found, expected)
 
 
+@pytest.mark.heavy
 @pytest.mark.parametrize('head', [PUBLISHED, hs.Head(hybrid_masking=True)], ids=['', 'hybrid'])
 def test_masks_of_several_sizes_are_found_at_a_time(head):
   predict, query, expected = predicted_and_segmented(2, head)
@@ -155,6 +156,7 @@ def test_nothing_is_compiled_twice_whatever_the_sizes(caplog):
   assert sorted(compiled) == ['encode', 'judge_in_strips', 'mask', 'match']
 
 
+@pytest.mark.heavy
 def test_tiles_are_windows_of_the_photograph_and_are_laid_together():
   rng, made = np.random.default_rng(2), variables('tiny')
   module = hs.HSNet('tiny')

@@ -110,6 +110,7 @@ def test_a_window_is_cut_from_the_photograph_at_its_own_size():
   np.testing.assert_array_equal(part, np.asarray(box))
 
 
+@pytest.mark.heavy
 @pytest.mark.parametrize('tiles, combine', [(1, 'mean'), (2, 'agreement')])
 def test_a_predictor_looks_again_with_all_supports(tiles, combine, monkeypatch):
   rng = np.random.default_rng(3)

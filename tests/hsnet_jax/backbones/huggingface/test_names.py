@@ -143,6 +143,7 @@ def test_a_failed_download_says_where_they_are_and_who_gets_them(monkeypatch, na
   assert gated == get_backbone(name).gated == ('dinov3' in name)
 
 
+@pytest.mark.heavy
 def test_half_of_a_model_is_of_its_matrices_too(tmp_path):
   backbone = small('dinov2')
   model = HSNet(backbone)
