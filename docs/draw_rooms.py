@@ -19,6 +19,7 @@ GLOSS = {
   'sweeps': 'search, trials, report',
   'timing': 'step, loader',
   'tiny_backbone': 'how it is trained',
+  'reproduction': 'rows of the paper',
   'recovery': 'kills and resumes',
   'storage': 'configs, locks',
   'settings': 'recipes, checks',

@@ -34,7 +34,7 @@ ORDER = {
     ('reporting',),
     ('evaluation', 'model_zoo'),
     ('training',),
-    ('sweeps', 'timing', 'tiny_backbone'),
+    ('sweeps', 'timing', 'tiny_backbone', 'reproduction'),
     ('recovery',),
     ('command',),
     ('a command',),

@@ -1,7 +1,8 @@
 """Reads what the paper reports of its own network, from published.csv beside this file.
 
-The rows are those of HSNet itself in Tables 1 to 3 of https://arxiv.org/abs/2104.01538, in percent;
-an empty cell was not published. FB-IoU there is the mean of all folds, as `miou` is.
+The rows are those of HSNet itself, and of HSNet without support masking (Eq. 1), in Tables 1 to 3
+of https://arxiv.org/abs/2104.01538, in percent; an empty cell was not published. FB-IoU there is
+the mean of all folds, as `miou` is.
 """
 
 import csv
@@ -9,6 +10,7 @@ import dataclasses
 import functools
 import importlib.resources
 
+HSNET, UNMASKED = 'HSNet', 'HSNet without support masking'
 # Of how many folds the mean of a table is, by benchmark.
 FOLDS = {'pascal': 4, 'coco': 4, 'fss': 1}
 # What the published results were evaluated at, where ours can differ.
@@ -43,12 +45,12 @@ class Published:
 
 
 @functools.cache
-def published_rows(benchmark: str) -> tuple[Published, ...]:
-  """Returns the rows of a benchmark; none where the paper has none."""
+def published_rows(benchmark: str, *, method: str = HSNET) -> tuple[Published, ...]:
+  """Returns the rows of a benchmark and a method; none where the paper has none."""
   file = importlib.resources.files('experiments.reporting.page') / 'published.csv'
   found = []
   for row in csv.DictReader(file.read_text(encoding='utf-8').splitlines()):
-    if row['benchmark'] == benchmark:
+    if row['benchmark'] == benchmark and row['method'] == method:
       folds = {fold: float(row[f'fold{fold}']) for fold in range(4) if row[f'fold{fold}']}
       # Of a benchmark with one fold that is the mean.
       folds = folds or {0: float(row['miou'])}
