@@ -1,0 +1,80 @@
+// The label of the open picture, and its strokes: begun, drawn, kept or taken back.
+
+import { cut, History } from './history.js';
+import { unite } from './canvas/raster.js';
+
+export class Editor {
+  // `shown(box)` is called for every change, `kept()` when a stroke is done, undone or done again.
+  constructor({ shown, kept }) {
+    Object.assign(this, { shown, kept, label: null, history: new History(), before: null });
+  }
+
+  open(label) {
+    this.label = label;
+    this.history = new History();
+    this.before = null;
+    this.box = null;
+  }
+
+  begin() {
+    if (this.before) this.commit();
+    const { width, height, data } = this.label;
+    if (this.spare?.length !== data.length) this.spare = new Uint8Array(data.length);
+    this.spare.set(data);
+    this.before = { width, height, data: this.spare };
+    this.box = null;
+  }
+
+  // `paint(label)` paints and returns the box that changed.
+  paint(paint) {
+    const box = paint(this.label);
+    if (!box) return;
+    this.box = unite(this.box, box);
+    this.shown(box);
+  }
+
+  commit() {
+    const { before, box } = this;
+    this.before = null;
+    if (!before || !box) return;
+    const bytes = cut(before, box);
+    const now = cut(this.label, box);
+    if (bytes.every((value, i) => value === now[i])) return;
+    this.history.push({ box, bytes });
+    this.kept();
+  }
+
+  cancel() {
+    const { before, box } = this;
+    this.before = null;
+    if (!before || !box) return;
+    for (let y = box.y0; y < box.y1; y++) {
+      const from = y * before.width;
+      this.label.data.set(before.data.subarray(from + box.x0, from + box.x1), from + box.x0);
+    }
+    this.shown(box);
+  }
+
+  stroke(paint) {
+    this.begin();
+    this.paint(paint);
+    this.commit();
+  }
+
+  undo() {
+    return this.travel('undo');
+  }
+
+  redo() {
+    return this.travel('redo');
+  }
+
+  travel(way) {
+    if (!this.label || this.before) return false;
+    const box = this.history[way](this.label);
+    if (!box) return false;
+    this.shown(box);
+    this.kept();
+    return true;
+  }
+}
