@@ -11,6 +11,7 @@ import os
 import pathlib
 import shutil
 from collections.abc import Iterator, Mapping, Sequence
+from typing import Any
 
 import numpy as np
 
@@ -80,22 +81,20 @@ def export(
   if not formats or not chosen:
     raise Refused(422, 'nothing to export: accept or draw a mask first, and name a format')
   target.parent.mkdir(parents=True, exist_ok=True)
-  numbers = itertools.count(1)
-  names = (target.name if n == 1 else f'{target.name}-{n}' for n in numbers)
-  place = next(one for name in names if _takes(one := target.with_name(name)))
-  part, old = (place.with_name(f'.{place.name}.{ending}') for ending in ('part', 'old'))
-  _recover(place, part, old)
+  place = _choose(target)
+  part, old = _beside(place)
   try:
     # First of all: what lies there is an export, and no picture in it is anyone's but a copy.
     part.mkdir()
     _write_marks(part, {})
-    count = _write(_files(store, folder, chosen, formats), part)
+    marks = _write(_files(store, folder, chosen, formats), part)
+    _write_marks(part, {**_keep(place, part, but=formats), **marks})
     if place.exists():
       os.rename(place, old)
     os.rename(part, place)
   finally:
-    _recover(place, part, old)
-  return place, count
+    _recover(place)
+  return place, len(marks)
 
 
 def _is_asked_for(one: Picture, what: str) -> bool:
@@ -104,8 +103,24 @@ def _is_asked_for(one: Picture, what: str) -> bool:
   return what == 'all' or one.state == 'drawn' or one.decision == 'accepted'
 
 
-def _recover(place: pathlib.Path, part: pathlib.Path, old: pathlib.Path) -> None:
+def _choose(target: pathlib.Path) -> pathlib.Path:
+  """Returns the target, or the first one with a number, that may be replaced."""
+  for number in itertools.count(1):
+    place = target if number == 1 else target.with_name(f'{target.name}-{number}')
+    _recover(place)
+    if _takes(place):
+      return place
+  raise AssertionError('numbers do not end')
+
+
+def _beside(place: pathlib.Path) -> list[pathlib.Path]:
+  """Names the folder that is written, and the one that what was there is moved to."""
+  return [place.with_name(f'.{place.name}.{ending}') for ending in ('part', 'old')]
+
+
+def _recover(place: pathlib.Path) -> None:
   """Clears up, after an earlier process that was killed as well."""
+  part, old = _beside(place)
   if old.exists() and not place.exists():
     os.rename(old, place)
   for path in (part, old):
@@ -121,17 +136,16 @@ def _takes(place: pathlib.Path) -> bool:
   there = {p.relative_to(place).as_posix() for p in place.rglob('*') if not p.is_dir()}
   if not there:
     return True
-  try:
-    content = json.loads((place / MARKS).read_text(encoding='utf-8'))
-    marks = {name: mark['bytes'] for name, mark in content['files'].items()}
-  except (OSError, ValueError, KeyError, TypeError, AttributeError):
+  marks = _read_marks(place)
+  if marks is None:
     return False
   return there == {MARKS, *marks} and all(
-    bytes_digest(place / name) == digest for name, digest in marks.items()
+    bytes_digest(place / name) == mark['bytes'] for name, mark in marks.items()
   )
 
 
-def _write(files: Mapping[str, Source], part: pathlib.Path) -> int:
+def _write(files: Mapping[str, Source], part: pathlib.Path) -> dict[str, Any]:
+  """Writes files; returns the mark of each."""
   marks = {}
   for name, source in files.items():
     path = part / name
@@ -139,11 +153,29 @@ def _write(files: Mapping[str, Source], part: pathlib.Path) -> int:
     assert not isinstance(source, pathlib.Path)  # Pictures are read without following a link.
     path.write_bytes(source())
     marks[name] = {'bytes': bytes_digest(path)}
-  _write_marks(part, marks)
-  return len(marks)
+  return marks
 
 
-def _write_marks(part: pathlib.Path, marks: Mapping[str, Mapping[str, str]]) -> None:
+def _keep(place: pathlib.Path, part: pathlib.Path, *, but: Sequence[str]) -> dict[str, Any]:
+  """Copies what an earlier export wrote in other formats; returns the mark of each file."""
+  marks = {} if not place.exists() else _read_marks(place) or {}
+  kept = {name: mark for name, mark in marks.items() if name.split('/')[0] not in but}
+  for name in kept:
+    (part / name).parent.mkdir(parents=True, exist_ok=True)
+    shutil.copyfile(place / name, part / name)
+  return kept
+
+
+def _read_marks(place: pathlib.Path) -> dict[str, Any] | None:
+  """Returns the mark of each file of an export; None where a folder is none."""
+  try:
+    content = json.loads((place / MARKS).read_text(encoding='utf-8'))
+    return {str(name): {'bytes': str(mark['bytes'])} for name, mark in content['files'].items()}
+  except (OSError, ValueError, KeyError, TypeError, AttributeError):
+    return None
+
+
+def _write_marks(part: pathlib.Path, marks: Mapping[str, Any]) -> None:
   write_text(part / MARKS, json.dumps({'export': True, 'files': marks}, indent=2) + '\n')
 
 

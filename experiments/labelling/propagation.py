@@ -147,12 +147,13 @@ class Propagation:
     self._warm(network, fit)
 
   def _warm(self, network: Network, fit: Fit | None) -> None:
-    """Compiles what one more support of a class needs, or the first one."""
+    """Compiles what the next supports of a class will need, so that nobody waits for it."""
     known = self._store.read(rows.find_all)
     size = next(((one.height, one.width) for one in known if one.width), None)
-    for count in fit.counts if fit is not None else (0,):
+    counts = set(fit.counts) if fit is not None else {0}
+    for count in sorted({count + more for count in counts for more in (1, 2)}):
       if size is not None and not self._stopped and not self._woken:
-        network.warm_up(size, supports=count + 1)
+        network.warm_up(size, supports=count)
 
   def _progress(self, run: int, left: Sequence[str]) -> dict[str, Any]:
     total = self._store.read(rows.count_due, run)
