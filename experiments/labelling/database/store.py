@@ -147,7 +147,8 @@ class Store:
       connection.execute('INSERT OR REPLACE INTO drawn VALUES (?, ?)', (name, mask))
       connection.execute(
         """UPDATE pictures SET drawn_areas = ?, drawn_revision = ?, revision = ?, pinned = NULL,
-        is_support = ?, sha = COALESCE(?, sha), problem = CASE WHEN ? THEN NULL ELSE problem END WHERE name = ?""",
+        is_support = ?, sha = COALESCE(?, sha),
+        problem = CASE WHEN ? THEN NULL ELSE problem END WHERE name = ?""",
         (json.dumps(areas), revision, revision, is_support and bool(areas), sha, bool(sha), name),
       )
       # One that is no support and was none changes nothing for the others.
