@@ -1,8 +1,27 @@
-"""Gives the tests of the page a browser and pages of it."""
+"""The page of three small pictures, served in a thread; a browser, for the tests that drive one."""
 
 import pytest
 
 from tests.label_page import Page, find_chromium
+from tests.labelling import Client, save_pictures, served
+
+
+@pytest.fixture
+def folder(tmp_path):
+  return save_pictures(tmp_path / 'pictures')
+
+
+@pytest.fixture
+def page(folder):
+  with served(folder) as (page, port):
+    page.port = port
+    yield page
+
+
+@pytest.fixture
+def client(page):
+  with Client(page.port) as client:
+    yield client
 
 
 @pytest.fixture(scope='session')
@@ -23,10 +42,10 @@ def contexts(browser):
   made = []
 
   def make(**options):
-    context = browser.new_context(**{'viewport': {'width': 1300, 'height': 800}, **options})
-    context.set_default_timeout(60_000)
-    made.append(context)
-    return context
+    size = {'width': 1300, 'height': 800}
+    made.append(browser.new_context(**{'viewport': size, **options}))
+    made[-1].set_default_timeout(60_000)
+    return made[-1]
 
   yield make
   for context in made:
@@ -44,5 +63,4 @@ def open_page(contexts):
     return page
 
   yield open_in
-  for page in opened:
-    assert page.errors == []
+  assert [error for page in opened for error in page.errors] == []
