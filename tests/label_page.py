@@ -75,8 +75,17 @@ class Server:
       if line.startswith('open '):
         self.address = line.split()[1]
         self.port = urllib.parse.urlsplit(self.address).port
+        wait_until(self.answers)
         return
     raise AssertionError(f'no address: {said}')
+
+  def answers(self) -> bool:
+    """Says whether it answers."""
+    try:
+      self.get('state')
+    except OSError:
+      return False
+    return True
 
   def kill(self) -> None:
     """Kills it as nothing can be kept from."""

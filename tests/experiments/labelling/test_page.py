@@ -59,12 +59,12 @@ def test_others_are_found_corrected_undone_decided_and_exported(mortal, open_pag
   page.open('a.jpg')
   drawn = draw_box(page, (70, 50), (160, 140))
   page.press('Enter')
-  page.page.wait_for_function('document.querySelector("#name").textContent === "b.jpg"')
+  page.page.wait_for_function('() => document.querySelector("#name").textContent === "b.jpg"')
   # It shows in the picture that is open, without being opened again.
   wait_until(lambda: about(mortal, 'b.jpg')['state'] in ('found', 'absent'))
   np.testing.assert_array_equal(mortal.mask('a.jpg'), drawn)
   assert about(mortal, 'a.jpg')['is_support']
-  page.page.wait_for_function('document.querySelector("#facts").textContent.includes("%")')
+  page.page.wait_for_function('() => document.querySelector("#facts").textContent.includes("%")')
   found = mortal.mask('b.jpg')
   # Corrected, taken back, and corrected again.
   more = draw_box(page, (5, 200), (50, 235))
@@ -74,7 +74,7 @@ def test_others_are_found_corrected_undone_decided_and_exported(mortal, open_pag
   page.press('Control+y')
   np.testing.assert_array_equal(page.label('b.jpg'), found | more)
   page.press('a')
-  page.page.wait_for_function('document.querySelector("#name").textContent === "c.jpg"')
+  page.page.wait_for_function('() => document.querySelector("#name").textContent === "c.jpg"')
   page.saved()
   wait_until(lambda: about(mortal, 'c.jpg')['state'] in ('found', 'absent'))
   page.press('r')
@@ -88,7 +88,7 @@ def test_others_are_found_corrected_undone_decided_and_exported(mortal, open_pag
   for box in page.page.locator('[name=format]').all():
     box.check()
   page.page.click('#export-now')
-  page.page.wait_for_function('/\\d/.test(document.querySelector("#exported").textContent)')
+  page.page.wait_for_function('() => /\\d/.test(document.querySelector("#exported").textContent)')
   masks = list((mortal.folder / 'labels').rglob('b*.png'))
   assert masks
   assert any((np.asarray(Image.open(m)) > 0).sum() == (found | more).sum() for m in masks)
@@ -233,8 +233,8 @@ def test_the_languages_say_the_same_things(server, open_page):
 
 def test_everything_has_a_name_for_a_screen_reader(server, open_page):
   page = open_page(server)
-  nameless = page.page.evaluate("""[...document.querySelectorAll(
-    'button, select, input, [role=listbox], [role=toolbar], [role=application], [role=img]')].filter(
+  nameless = page.page.evaluate("""[...document.querySelectorAll('button, select, input,'
+    + '[role=img], [role=listbox], [role=toolbar], [role=application]')].filter(
     (one) => !one.closest('dialog') && !one.getAttribute('aria-label') && !one.textContent.trim()
       && !one.closest('label')?.textContent.trim()).map((one) => one.outerHTML)""")
   assert nameless == []
@@ -297,7 +297,7 @@ def test_thousands_of_pictures_are_not_loaded(tmp_path, open_page):
     page.open(f'{count - 1:04}.jpg')
     page.press('ArrowUp')
     page.page.wait_for_function(
-      f'document.querySelector("#name").textContent === "{count - 2:04}.jpg"'
+      f'() => document.querySelector("#name").textContent === "{count - 2:04}.jpg"'
     )
   finally:
     server.kill()
