@@ -1,6 +1,6 @@
 // The label of the open picture, and its strokes: begun, drawn, kept or taken back.
 
-import { cut, History } from './history.js';
+import { cut, differ, History } from './history.js';
 import { unite } from './canvas/raster.js';
 
 export class Editor {
@@ -14,12 +14,13 @@ export class Editor {
     this.history = new History();
     this.before = null;
     this.box = null;
+    const { length } = label.data;
+    if (this.spare?.length !== length) this.spare = new Uint8Array(length).fill(1);
   }
 
   begin() {
     if (this.before) this.commit();
     const { width, height, data } = this.label;
-    if (this.spare?.length !== data.length) this.spare = new Uint8Array(data.length);
     this.spare.set(data);
     this.before = { width, height, data: this.spare };
     this.box = null;
@@ -37,10 +38,8 @@ export class Editor {
     const { before, box } = this;
     this.before = null;
     if (!before || !box) return;
-    const bytes = cut(before, box);
-    const now = cut(this.label, box);
-    if (bytes.every((value, i) => value === now[i])) return;
-    this.history.push({ box, bytes });
+    if (!differ(before, this.label, box)) return;
+    this.history.push({ box, bytes: cut(before, box) });
     this.kept();
   }
 

@@ -1,6 +1,7 @@
 // The list of pictures: of thousands, only those in sight have elements and thumbnails.
 
 import { listPictures, thumbnailOf } from './api.js';
+import { showMask } from './thumbs.js';
 import { t } from './words.js';
 
 const PAGE = 200;
@@ -11,6 +12,7 @@ export class Gallery {
   constructor({ list, chosen, busy }) {
     Object.assign(this, { list, chosen, busy });
     Object.assign(this, { order: 'name', state: 'all', total: 0, pages: new Map(), current: null });
+    this.classes = [];
     this.place = 0; // of the current picture, also when it is in the list no more
     this.items = new Map();
     this.asked = new Map();
@@ -172,15 +174,16 @@ export class Gallery {
     meter.className = 'meter';
     meter.append(document.createElement('i'));
     text.append(name, state, meter);
-    item.append(image, text);
+    const thumb = Object.assign(document.createElement('span'), { className: 'thumb' });
+    thumb.append(image, document.createElement('canvas'));
+    item.append(thumb, text);
     this.sheet.append(item);
     return item;
   }
 
   fill(item, picture, index, edge, place) {
-    const { left, top } = item.style;
-    if (left !== (edge === 'left' ? `${place}px` : '')) item.style.left = edge === 'left' ? `${place}px` : '';
-    if (top !== (edge === 'top' ? `${place}px` : '')) item.style.top = edge === 'top' ? `${place}px` : '';
+    item.style.left = edge === 'left' ? `${place}px` : '';
+    item.style.top = edge === 'top' ? `${place}px` : '';
     item.setAttribute('aria-posinset', index + 1);
     item.setAttribute('aria-setsize', this.total);
     item.setAttribute('aria-selected', picture.name === this.current);
@@ -189,9 +192,8 @@ export class Gallery {
     item.dataset.mark = mark;
     item.dataset.state = picture.state;
     item.querySelector('.name').textContent = picture.name;
-    item.querySelector('.state').textContent = t(`mark_${mark}`) + (
-      picture.is_support ? ` · ${t('mark_support')}` : ''
-    );
+    item.querySelector('.state').textContent = t(`mark_${mark}`);
+    showMask(item.querySelector('canvas'), picture, this.classes);
     const sure = picture.confidence !== null && ['found', 'unsure'].includes(mark);
     item.querySelector('.meter').hidden = !sure;
     if (sure) item.querySelector('i').style.width = `${Math.round(picture.confidence * 100)}%`;
@@ -224,12 +226,13 @@ export class Gallery {
   }
 }
 
-const UNSURE = 0.6;
+const UNSURE = 0.7;
 
 // One word for what a person has to know of a picture first.
 export function markOf(picture) {
   if (picture.problem) return 'problem';
   if (picture.decision) return picture.decision;
+  if (picture.is_support) return 'support';
   if (picture.state === 'found' && picture.confidence !== null && picture.confidence < UNSURE) {
     return 'unsure';
   }

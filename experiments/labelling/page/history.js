@@ -5,12 +5,14 @@ const MOST_BYTES = 256e6;
 
 function exchange(label, { box, bytes }) {
   const width = box.x1 - box.x0;
-  const there = cut(label, box);
+  const row = new Uint8Array(width);
   for (let y = box.y0; y < box.y1; y++) {
-    const from = (y - box.y0) * width;
-    label.data.set(bytes.subarray(from, from + width), y * label.width + box.x0);
+    const there = label.data.subarray(y * label.width + box.x0, y * label.width + box.x1);
+    const kept = bytes.subarray((y - box.y0) * width, (y - box.y0 + 1) * width);
+    row.set(there);
+    there.set(kept);
+    kept.set(row);
   }
-  return { box, bytes: there };
 }
 
 // The pixels of a box, row by row.
@@ -22,6 +24,15 @@ export function cut(label, box) {
     bytes.set(label.data.subarray(from, from + width), (y - box.y0) * width);
   }
   return bytes;
+}
+
+// Whether two labels differ within a box: mostly seen at once, in its first row.
+export function differ(a, b, box) {
+  for (let y = box.y0; y < box.y1; y++) {
+    const end = y * a.width + box.x1;
+    for (let i = y * a.width + box.x0; i < end; i++) if (a.data[i] !== b.data[i]) return true;
+  }
+  return false;
 }
 
 export class History {
@@ -49,7 +60,8 @@ export class History {
   step(label, from, to) {
     const entry = from.pop();
     if (!entry) return null;
-    to.push(exchange(label, entry));
+    exchange(label, entry);
+    to.push(entry);
     return entry.box;
   }
 }

@@ -39,6 +39,7 @@ function take(answer) {
   byId('undo-found').disabled = !state.can_undo;
   byId('redo-found').disabled = !state.can_redo;
   bench.setClasses(state.classes);
+  gallery.classes = state.classes;
   listClasses();
   if (state.message && state.message !== take.told) say(state.message, 'error');
   take.told = state.message;

@@ -12,6 +12,17 @@ function rgba(color, alpha) {
   return ((alpha << 24) | (blue << 16) | (green << 8) | red) >>> 0;
 }
 
+// The colors of class numbers, inside and at the edge.
+export function tables(classes) {
+  const fills = new Uint32Array(256).fill(rgba('#000000', FILL));
+  const edges = new Uint32Array(256).fill(rgba('#000000', 255));
+  for (const { number, color } of classes) {
+    fills[number] = rgba(color, FILL);
+    edges[number] = rgba(color, 255);
+  }
+  return { fills, edges };
+}
+
 export class Painter {
   // Two canvases of one size, the picture below the label; `after` is called when a frame is drawn.
   constructor({ photo, mask, view, after }) {
@@ -26,12 +37,7 @@ export class Painter {
   }
 
   setColors(classes) {
-    this.fills = new Uint32Array(256).fill(rgba('#000000', FILL));
-    this.edges = new Uint32Array(256).fill(rgba('#000000', 255));
-    for (const { number, color } of classes) {
-      this.fills[number] = rgba(color, FILL);
-      this.edges[number] = rgba(color, 255);
-    }
+    Object.assign(this, tables(classes));
     this.viewChanged();
   }
 

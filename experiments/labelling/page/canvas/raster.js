@@ -140,6 +140,7 @@ export function paintFill(label, point, value) {
   return { x0: left, y0: top, x1: right + 1, y1: bottom + 1 };
 }
 
-export function isEmpty(label) {
-  return !label.data.some((value) => value !== 0);
+export function isEmpty({ data }) {
+  for (let i = 0; i < data.length; i++) if (data[i]) return false;
+  return true;
 }
