@@ -23,12 +23,11 @@ _SUPPORTS = 5  # Of each class.
 _COLORS = ('#3cb44b', '#4363d8', '#f58231', '#911eb4', '#42d4f4', '#f032e6', '#bfef45', '#fabed4')
 
 
-def take_in(store: Store, folder: pathlib.Path, given: str) -> str:
+def take_in(store: Store, given: str) -> str:
   """Takes in the labels of a folder.
 
   Args:
     store: of the pictures.
-    folder: where they lie.
     given: a folder of what an annotation tool exported, of folders of masks for each class, or of
       PNGs with the names of the pictures, in which numbers are classes (`class_names.txt` names
       them) and 255 alone is an object.
@@ -40,7 +39,6 @@ def take_in(store: Store, folder: pathlib.Path, given: str) -> str:
     InputError: the folder is none of these, or one of its labels is damaged.
   """
   path = pathlib.Path(os.path.expanduser(given))
-  del folder
   known = {one.name: one for one in store.read(rows.find_all)}
   taken, passed, count = 0, 0, Counter[int]()
   for name, label, names in _read(path, known):
@@ -64,7 +62,7 @@ def take_in(store: Store, folder: pathlib.Path, given: str) -> str:
       is_support=is_support,
       begins=False,
     )
-    count.update(areas if is_support else ())
+    count.update(list(areas) if is_support else ())
     taken += 1
   if taken and count:
     store.begin()

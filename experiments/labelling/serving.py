@@ -75,7 +75,7 @@ def _serve(config: LabelConfig, folder: pathlib.Path, store: Store) -> None:
   if not store.read(rows.find_all):
     raise InputError(f'{folder}: no picture in this folder, subfolders and links aside')
   if config.import_labels is not None:
-    print(importing.take_in(store, folder, config.import_labels))
+    print(importing.take_in(store, config.import_labels))
   segmenter = Segmenter.from_pretrained(config.checkpoint)
   page.propagation = Propagation(
     store, folder, lambda: Network(segmenter, most=config.supports), page.changed
