@@ -163,10 +163,10 @@ class Fit:
     Masks are those of `Segmenter.predict`, for a third of its time on large photographs: figures
     are added up while a mask is made, and margins are computed only where classes compete.
     """
-    segmenter, size = self.segmenter, image.shape[:2]
+    segmenter, size = self.segmenter, (image.shape[0], image.shape[1])
     fitted, module = segmenter.fitted, segmenter.model.module
     assert fitted is not None
-    small = resize_picture(image, (segmenter.image_size,) * 2)
+    small = resize_picture(image, (segmenter.image_size, segmenter.image_size))
     features = programs.encode(module, fitted.variables, jax.device_put(small[None]))
     logits = [programs.match(module, fitted.variables, features, one) for one in fitted.sets]
     if segmenter.combine != 'vote':
