@@ -2,7 +2,6 @@
 
 import dataclasses
 import json
-import math
 import sqlite3
 from typing import Any
 
@@ -40,7 +39,7 @@ class Picture:
     decision: of `DECISIONS`, or None.
     is_support: whether others are segmented by it.
     confidence: of what is shown, where the network found it.
-    presence: likewise.
+    presence: how probable it is that one of the classes is there at all, likewise.
     areas: {class number: share of the picture} of what is shown.
     revision: of the last change.
     drawn_revision: of the last change that a person made to what is drawn.
@@ -114,8 +113,7 @@ def find_all(
 
 def _certainty(one: Picture) -> tuple[bool, bool, float, float, str]:
   """Orders as `summary.csv` of `predict` does: a presence near one half, then a low confidence."""
-  presence = 0.0 if one.presence is None else one.presence
-  chance = 1 / (1 + math.exp(-min(max(presence, -50.0), 50.0)))
+  chance = 0.5 if one.presence is None else one.presence
   unseen = one.state in ('drawn', 'waiting')
   return unseen, one.decision is not None, abs(chance - 0.5), one.confidence or 0.0, one.name
 

@@ -133,6 +133,7 @@ export class Gallery {
     const length = `${this.total * step}px`;
     this.sheet.style.width = across ? length : '';
     this.sheet.style.height = across ? '' : length;
+    this.sheet.dataset.none = this.total ? '' : t('none_here');
     const first = Math.max(0, Math.floor(from / step) - AROUND);
     const last = Math.min(this.total, Math.ceil((from + seen) / step) + AROUND);
     const needed = new Map();

@@ -81,7 +81,11 @@ const server = {
   stop: () => { request(api.stopTraining()); },
   train: async () => {
     const minutes = await ask(t('sure_train'), { minutes: true });
-    if (minutes) request(api.train(minutes));
+    const refused = (error) => {
+      if ([404, 405].includes(error.status)) error.message = t('no_training');
+      throw error;
+    };
+    if (minutes) request(api.train(minutes).catch(refused));
   },
 };
 

@@ -58,7 +58,8 @@ const EN = {
   said_no_support: '{name} is no example any more.', said_shown: 'The mask is shown.', said_hidden: 'The mask is hidden.',
   conflict: 'Another browser has drawn in {name} meanwhile.', mine: 'Mine', theirs: 'Theirs', look_at: 'Look at',
   keep_mine: 'Keep mine', take_theirs: 'Take theirs', failed: '{name}: {message}', unknown: 'The server refused it.',
-  yes: 'Yes', no: 'No', background: 'background',
+  no_training: 'This server does not fine-tune: export a Folder and train on it.',
+  yes: 'Yes', background: 'background',
 };
 
 const KO = {
@@ -119,7 +120,8 @@ const KO = {
   said_no_support: '{name}: 더는 예시가 아닙니다.', said_shown: '마스크를 보입니다.', said_hidden: '마스크를 숨겼습니다.',
   conflict: '그사이 다른 브라우저에서 {name}에 그렸습니다.', mine: '내 것', theirs: '상대 것', look_at: '보기',
   keep_mine: '내 것 유지', take_theirs: '상대 것 사용', failed: '{name}: {message}', unknown: '서버가 거절했습니다.',
-  yes: '예', no: '아니요', background: '배경',
+  no_training: '이 서버는 미세 조정을 하지 않습니다. 폴더로 내보내 train으로 학습하세요.',
+  yes: '예', background: '배경',
 };
 
 export const WORDS = { en: EN, ko: KO };

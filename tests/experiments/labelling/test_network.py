@@ -2,6 +2,7 @@
 
 import numpy as np
 import pytest
+from PIL import Image
 
 import hsnet_jax as hs
 from experiments.labelling.network import Network
@@ -13,7 +14,7 @@ SIZE = (60, 80)
 
 @pytest.fixture(scope='module')
 def segmenter():
-  return hs.Segmenter.from_pretrained('photos', image_size=64)
+  return hs.Segmenter.from_pretrained('photos', image_size=128, presence_threshold=-1.0)
 
 
 @pytest.fixture
@@ -42,11 +43,35 @@ def test_it_finds_what_a_segmenter_finds(page, segmenter):
   files = [page.folder / name for name in ('a.jpg', 'a.jpg', 'b.jpg')]
   masks = [half(1, 2) == 1, half(1, 2) == 2, half(0, 2) == 2]
   fitted = segmenter.fit(files, masks, ['1', '2', '2'])
-  image = np.random.default_rng(3).integers(0, 256, (50, 70, 3), dtype=np.uint8)
-  found, answer = fitted.predict(image), fit.predict(image)
-  np.testing.assert_array_equal(answer.label, found.label)
-  assert answer.presence == pytest.approx(found.presence, abs=1e-5)
-  assert answer.confidence == pytest.approx(found.confidence, abs=1e-5)
+  for seed in range(3):
+    image = np.random.default_rng(seed).integers(0, 256, (50, 70, 3), dtype=np.uint8)
+    found, answer = fitted.predict(image), fit.predict(image)
+    np.testing.assert_array_equal(answer.label, found.label)
+    assert answer.presence == pytest.approx(1 / (1 + np.exp(-found.presence)), abs=1e-5)
+
+
+def test_of_one_class_the_figures_are_a_segmenters_too(page, segmenter):
+  for seed, name in enumerate(NAMES):  # Something that is found: stripes on gray.
+    image = np.full((*SIZE, 3), 90, np.uint8)
+    image[10:50, 10 + 8 * seed : 50 : 2] = 220, 30, 30
+    Image.fromarray(image).save(page.folder / name, quality=100)
+  network = Network(segmenter, most=8)
+  mask = np.zeros(SIZE, np.uint8)
+  mask[10:50, 10:50] = 1
+  with Client(page.port) as client:
+    client.get('/api/pictures/a.jpg/image')
+    client.draw('a.jpg', mask).raise_for_status()
+  fit, _ = network.fit(page.store, page.folder)
+  fitted = segmenter.fit([page.folder / 'a.jpg'], [mask])
+  shown = 0
+  for name in NAMES:
+    with Image.open(page.folder / name) as picture:
+      image = np.asarray(picture)
+    found, answer = fitted.predict(image), fit.predict(image)
+    np.testing.assert_array_equal(answer.label, found.label)
+    assert answer.confidence == pytest.approx(found.confidence, abs=1e-4)
+    shown += int(found.label.sum())
+  assert shown
 
 
 def test_another_outline_encodes_itself_alone(page, segmenter, monkeypatch):

@@ -3,7 +3,7 @@
 // The label keeps the picture's full size; only the pixels of the screen are ever computed from it,
 // of a stroke those of its box. So a stroke costs as much on 12 megapixels as on one.
 
-const FILL = 140;
+const FILL = 110;
 const HALO = 0xd8ffffff; // white, a little transparent: seen on every photograph
 
 function rgba(color, alpha) {
