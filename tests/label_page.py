@@ -87,8 +87,15 @@ class Server:
       return False
     return True
 
+  @property
+  def is_alive(self) -> bool:
+    """Says whether it runs."""
+    return self.process.poll() is None
+
   def kill(self) -> None:
     """Kills it as nothing can be kept from."""
+    if not self.is_alive:
+      return
     self.process.send_signal(signal.SIGKILL)
     self.process.wait()
     self.process.stdout.close()

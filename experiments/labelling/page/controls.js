@@ -108,7 +108,7 @@ export function showExport(formats) {
   byId('export-dialog').showModal();
 }
 
-async function exportNow() {
+async function exportNow(saver) {
   const chosen = [...document.querySelectorAll('[name=format]:checked')].map((box) => box.value);
   const what = document.querySelector('[name=what]:checked').value;
   const line = byId('exported');
@@ -116,6 +116,7 @@ async function exportNow() {
   byId('export-now').disabled = true;
   line.textContent = t('exporting');
   try {
+    await saver.settled();
     line.textContent = t('exported', await exportAll(chosen, what));
   } catch (error) {
     line.textContent = error.message || t('gone');
@@ -144,7 +145,7 @@ export function bindControls({ bench, server, chooseClass }) {
   byId('train').addEventListener('click', server.train);
   byId('stop').addEventListener('click', server.stop);
   byId('export').addEventListener('click', server.export);
-  byId('export-now').addEventListener('click', exportNow);
+  byId('export-now').addEventListener('click', () => exportNow(bench.saver));
   byId('help').addEventListener('click', showHelp);
   byId('support').addEventListener('change', () => bench.toggleSupport());
   byId('opacity').addEventListener('input', () => setOpacity(byId('opacity').value));
@@ -186,6 +187,7 @@ function bindAll(bench, server, chooseClass) {
   window.addEventListener('keyup', ({ key }) => {
     if (key === ' ') bench.pointer.hand = tools.tool === 'hand';
   });
+  window.addEventListener('blur', () => { bench.pointer.hand = tools.tool === 'hand'; });
 }
 
 // While the keys draw, arrows move the cross and the space bar presses.

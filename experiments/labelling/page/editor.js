@@ -9,9 +9,9 @@ export class Editor {
     Object.assign(this, { shown, kept, label: null, history: new History(), before: null });
   }
 
-  open(label) {
+  open(label, history = new History()) {
     this.label = label;
-    this.history = new History();
+    this.history = history;
     this.before = null;
     this.box = null;
     const { length } = label.data;

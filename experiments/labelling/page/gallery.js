@@ -220,7 +220,7 @@ export class Gallery {
     for (let i = 0; i < this.total; i++) {
       const picture = await this.reach((start + i) % this.total);
       if (!picture || picture.name === this.current) continue;
-      const open = picture.decision === null && picture.state !== 'drawn' && !picture.problem;
+      const open = picture.decision === null && picture.state !== 'drawn' && picture.width > 0;
       if (open && !this.busy(picture.name)) return picture;
     }
     return this.step(1);

@@ -17,6 +17,8 @@ export function nameOf(event) {
   return [...held, letter === ' ' ? 'Space' : letter].join('+');
 }
 
+const REPEATS = /^(?:Arrow\w+|[[\]+=-]|Backspace|Ctrl\+.*)$/;
+
 function writes(target) {
   return target.closest('input:not([type=radio], [type=checkbox], [type=range]), select, textarea');
 }
@@ -33,6 +35,8 @@ export function bindKeys(actions, { before = () => false } = {}) {
     if (target.closest('input') && name.startsWith('Arrow')) return;
     if (before(name)) return void event.preventDefault();
     const action = actions[name];
+    // A key that is held down goes on with what is harmless to repeat.
+    if (action && event.repeat && !REPEATS.test(name)) return void event.preventDefault();
     if (action && action(event) !== false) event.preventDefault();
   });
 }

@@ -5,7 +5,7 @@ import { decode } from './canvas/codec.js';
 import { emptyLabel } from './canvas/raster.js';
 
 const MOST_PIXELS = 24e6; // a larger picture is shown smaller; its label keeps its size
-const KEPT = 4;
+const KEPT = 3;
 
 const images = new Map();
 
@@ -21,18 +21,25 @@ async function loadImage({ name, width, height }) {
 
 // The picture's pixels, upright.
 export function imageOf(picture) {
-  const { name } = picture;
-  if (!images.has(name)) {
-    const loading = loadImage(picture);
-    loading.catch(() => images.delete(name));
-    images.set(name, loading);
-    for (const old of [...images.keys()].slice(0, -KEPT)) images.delete(old);
-  } else {
-    const loading = images.get(name);
-    images.delete(name);
-    images.set(name, loading); // the latest is last
+  const { name, width, height, problem } = picture;
+  const key = JSON.stringify([name, width, height, problem]); // a file may be another one by now
+  const loading = images.get(key) ?? loadImage(picture);
+  images.delete(key);
+  images.set(key, loading); // the latest is last
+  loading.catch(() => images.delete(key));
+  for (const old of [...images.keys()].slice(0, -KEPT)) images.delete(old);
+  return loading;
+}
+
+// The same, or null for a picture that is known to be broken or gone.
+export async function imageIfAny(picture) {
+  if (!picture.width) return null;
+  try {
+    return await imageOf(picture);
+  } catch (error) {
+    if (picture.problem && error.status !== 0) return null;
+    throw error;
   }
-  return images.get(name);
 }
 
 // {picture, label, revision, mark}: what the server has of a picture now. `mark` tells its label

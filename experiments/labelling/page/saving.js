@@ -147,6 +147,13 @@ export class Saver {
     }
   }
 
+  // Waits until all is stored that can be.
+  async settled() {
+    const open = () => [...this.jobs.values()].some((job) => !job.theirs);
+    this.hurry();
+    while (open() && !this.state) await new Promise((resolve) => setTimeout(resolve, 50));
+  }
+
   // Ends a conflict: mine is stored over theirs, or mine is let go.
   resolve(name, mine) {
     const job = this.jobs.get(name);

@@ -3,22 +3,25 @@
 import * as api from './api.js';
 import { drawHints } from './canvas/hints.js';
 import { Painter } from './canvas/paint.js';
+import { fingerprint } from './canvas/png.js';
 import { Pointer } from './canvas/pointer.js';
 import { isEmpty } from './canvas/raster.js';
 import { View } from './canvas/view.js';
 import { Editor } from './editor.js';
 import { markOf } from './gallery.js';
-import { imageOf, readPicture } from './opening.js';
+import { imageIfAny, imageOf, readPicture } from './opening.js';
 import { say, showPicture } from './panel.js';
 import { Tools } from './tools.js';
 import { t } from './words.js';
 
+const LEFT = 4; // pictures whose strokes are kept
 const byId = (id) => document.getElementById(id);
 
 export class Workbench {
   // `look()` is called when zoom, tool, history or class has changed.
   constructor({ gallery, look }) {
     Object.assign(this, { gallery, look, saver: null, classes: [], picture: null, opening: 0 });
+    Object.assign(this, { opened: null, left: new Map() });
     this.stage = byId('stage');
     this.view = new View();
     this.editor = new Editor({
@@ -102,11 +105,9 @@ export class Workbench {
     const listed = this.gallery.picture(name);
     if (listed) this.show(listed);
     try {
-      const [read, image] = await Promise.all([
-        this.read(name),
-        listed && !listed.problem ? imageOf(listed) : null,
-      ]);
-      const bitmap = image ?? (read.picture.problem ? null : await imageOf(read.picture));
+      if (listed?.width) imageOf(listed).catch(() => {}); // beside its mask
+      const read = await this.read(name);
+      const bitmap = await imageIfAny(read.picture);
       if (turn !== this.opening) return;
       this.take(read, bitmap);
       say(t('said_open', { name, state: t(`mark_${markOf(read.picture)}`) }), 'quiet');
@@ -135,12 +136,26 @@ export class Workbench {
     // A first brush that fits the first picture; afterwards it is the person's.
     this.tools.size ??= Math.max(3, Math.round(Math.max(picture.width, picture.height) / 25));
     Object.assign(this, { picture, revision, mark });
-    this.editor.open(label);
+    this.editor.open(label, this.historyOf(picture.name, label, mark));
     this.view.setPicture(picture.width || 1, picture.height || 1);
     this.painter.setPicture(bitmap, label);
     this.isReady = picture.width > 0 && bitmap !== null;
     this.show(picture);
     this.look();
+  }
+
+  // Strokes of a picture that was left can be undone when one comes back, if nobody else changed it.
+  historyOf(name, label, mark) {
+    const { opened, editor } = this;
+    if (opened && opened !== name) {
+      this.left.delete(opened);
+      this.left.set(opened, { label: editor.label, history: editor.history });
+      for (const old of [...this.left.keys()].slice(0, -LEFT)) this.left.delete(old);
+    }
+    this.opened = name;
+    const left = this.left.get(name);
+    const same = left && (left.label === label || fingerprint(left.label) === mark);
+    return same ? left.history : undefined;
   }
 
   show(picture) {
@@ -151,7 +166,7 @@ export class Workbench {
   async prepareNext() {
     try {
       const next = await this.gallery.nextOpen();
-      if (next && !next.problem && next.name !== this.picture?.name) await imageOf(next);
+      if (next?.width && next.name !== this.picture?.name) await imageOf(next);
     } catch {
       // Asked for again when it is opened.
     }

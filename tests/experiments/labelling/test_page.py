@@ -301,3 +301,37 @@ def test_thousands_of_pictures_are_not_loaded(tmp_path, open_page):
     )
   finally:
     server.kill()
+
+
+@pytest.mark.parametrize('seed', [1])
+def test_nothing_is_lost_whatever_happens(mortal, open_page, seed):
+  """The server is killed, the page is reloaded or left, at any moment between strokes."""
+  random = np.random.default_rng(seed)
+  page, names, drawn = open_page(mortal), ('a.jpg', 'b.jpg', 'c.jpg'), {}
+  for _ in range(40):
+    match random.integers(8):
+      case 0 if mortal.is_alive:
+        mortal.kill()
+      case 1 if mortal.is_alive:
+        page.page.reload()
+        page.ready()
+      case 2 if mortal.is_alive:
+        page.page.goto('about:blank')
+        page.enter()
+      case 3 | 4 if mortal.is_alive:
+        page.open(str(random.choice(names)))
+      case 5 | 6 if not mortal.is_alive:
+        mortal.start()
+    name = page.page.text_content('#name')
+    box = draw_box(page, *(random.uniform(0, 1, (2, 2)) * SIZE[::-1]))
+    before = drawn.get(name, np.zeros(SIZE, bool))
+    drawn[name] = before | box
+    if (box & ~before).any() and random.integers(4) == 0:
+      page.press('Control+z')
+      drawn[name] = before
+    page.page.wait_for_timeout(int(random.choice([0, 100, 500])))
+  if not mortal.is_alive:
+    mortal.start()
+  page.saved()
+  for name, expected in drawn.items():
+    np.testing.assert_array_equal(mortal.mask(name), expected)

@@ -135,6 +135,18 @@ def test_undo_and_redo(server, open_page):
   assert not page.label('i.png').any()
 
 
+def test_undo_in_a_picture_that_one_comes_back_to(server, open_page):
+  page = open_page(server)
+  page.open('l.png')
+  page.press('t')
+  one = page.drag((20, 20), (100, 100))
+  page.drag((60, 60), (180, 150))
+  page.open('a.png')
+  page.open('l.png')
+  page.press('Control+z')
+  np.testing.assert_array_equal(page.label('l.png'), rectangle(SIZE, one[0], one[-1]))
+
+
 def test_several_classes(server, open_page):
   page = open_page(server)
   page.open('j.png')
