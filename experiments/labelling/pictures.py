@@ -34,9 +34,8 @@ THUMBNAIL = 192
 _SHOWN = {'JPEG': 'image/jpeg', 'MPO': 'image/jpeg', 'PNG': 'image/png', 'WEBP': 'image/webp'}
 _NO_LINK = getattr(os, 'O_NOFOLLOW', 0) | getattr(os, 'O_NONBLOCK', 0)
 _ORIENTATION, _ON_ITS_SIDE = 0x0112, (5, 6, 7, 8)
-_FORMATS = frozenset(Image.registered_extensions().get(ending, '') for ending in IMAGE_ENDINGS) | {
-  'MPO'
-}
+# Of what Pillow knows; others it would hand to programs, as EPS to Ghostscript.
+_FORMATS = {'MPO', *(Image.registered_extensions()[ending] for ending in IMAGE_ENDINGS)}
 _THUMBNAILS = 2000  # Kept in memory, of 5 kB each.
 
 
