@@ -27,7 +27,7 @@ def read_label(data: bytes, *, size: tuple[int, int]) -> UInt8[np.ndarray, 'h w'
   if not data.startswith(_PNG):
     raise InputError('the mask is no PNG')
   try:
-    with Image.open(io.BytesIO(data)) as image:
+    with Image.open(io.BytesIO(data), formats=('PNG',)) as image:
       if image.size != (size[1], size[0]):
         width, height = image.size
         raise InputError(

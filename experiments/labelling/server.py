@@ -171,7 +171,7 @@ def _failed(request: Request, error: Exception) -> Response:
   elif is_full(error) or is_disk_full(error):
     status, line = 507, 'the disk is full: nothing of this was kept; make room and try again'
   elif (known := machine_error(error)) is not None:
-    status, line = 507, known
+    line = known
   return JSONResponse({'detail': ' '.join(line.split())}, status)
 
 

@@ -69,8 +69,8 @@ def _serve(config: LabelConfig, folder: pathlib.Path, store: Store) -> None:
   from experiments.labelling.server import Page, make_app
   from hsnet_jax import Segmenter
 
-  output = config.output_dir
-  page = Page(folder, store, pathlib.Path(output) if output else folder / 'labels')
+  output = os.path.expanduser(config.output_dir or '')
+  page = Page(folder, store, pathlib.Path(output).absolute() if output else folder / 'labels')
   page.look_again()
   if not store.read(rows.find_all):
     raise InputError(f'{folder}: no picture in this folder, subfolders and links aside')

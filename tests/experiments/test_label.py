@@ -56,6 +56,7 @@ def answers(client):
     return False
 
 
+@pytest.mark.heavy
 def test_killed_at_any_moment_nothing_is_lost(start, tmp_path):
   """What was answered is there, to the pixel, and what was being sent is there whole or not."""
   folder = save_pictures(tmp_path / 'pictures', NAMES, LARGE)

@@ -5,7 +5,7 @@ import os
 
 import numpy as np
 import pytest
-from PIL import Image
+from PIL import EpsImagePlugin, Image
 
 from experiments.labelling import pictures
 from experiments.labelling.pictures import (
@@ -115,3 +115,28 @@ def test_animations_show_their_first_frame(tmp_path):
   assert read_picture(read_file(tmp_path, 'a.gif')).max() == 0
   _, kind = for_browsers(read_file(tmp_path, 'a.gif'))
   assert kind == 'image/png'
+
+
+def test_programs_in_pictures_are_not_run(tmp_path, monkeypatch):
+  """Pillow has Ghostscript draw EPS, whatever the file is called."""
+  out = io.BytesIO()
+  Image.new('RGB', (5, 5)).save(out, 'EPS')
+  (tmp_path / 'a.jpg').write_bytes(out.getvalue())
+  run = []
+  monkeypatch.setattr(EpsImagePlugin, 'Ghostscript', lambda *args: run.append(args))
+  assert look_at(tmp_path, 'a.jpg').problem is not None
+  for read in (read_picture, for_browsers):
+    with pytest.raises(InputError):
+      read(read_file(tmp_path, 'a.jpg'))
+  assert not run
+
+
+def test_the_pixels_of_a_png_are_not_decoded_to_list_it(tmp_path, monkeypatch):
+  save_pictures(tmp_path, ['a.png'])
+
+  def fail(self):
+    raise AssertionError('decoded')
+
+  monkeypatch.setattr(Image.Image, 'load', fail)
+  file = look_at(tmp_path, 'a.png')
+  assert (file.width, file.height, file.problem) == (40, 30, None)

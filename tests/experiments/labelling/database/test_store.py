@@ -116,3 +116,29 @@ def test_untouched_files_that_go_are_forgotten(store):
   (one,) = store.read(rows.find_all)
   assert one.name == 'a' and one.problem and store.shown('a')[1] == b'1'
   assert store.read(rows.supports) == []
+
+
+def test_the_least_certain_come_first(tmp_path):
+  """As in `summary.csv`: a presence near one half, then a low confidence; decided ones later."""
+  store = Store(tmp_path / 'labels.sqlite')
+  found = {  # (presence, confidence)
+    'sure': (0.99, 0.9),
+    'absent': (0.02, 0.0),
+    'doubtful': (0.55, 0.8),
+    'more doubtful': (0.55, 0.6),
+    'decided': (0.5, 0.5),
+  }
+  with contextlib.closing(store.database):
+    store.list_files([File(name, 1, 1, 2, 2) for name in (*found, 'drawn', 'waiting')], [])
+    store.draw('drawn', b'1', {1: 1.0}, since=store.revision())
+    run, _ = store.read(rows.shown_run)
+    for name, (presence, confidence) in found.items():
+      areas = {} if name == 'absent' else {1: 0.5}
+      figures = {'areas': areas, 'confidence': confidence, 'presence': presence}
+      assert store.keep_found(run, name, b'f', sha='x', **figures)
+    store.decide('decided', 'accepted')
+    names = [one.name for one in store.read(rows.find_all, order='uncertain')]
+    assert names[:5] == ['more doubtful', 'doubtful', 'absent', 'sure', 'decided']
+    assert set(names[5:]) == {'drawn', 'waiting'}
+    assert store.picture('absent').state == 'absent'
+    assert store.picture('drawn').confidence is None
