@@ -26,6 +26,7 @@ GLOSS = {
   'reporting': 'tables, pictures, the page of a report',
   'evaluation': 'methods, tallies',
   'model_zoo': 'models by name',
+  'labelling': 'the page for labels',
   'catalog': 'the table of benchmarks',
   'prepared': 'record, reader, writer',
   'published': 'VOC COCO FSS',

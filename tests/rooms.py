@@ -33,7 +33,7 @@ ORDER = {
     ('storage', 'settings'),
     ('reporting',),
     ('evaluation', 'model_zoo'),
-    ('training',),
+    ('training', 'labelling'),
     ('sweeps', 'timing', 'tiny_backbone', 'reproduction'),
     ('recovery',),
     ('command',),

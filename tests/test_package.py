@@ -47,7 +47,7 @@ def test_requirements_are_what_the_commands_extra_brings(root, project):
   assert listed(root / 'requirements.txt') == core | extra(project, 'train')
 
 
-@pytest.mark.parametrize('name', ['sweep', 'report'])
+@pytest.mark.parametrize('name', ['sweep', 'report', 'page'])
 def test_the_tests_need_what_an_extra_needs(root, project, name):
   needed = listed(root / 'requirements.txt') | listed(root / 'requirements-test.txt')
   assert extra(project, name) <= needed
@@ -55,7 +55,7 @@ def test_the_tests_need_what_an_extra_needs(root, project, name):
 
 def test_the_lowest_versions_are_those_of_the_project(root, project):
   lowest = {}
-  needed = extra(project, 'train') | extra(project, 'report')
+  needed = extra(project, 'train') | extra(project, 'report') | extra(project, 'page')
   for requirement in {*project['project']['dependencies'], *needed}:
     lowest[name_of(requirement)] = re.search(r'>=([\d.]+)', requirement).group(1)
   pinned = dict(line.split('==') for line in listed(root / 'requirements-lowest.txt'))
