@@ -30,6 +30,8 @@ if TYPE_CHECKING:
   from data_pipelines.reading.images import read_image, read_label, read_pair
   from data_pipelines.reading.masks import mask_values, read_mask
   from data_pipelines.splits import Split, trainable
+  from data_pipelines.strict import LeftOut, hidden_classes
+  from data_pipelines.unseen import Unseen, class_key
 
 __all__ = [
   'BENCHMARKS',
@@ -39,11 +41,15 @@ __all__ = [
   'Episode',
   'Fss1000',
   'HeldOut',
+  'LeftOut',
   'Pascal5i',
   'Placed',
   'Split',
+  'Unseen',
   'class_first_episodes',
+  'class_key',
   'eval_batches',
+  'hidden_classes',
   'make_benchmark',
   'mask_values',
   'published_episodes',
@@ -78,6 +84,8 @@ _MODULES = {
   'reading.images': ('read_image', 'read_label', 'read_pair'),
   'reading.masks': ('mask_values', 'read_mask'),
   'splits': ('Split', 'trainable'),
+  'strict': ('LeftOut', 'hidden_classes'),
+  'unseen': ('Unseen', 'class_key'),
 }
 __getattr__, __dir__ = lazy_names(
   __name__,

@@ -33,6 +33,8 @@ GLOSS = {
   'own_pictures': "one's folders",
   'shapes': 'embedded',
   'heldout': 'to choose by',
+  'strict': 'to train by',
+  'unseen': 'to test by',
   'loading': 'to devices',
   'benchmark': 'what a data set gives',
   'episodes': 'the published draws',

@@ -28,7 +28,7 @@ RUN = RunConfig(fold=1, backbone='tiny')
 
 def trained(mesh):
   """Losses, the first gradients and the last parameters of five steps of SGD, and five of Adam."""
-  step, tx = jit_step(train_step, mesh), sgd_or_adam()
+  step, tx = jit_step(train_step, mesh), sgd_or_adam(both=True)
   params, backbone = jax.device_get([made.variables('tiny')[k] for k in ('params', 'backbone')])
   index, count, found = jax.process_index(), jax.process_count(), {}
   for adam in (False, True):
@@ -65,7 +65,7 @@ def validated(mesh):
   sizes = {'image_size': 32, 'batch_size': 4, 'count': 10}
   val = eval_batches(benchmark, fold=1, **sizes, **own)
   params, backbone = (made.variables('tiny')[k] for k in ('params', 'backbone'))
-  state = TrainState(jnp.int32(0), params, (), backbone, MODEL, sgd_or_adam())
+  state = TrainState(jnp.int32(0), params, (), backbone, MODEL, sgd_or_adam(both=False))
   found = make_hooks(benchmark, RUN, val, pathlib.Path(), mesh=mesh).validate(state)
   counted = found.columns, found.episodes, found.empty_supports
   return {'counted': json.dumps(counted), 'pictures': [panel.caption for panel in found.panels]}

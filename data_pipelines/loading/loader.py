@@ -4,7 +4,8 @@ A batch is a dict of NumPy arrays; B episodes, K shots, images of H x W:
 
     query_image     uint8 [B, H, W, 3]     0 to 255, not normalized
     query_mask      uint8 [B, H, W]        1 on the class
-    query_ignore    uint8 [B, H, W]        1 where the metrics leave the pixel out
+    query_ignore    uint8 [B, H, W]        1 where the metrics leave the pixel out, 2 where the loss
+                                           is to leave it out as well (`ignored`, in training)
     support_images  uint8 [B, K, H, W, 3]
     support_masks   uint8 [B, K, H, W]
     class_id        int32 [B]              from 0
@@ -34,7 +35,7 @@ before it takes its part, since all must agree on H' and W'.
 """
 
 import dataclasses
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 
 import grain
 import numpy as np
@@ -44,9 +45,16 @@ from data_pipelines.episodes import Episode, with_absent
 from data_pipelines.loading.packed import PackedSplit
 from data_pipelines.loading.rows import RowBatches
 from data_pipelines.loading.workers import Batches
-from data_pipelines.reading.arrays import class_mask, episode_arrays, image_hw, resize_mask
+from data_pipelines.reading.arrays import (
+  class_mask,
+  class_pixels,
+  episode_arrays,
+  image_hw,
+  resize_mask,
+)
 from data_pipelines.splits import trainable
 from hsnet_jax.errors import InputError
+from hsnet_jax.training.losses import LOSS_IGNORES
 
 
 def train_batches(
@@ -60,6 +68,7 @@ def train_batches(
   epochs: int | None = None,
   distinct: bool = False,
   absent: float = 0.0,
+  ignored: Collection[int] = (),
   support_margin: float | None = None,
   process_index: int = 0,
   process_count: int = 1,
@@ -81,8 +90,9 @@ def train_batches(
     epochs: how many; without end where None.
     distinct: whether an episode's supports must differ from one another.
     absent: as for `data_pipelines.episodes.training_episode`.
+    ignored: class_ids whose pixels in a query are 2 in `query_ignore`.
     support_margin: as for `reading.arrays.episode_arrays`.
-    process_index: which part of each batch to read, such as `jax.process_index()`.
+    process_index: which part of each batch to read, of `process_count`.
     process_count: how many parts there are.
     num_threads: threads that read ahead where there are no workers; 0 reads in the caller's.
     num_workers: processes that read ahead; up to four batches are held for each.
@@ -91,23 +101,17 @@ def train_batches(
     The batches.
 
   Raises:
-    InputError: an option is out of range, a list is empty, or one or an image is missing; while
+    InputError: an option is out of range, a list is empty or missing, or an image is; while
       iterating, also an image that cannot be read, or a mask of values that are no class.
   """
-  if not 0 <= seed < 2**32:
-    raise InputError(f'`seed` {seed} is out of range: 0 to {2**32 - 1}')
-  if epochs is not None and epochs < 1:
-    raise InputError(f'`epochs` is {epochs}; it must be at least 1')
-  if not 0 <= absent <= 1:
-    raise InputError(f'`absent` is {absent}; it is a probability, 0 to 1')
-  reader = _reader(benchmark, image_size, support_margin)
+  _check_draws(seed, epochs, absent)
+  reader = _reader(benchmark, image_size, support_margin, ignored=tuple(ignored))
   split = trainable(benchmark.split(fold, 'trn'), least=shots + 1 if distinct else 2)
   benchmark.check_images(name for name, _ in split.items)
   sample = _SampleEpisode(PackedSplit(split), shots, distinct, absent)
   numbers = grain.MapDataset.range(split.epoch_size).seed(seed).shuffle()
-  batches = _batches(
-    numbers.random_map(sample).map(reader), batch_size, process_index, process_count
-  )
+  episodes = numbers.random_map(sample).map(reader)
+  batches = _batches(episodes, batch_size, process_index, process_count)
   return Batches(batches.repeat(epochs), split.epoch_size, len(batches), num_threads, num_workers)
 
 
@@ -182,19 +186,29 @@ def eval_episodes(
   return episodes
 
 
+def _check_draws(seed: int, epochs: int | None, absent: float) -> None:
+  if not 0 <= seed < 2**32:
+    raise InputError(f'`seed` {seed} is out of range: 0 to {2**32 - 1}')
+  if epochs is not None and epochs < 1:
+    raise InputError(f'`epochs` is {epochs}; it must be at least 1')
+  if not 0 <= absent <= 1:
+    raise InputError(f'`absent` is {absent}; it is a probability, 0 to 1')
+
+
 def _reader(
   benchmark: Benchmark,
   image_size: int | Sequence[int],
   support_margin: float | None,
   *,
   original_size: bool = False,
+  ignored: tuple[int, ...] = (),
 ) -> '_ReadEpisode':
   if support_margin is not None and support_margin < 0:
     raise InputError(f'`support_margin` is {support_margin}; it must be at least 0')
   # Windows are cut of photographs at their own size, as queries' labels are taken.
   whole = support_margin is None and not original_size
   benchmark.check_size(image_size if whole else None)
-  return _ReadEpisode(benchmark, image_hw(image_size), original_size, support_margin)
+  return _ReadEpisode(benchmark, image_hw(image_size), original_size, support_margin, ignored)
 
 
 def _batches(
@@ -243,6 +257,7 @@ class _ReadEpisode:
   size: tuple[int, int]
   original_size: bool = False
   support_margin: float | None = None
+  ignored: tuple[int, ...] = ()
 
   def __call__(self, numbered: tuple[int, Episode]) -> Mapping[str, np.ndarray]:
     index, episode = numbered
@@ -259,6 +274,9 @@ class _ReadEpisode:
       boundary=boundary,
       support_margin=self.support_margin,
     )
+    if self.ignored:
+      hidden = class_pixels(resize_mask(pairs[episode.query][1], self.size), self.ignored)
+      arrays['query_ignore'] = np.where(hidden, np.uint8(LOSS_IGNORES), arrays['query_ignore'])
     if self.original_size:
       image, label = pairs[episode.query]
       label = resize_mask(label, image.shape[:2])

@@ -3,10 +3,10 @@
 Pixels stay uint8; they are normalized on the device, by the backbone's own mean and deviation.
 """
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 
 import numpy as np
-from jaxtyping import Integer, UInt8
+from jaxtyping import Bool, Integer, UInt8
 from PIL import Image
 
 from hsnet_jax.errors import InputError
@@ -76,6 +76,21 @@ def class_mask(
   """
   ignore = np.zeros(label.shape, bool) if boundary is None else label == boundary
   return (label == class_id + 1).view(np.uint8), ignore.view(np.uint8)
+
+
+def class_pixels(
+  label: Integer[np.ndarray, 'h w'], classes: Iterable[int]
+) -> Bool[np.ndarray, 'h w']:
+  """Marks the pixels that show one of the classes.
+
+  Args:
+    label: 0 background, class_id + 1 a class, `[h, w]`.
+    classes: class_ids, from 0.
+
+  Returns:
+    True on them, `[h, w]`.
+  """
+  return np.isin(label, [class_id + 1 for class_id in classes])
 
 
 def crop_to_object(pair: Pair, class_id: int, *, margin: float) -> Pair:

@@ -27,7 +27,7 @@ _GRACE_SECONDS = 3
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
 class HostConfig:
-  """Says whom a process trains with; each field is described by its help, and is a flag.
+  """Says whom a process works with; each field is described by its help, and is a flag.
 
   Raises:
     InputError: fields do not fit one another.
@@ -35,7 +35,7 @@ class HostConfig:
 
   coordinator: str | None = setting(
     None,
-    'host:port of process 0, to train with several processes; auto: what JAX finds out by itself on'
+    'host:port of process 0, to work with several processes; auto: what JAX finds out by itself on'
     ' SLURM, TPU pods (those of GKE, too) and Open MPI. Default: this process alone.',
   )
   num_processes: int | None = setting(None, 'How many processes there are; auto knows.', least=1)
@@ -108,7 +108,7 @@ def _with_others(main: Callable[[], int | None]) -> int | None:
 
   with _last_words(
     'error: another process died or stopped answering, or this one was killed; the same commands'
-    ' resume from the last checkpoint'
+    ' resume a run from its last checkpoint'
   ):
     if jax.process_index() > 0:
       sys.stdout = open(os.devnull, 'w', encoding='utf-8')

@@ -15,6 +15,7 @@ if TYPE_CHECKING:
   from experiments.evaluation.methods import METHODS, Method
   from experiments.evaluation.precisions import Comparison, compare_precisions
   from experiments.evaluation.predicting import predict
+  from experiments.evaluation.protocols.side_by_side import evaluate_protocols
 
 __all__ = [
   'METHODS',
@@ -27,6 +28,7 @@ __all__ = [
   'Report',
   'compare_precisions',
   'evaluate',
+  'evaluate_protocols',
   'predict',
 ]
 
@@ -39,5 +41,6 @@ __getattr__, __dir__ = lazy_names(
     '.methods': ('METHODS', 'Method'),
     '.precisions': ('Comparison', 'compare_precisions'),
     '.predicting': ('predict',),
+    '.protocols.side_by_side': ('evaluate_protocols',),
   },
 )

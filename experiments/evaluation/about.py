@@ -12,6 +12,7 @@ import PIL
 
 import hsnet_jax
 from data_pipelines.benchmark import Benchmark
+from data_pipelines.unseen import Unseen
 from experiments.evaluation.config import EvaluateConfig
 from experiments.evaluation.methods import METHODS
 from experiments.settings import sources
@@ -38,16 +39,18 @@ def describe(
     'validation': model.config.get('validation'),
     'benchmark': benchmark.name,
     'fold': fold,
-    'split': config.split if config.split in benchmark.splits else 'val',
+    'split': split_of(config, benchmark),
     'shots': config.shots,
     'protocol': config.protocol,
     'image_size': sources.image_size(config, benchmark.name, model.config),
     'original_size': config.original_size,
     **({'absent': config.absent} if config.absent else {}),
+    **_seen(config, model, benchmark, fold),
     **({} if margin is None else {'support_margin': margin}),
     **({} if presence is None else {'presence_threshold': presence}),
     **({'combine': by} if by != 'vote' and config.shots > 1 and config.needs_checkpoint else {}),
     'precision': config.precision or model.config.get('precision', 'float32'),
+    **_strictness(model),
     'batch_size': sources.batch_size(config, benchmark.name),
     'also_first': sorted(set(config.also_first)),
     'threshold_episodes': config.threshold_episodes if METHODS[config.model].fit else None,
@@ -66,6 +69,26 @@ def describe(
   if _chosen_in_sight_of_the_test(model, about):
     about['note'] = 'the checkpoint was chosen on these very test episodes'
   return about
+
+
+def split_of(config: EvaluateConfig, benchmark: Benchmark) -> str:
+  """Returns the list that is tested on: benchmarks but one have a single one."""
+  return config.split if config.split in benchmark.splits else 'val'
+
+
+def _seen(config: EvaluateConfig, model: Model, benchmark: Benchmark, fold: int) -> dict[str, Any]:
+  """Says what was trained on, and which classes are left out for it."""
+  if not isinstance(benchmark, Unseen):
+    return {}
+  trained_on = '{benchmark} fold {fold}'.format(**model.config)
+  left_out = benchmark.left_out(fold, split_of(config, benchmark))
+  return {'trained_on': trained_on, 'left_out': list(left_out)}
+
+
+def _strictness(model: Model) -> dict[str, str]:
+  """Says what training did with test classes in its pictures, where that is not as published."""
+  test_classes = model.config.get('test_classes', 'background')
+  return {} if test_classes == 'background' else {'test_classes': test_classes}
 
 
 def _usual_presence(config: EvaluateConfig, model: Model) -> float | None:
@@ -143,6 +166,9 @@ def announce(about: Mapping[str, Any], trained: Mapping[str, Any]) -> None:
     + (f', {about["absent"]:.0%} of them without the object' if 'absent' in about else ''),
     flush=True,
   )
+  if 'left_out' in about:
+    left_out = ', '.join(about['left_out']) or 'no class'
+    print(f'left out, since trained on ({about["trained_on"]}): {left_out}', flush=True)
   if trained.get('benchmark') == about['benchmark'] and trained.get('fold') != about['fold']:
     warnings.warn(
       f'the checkpoint was trained for fold {trained.get("fold")}, so it has seen these classes',

@@ -8,6 +8,7 @@ from experiments.settings.fields import check, setting
 from hsnet_jax.errors import InputError
 from hsnet_jax.inference.table import COMBINATIONS
 
+PROTOCOLS = ('published', 'distinct', 'cross')
 FORMATS = ('png', 'coco', 'labelme', 'yolo', 'voc')
 # What annotation tools call what is no class.
 _NO_CLASSES = ('', 'background', '_background_', '__ignore__', 'ignored')
@@ -44,12 +45,25 @@ class EvaluateConfig(EpisodeSettings):
     "Judge each query at its photograph's own size, the logits resized to it. Default: at"
     ' --image_size, as published.',
   )
+  protocol: str = setting(
+    'published',
+    'published: supports of an episode may repeat each other; distinct: they may not; cross: as'
+    ' published, on another benchmark than was trained on, without those of its classes that the'
+    ' checkpoint was trained on, told by what they are called.',
+    choices=PROTOCOLS,
+  )
   absent: float = setting(
     0.0,
     'How many of the episodes get a query of another class, which mostly lacks the object: then it'
     ' is also told whether the method says so. 0: none, as published.',
     least=0.0,
     most=1.0,
+  )
+  protocols: tuple[str, ...] = setting(
+    (),
+    'Evaluate by several, by commas, and lay them side by side: those of --protocol, and absent'
+    ' (--absent, 0.5 where it is not given).',
+    choices=(*PROTOCOLS, 'absent'),
   )
   presence_threshold: float | None = setting(
     None,
@@ -83,6 +97,14 @@ class EvaluateConfig(EpisodeSettings):
     if (self.random_backbone or self.backbone_weights) and self.needs_checkpoint:
       raise InputError('a checkpoint brings its backbone: leave out the flags of its weights')
     super().__post_init__()
+    if 'cross' in (self.protocol, *self.protocols) and not self.needs_checkpoint:
+      raise InputError(
+        '`protocol`=cross leaves out what a checkpoint was trained on: give `checkpoint`'
+      )
+    if self.protocols and self.protocol != 'published':
+      raise InputError('`protocols` names them all: leave out `protocol`')
+    if self.absent and self.protocols and 'absent' not in self.protocols:
+      raise InputError('`absent` is of the protocol absent: name it in `protocols` as well')
 
   @property
   def needs_checkpoint(self) -> bool:

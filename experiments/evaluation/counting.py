@@ -22,7 +22,7 @@ from hsnet_jax.inference import combination, mean_margin
 from hsnet_jax.metrics.calibration import probability_summary
 from hsnet_jax.metrics.presence import presence_score
 from hsnet_jax.metrics.table import ABSENT_METRICS, METRICS, Metric
-from hsnet_jax.training.sharding import replicated
+from hsnet_jax.training.sharding import batch_sharding, replicated
 from hsnet_jax.training.steps import count_logits
 
 Batch = Mapping[str, Any]
@@ -118,6 +118,9 @@ def counting_step(
 ) -> Callable[[Any, Batch], dict[str, Array]]:
   """Compiles what counts a batch, its rows over all devices.
 
+  Each device runs the program of one device on rows of its own: as many rows a device give the same
+  figures to the last bit, however many devices there are.
+
   Args:
     logits: of a method, `(variables, batch) -> [K, B, h, w, 2]`, such as `BoundLogits`. For an
       equal one what was compiled before is used again.
@@ -131,8 +134,7 @@ def counting_step(
     itself: `mean_probability`, `max_probability` and `presence_score`.
   """
 
-  @functools.partial(jax.jit, out_shardings=replicated(mesh))
-  def step(variables, batch):
+  def count_rows(variables, batch):
     # Of several processes each reads a part: what all of them must know comes from the devices.
     metrics = METRICS if names is None else {name: ABSENT_METRICS[name] for name in names}
     found = logits(variables, batch)
@@ -143,7 +145,11 @@ def counting_step(
       raise InputError(f'a metric is named {name!r}, as a fact of every row is; rename it')
     return facts | counted
 
-  return step
+  rows = batch_sharding(mesh).spec
+  specs = {'in_specs': (replicated(mesh).spec, rows), 'out_specs': rows}
+  # No sum crosses rows, so none that crosses devices is to be looked for.
+  divided = jax.shard_map(count_rows, mesh=mesh, check_vma=False, **specs)
+  return jax.jit(divided, out_shardings=replicated(mesh))
 
 
 def _scores(

@@ -25,6 +25,7 @@ from experiments.evaluation.counting import (
   counting_step,
 )
 from experiments.evaluation.methods import METHODS
+from experiments.evaluation.protocols.cross import leave_out_seen
 from experiments.evaluation.tally import add_intervals
 from experiments.reporting.pictures import draw_grid
 from experiments.reporting.progress import progress_bar
@@ -37,7 +38,7 @@ from hsnet_jax.errors import InputError
 from hsnet_jax.metrics import ABSENT_METRICS, METRICS
 from hsnet_jax.model import fold_backbone
 from hsnet_jax.models import Model, check_image_size, load_model, network
-from hsnet_jax.training.sharding import batch_sharding, data_mesh, replicated
+from hsnet_jax.training.sharding import batch_sharding, data_mesh, place, replicated
 from hsnet_jax.whole_files import writable_folder
 
 _EXTREMES = 3  # Pictures each of the best, the median and the worst.
@@ -78,8 +79,11 @@ def evaluate(config: EvaluateConfig) -> Report:
   method = METHODS[config.model]
   model = _open_model(config)
   benchmark, fold = sources.open_benchmark(config, model.config)
+  if config.protocol == 'cross':
+    benchmark = leave_out_seen(benchmark, model.config, splits_dir=config.splits_dir)
   about = describe(config, model, benchmark, fold)
-  batches = _test_batches(config, benchmark, about)
+  mesh = _mesh(config, benchmark, about)
+  batches = _test_batches(config, benchmark, about, devices=mesh.size)
   about['episodes'] = batches.num_episodes
   above = [n for n in config.also_first if n >= batches.num_episodes]
   if above:
@@ -87,11 +91,12 @@ def evaluate(config: EvaluateConfig) -> Report:
   examples = _training_batches(config, benchmark, about) if method.fit else None
   if method.trained:
     check_image_size(model.module, model.variables, about['image_size'])
+  if method.fit and jax.process_count() > 1:
+    raise InputError(f'`model`={config.model} is for one process: it is fitted to all episodes')
   of = identity(about, model)
   wanted = output_dir(config, model, about, benchmark)
   writable_folder(free_folder(wanted, of=of), argument='output_dir')
   announce(about, model.config)
-  mesh = data_mesh()
   # What is recorded is of the original weights, and is known by now.
   folded = fold_backbone(model.variables, backbone=model.backbone)
   model = dataclasses.replace(model, variables=folded)
@@ -113,6 +118,8 @@ def evaluate(config: EvaluateConfig) -> Report:
   # Asked again: in the meantime a person, or another process, may have put something there.
   folder = free_folder(wanted, of=of)
   csv = episodes_csv(result.rows, episodes, names)
+  if jax.process_index():
+    return Report(result, about, ())  # One process writes.
   return Report(result, about, tuple(_report(result, about, folder, of=of, episodes=csv)))
 
 
@@ -127,14 +134,28 @@ def _open_model(config: EvaluateConfig) -> Model:
   return Model(module, {'backbone': weights})
 
 
-def _test_batches(config: EvaluateConfig, benchmark: Benchmark, about: Mapping) -> Batches:
+def _mesh(config: EvaluateConfig, benchmark: Benchmark, about: Mapping) -> Mesh:
+  """Returns the devices: of one process, no more than there are batches."""
+  if jax.process_count() > 1:
+    return data_mesh()
+  listed = benchmark.split(about['fold'], about['split']).items
+  count = config.episodes or benchmark.published_count or len(listed)
+  return data_mesh(devices=jax.devices()[: -(-count // about['batch_size'])])
+
+
+def _test_batches(
+  config: EvaluateConfig, benchmark: Benchmark, about: Mapping, *, devices: int
+) -> Batches:
+  # A batch for each device: of as many rows each computes the same to the last bit.
   return eval_batches(
     benchmark,
     **_which(config, about),
     image_size=about['image_size'],
     support_margin=about.get('support_margin'),
     original_size=config.original_size,
-    batch_size=sources.batch_size(config, benchmark.name),
+    batch_size=about['batch_size'] * devices,
+    process_index=jax.process_index(),
+    process_count=jax.process_count(),
     num_workers=config.num_workers,
   )
 
@@ -187,7 +208,7 @@ def _count(
   about: Mapping[str, Any],
   mesh: Mesh,
 ) -> Evaluation:
-  variables = jax.device_put(model.variables, replicated(mesh))
+  variables = place(model.variables, replicated(mesh))
   metrics = ABSENT_METRICS if config.absent else METRICS
   step = functools.partial(counting_step(logits, mesh, names=tuple(metrics)), variables)
   with progress_bar(batches.num_episodes, unit='episode') as bar:

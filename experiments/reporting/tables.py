@@ -189,8 +189,7 @@ def write_results(
   facts = [f'{name}: {value}' for name, value in about.items() if not isinstance(value, dict)]
   table = markdown_table(table_rows(columns), left=1)
   files = {
-    # NaN is no JSON: a figure that does not exist, such as the AUC without foreground, is null.
-    folder / 'results.json': json.dumps(_no_nan(record), indent=2) + '\n',
+    folder / 'results.json': json_text(record),
     folder / 'results.md': '\n'.join(f'- {f}' for f in facts) + f'\n\n{table}\n',
     folder / 'results.csv': csv_table(columns),
     folder / 'episodes.csv': episodes,
@@ -198,6 +197,14 @@ def write_results(
   for path, text in files.items():
     write_text(path, text)
   return list(files)
+
+
+def json_text(record: Mapping[str, Any]) -> str:
+  """Writes a record as JSON.
+
+  NaN is no JSON: a figure that does not exist, such as the AUC without foreground, is null.
+  """
+  return json.dumps(_no_nan(record), indent=2) + '\n'
 
 
 def _row(label: str, values: Sequence[float | None]) -> list[str]:

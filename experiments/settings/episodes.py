@@ -66,7 +66,10 @@ class EpisodeSettings:
     choices=tuple(COMBINATIONS),
   )
   batch_size: int | None = setting(
-    None, 'Episodes per step. Default: 20 (coco: 40, shapes: 10, recipe photos: 12).', least=1
+    None,
+    'Episodes per step, in evaluate on each device. Default: 20 (coco: 40, shapes: 10, recipe'
+    ' photos: 12).',
+    least=1,
   )
   backbone: str | None = setting(
     None,

@@ -11,6 +11,7 @@ from hsnet_jax.errors import InputError
 # The keys of `experiments.training.session.PARALLEL` and of `hsnet_jax.training.augment`'s
 # `AUGMENTATIONS`, which bring JAX with them.
 PARALLEL = ('jit', 'pmap')
+TEST_CLASSES = ('background', 'left_out', 'ignored')
 AUGMENT = ('none', 'flip', 'geometric', 'photometric', 'all')
 
 
@@ -158,6 +159,14 @@ class TrainConfig(EpisodeSettings):
     least=-1.0,
     most=1.0,
   )
+  test_classes: str = setting(
+    'background',
+    'What becomes of test classes that training pictures show, and with --validation=heldout of'
+    ' those held out. background: taught as that, as published; left_out: such pictures are not'
+    ' trained on, for which every label is read at the start; ignored: those pixels of a query are'
+    ' left out of the loss.',
+    choices=TEST_CLASSES,
+  )
   seed: int = setting(0, 'Of initial values and training episodes.', least=0)
   run_dir: str | None = setting(
     None, "The run's folder. Default: runs/BENCHMARK-foldF-Kshot-BACKBONE."
@@ -226,6 +235,7 @@ class RunConfig:
   dice: float = 0.0
   augment: str = 'none'
   exchange: float = 0.0
+  test_classes: str = 'background'
   precision: str = 'float32'
   protocol: str = 'published'
   seed: int = 0

@@ -10,7 +10,16 @@ import jax
 import numpy as np
 from jax.sharding import Mesh
 
-from data_pipelines import Batches, Benchmark, HeldOut, eval_batches, to_devices, train_batches
+from data_pipelines import (
+  Batches,
+  Benchmark,
+  HeldOut,
+  LeftOut,
+  eval_batches,
+  hidden_classes,
+  to_devices,
+  train_batches,
+)
 from experiments.settings.recipe import recipe_of
 from experiments.settings.sources import (
   given_threshold,
@@ -138,6 +147,8 @@ def _begin(config: TrainConfig, mesh: Mesh) -> tuple[_Plan, TrainState, Progress
   )
   if config.validation == 'heldout':
     benchmark = HeldOut(benchmark, least=config.shots + 1 if config.distinct else 2)
+  if config.test_classes == 'left_out':
+    benchmark = LeftOut(benchmark)
   run = _run_config(config, benchmark.name, fold)
   check_batch_size(run.batch_size, mesh, accumulate=run.accumulate)
   train, val = _batches(benchmark, run, distinct=config.distinct, num_workers=config.num_workers)
@@ -177,7 +188,13 @@ def _run_config(config: TrainConfig, benchmark: str, fold: int) -> RunConfig:
   given['presence_threshold'] = given_threshold(
     config.presence_threshold, recipe.presence_threshold
   )
-  return RunConfig(**given)
+  run = RunConfig(**given)
+  if run.exchange and run.test_classes == 'ignored':
+    raise InputError(
+      '`exchange` makes queries of supports, of whose pixels none is ignored; give `exchange`=0, or'
+      ' `test_classes`=left_out'
+    )
+  return run
 
 
 def _given(value: Any, default: Any) -> Any:
@@ -199,6 +216,7 @@ def _batches(
     seed=run.seed,
     distinct=distinct,
     absent=run.absent,
+    ignored=hidden_classes(benchmark, run.fold) if run.test_classes == 'ignored' else (),
     process_index=jax.process_index(),
     process_count=jax.process_count(),
     num_workers=num_workers,
@@ -310,6 +328,9 @@ def _announce(plan: _Plan, state: TrainState, log: Log) -> None:
     f'outputs: {plan.folder}',
   ):
     log.say(line)
+  if isinstance(plan.benchmark, LeftOut):
+    count, total = plan.benchmark.left_out(run.fold)
+    log.say(f'left out: {count} of {total} training pictures, which show a test class')
 
 
 def _conclusion(progress: Progress) -> str:

@@ -33,6 +33,7 @@ _SINCE = (
   *('prior', 'skip', 'correlated_levels', 'absent'),
   *('support_margin', 'foreground_weight', 'combine', 'presence_threshold'),
   *('exchange', 'hybrid_masking', 'background_correlation', 'boundary_weight', 'dice'),
+  'test_classes',
 )
 
 PARALLEL = {'jit': jit_step, 'pmap': pmap_step}
@@ -238,6 +239,7 @@ def make_hooks(
     foreground_weight=run.foreground_weight,
     boundary_weight=run.boundary_weight,
     dice=run.dice,
+    ignore=run.test_classes == 'ignored',
   )
   schedule = jax.jit(schedule_of(run))
 

@@ -12,22 +12,28 @@ from jaxtyping import Array, Bool, Float, Integer
 # covers, whose size is twice that of maps of stride 8.
 BOUNDARY_WIDTH = 4
 
+# What `query_ignore` has where not only the metrics but the loss leaves a pixel out.
+LOSS_IGNORES = 2
+
 
 def cross_entropy(
   logits: Float[Array | np.ndarray, '*batch h w 2'],
   target: Bool[Array | np.ndarray, '*batch h w'] | Integer[Array | np.ndarray, '*batch h w'],
+  ignore: Bool[Array | np.ndarray, '*batch h w'] | None = None,
   *,
   foreground_weight: float = 1.0,
   boundary_weight: float = 1.0,
 ) -> Float[Array, '*batch']:
   """Computes the cross-entropy of every pixel, averaged over the pixels of each image.
 
-  No pixel is left out: an ignore region counts as background here, as in the published
-  training. The mean over the batch is the caller's, who knows which rows are padding.
+  Without `ignore` no pixel is left out: PASCAL's open boundary counts as background here, as in the
+  published training. The mean over the batch is the caller's, who knows which rows are padding.
 
   Args:
     logits: background and foreground logits, `[B, H, W, 2]`; computed in float32 at least.
     target: 1 on the foreground, 0 elsewhere, `[B, H, W]`.
+    ignore: where a pixel is left out of the mean, `[B, H, W]`; none by default. An image of which
+      nothing is left has a loss of 0.
     foreground_weight: how much a pixel of the foreground weighs against one of the background; 1
       as published. With w the two logits are level where the foreground's probability is
       1 / (1 + w): a mask of best IoU is larger than one of fewest wrong pixels.
@@ -50,7 +56,11 @@ def cross_entropy(
   if boundary_weight != 1:
     near = near_boundary(target, width=BOUNDARY_WIDTH)
     losses = jnp.where(near, boundary_weight * losses, losses)
-  return jnp.mean(losses, axis=(-2, -1))
+  if ignore is None:
+    return jnp.mean(losses, axis=(-2, -1))
+  kept = ~jnp.asarray(ignore)
+  count = jnp.sum(kept, axis=(-2, -1), dtype=losses.dtype)
+  return jnp.sum(jnp.where(kept, losses, 0), axis=(-2, -1)) / jnp.maximum(count, 1)
 
 
 def near_boundary(
@@ -85,6 +95,7 @@ def _dilated(mask: Array, width: int) -> Array:
 def soft_dice(
   logits: Float[Array | np.ndarray, '*batch h w 2'],
   target: Bool[Array | np.ndarray, '*batch h w'] | Integer[Array | np.ndarray, '*batch h w'],
+  ignore: Bool[Array | np.ndarray, '*batch h w'] | None = None,
 ) -> Float[Array, '*batch']:
   """Computes the soft Dice loss of the foreground of each image (V-Net, arXiv 1606.04797).
 
@@ -98,6 +109,7 @@ def soft_dice(
   Args:
     logits: background and foreground logits, `[B, H, W, 2]`; computed in float32 at least.
     target: 1 on the foreground, 0 elsewhere, `[B, H, W]`.
+    ignore: where a pixel is left out of all sums, `[B, H, W]`; none by default.
 
   Returns:
     One loss per image, `[B]`, from 0 to 1.
@@ -105,6 +117,8 @@ def soft_dice(
   logits = jnp.asarray(logits).astype(np.promote_types(logits.dtype, np.float32))
   probability = jax.nn.sigmoid(logits[..., 1] - logits[..., 0])
   target = jnp.asarray(target).astype(probability.dtype)
+  if ignore is not None:
+    probability, target = (jnp.where(jnp.asarray(ignore), 0, x) for x in (probability, target))
   total = functools.partial(jnp.sum, axis=(-2, -1))
   agreed, marked = total(probability * target), total(probability) + total(target)
   return 1 - (2 * agreed + 1) / (marked + 1)
@@ -113,6 +127,7 @@ def soft_dice(
 def prediction_loss(
   logits: Float[Array | np.ndarray, '*batch h w 2'],
   target: Bool[Array | np.ndarray, '*batch h w'] | Integer[Array | np.ndarray, '*batch h w'],
+  ignore: Bool[Array | np.ndarray, '*batch h w'] | None = None,
   *,
   foreground_weight: float = 1.0,
   boundary_weight: float = 1.0,
@@ -123,6 +138,7 @@ def prediction_loss(
   Args:
     logits: background and foreground logits, `[B, H, W, 2]`.
     target: 1 on the foreground, 0 elsewhere, `[B, H, W]`.
+    ignore: where a pixel counts nowhere, `[B, H, W]`; none by default, as published.
     foreground_weight: of `cross_entropy`, and so is the next.
     boundary_weight: of pixels near the object's boundary.
     dice: so many times `soft_dice` is added; 0 as published.
@@ -131,5 +147,5 @@ def prediction_loss(
     One loss per image, `[B]`.
   """
   weights = {'foreground_weight': foreground_weight, 'boundary_weight': boundary_weight}
-  loss = cross_entropy(logits, target, **weights)
-  return loss + dice * soft_dice(logits, target) if dice else loss
+  loss = cross_entropy(logits, target, ignore, **weights)
+  return loss + dice * soft_dice(logits, target, ignore) if dice else loss

@@ -24,7 +24,7 @@ from hsnet_jax.inference import combine_shots, episode_logits, mean_margin
 from hsnet_jax.metrics.confusion import confusion_counts
 from hsnet_jax.metrics.table import METRICS, Metric, count_episodes
 from hsnet_jax.model import HSNet
-from hsnet_jax.training.losses import prediction_loss
+from hsnet_jax.training.losses import LOSS_IGNORES, prediction_loss
 from hsnet_jax.training.state import TrainState
 
 Batch = Mapping[str, Array | np.ndarray]
@@ -36,20 +36,21 @@ def train_step(
   *,
   axis_name: str | None = None,
   accumulate: int = 1,
+  ignore: bool = False,
   **loss_options: float,
 ) -> tuple[TrainState, dict[str, Array]]:
   """Takes one optimizer step on a batch of episodes.
 
   Each support of an episode is a 1-shot prediction of its own; the loss is their mean
-  cross-entropy over all pixels (an ignore region counts as background).
+  cross-entropy over all pixels (an ignore region is background, but for what `ignore` says).
 
   Args:
     state: the state, whose memory may be donated.
     batch: as the module describes it; under `axis_name`, this device's share.
     axis_name: the mapped axis (`pmap`) over which loss and gradients are averaged. Shares
       may hold different numbers of valid rows: each row of the whole batch weighs the same.
-    accumulate: the batch is taken in so many parts, one after the other, and their gradients are
-      added: the same step in less memory.
+    accumulate: the batch is taken in so many parts, whose gradients are added: in less memory.
+    ignore: whether the loss leaves out pixels whose `query_ignore` is `losses.LOSS_IGNORES`.
     **loss_options: of `hsnet_jax.training.losses.prediction_loss`, such as `foreground_weight`;
       none as published.
 
@@ -61,14 +62,14 @@ def train_step(
     ValueError: `accumulate` does not divide the batch.
   """
   rows = batch['valid'].astype(jnp.float32).sum()
-  if axis_name is not None:
-    rows = lax.pmean(rows, axis_name)
+  rows = rows if axis_name is None else lax.pmean(rows, axis_name)
 
   def loss_fn(params, part):
     variables = {'params': params, 'backbone': state.backbone}
     logits = episode_logits(state.model, variables, part)
     judge = functools.partial(prediction_loss, **loss_options)
-    losses = jax.vmap(judge, in_axes=(0, None))(logits, part['query_mask']).mean(0)
+    left_out = part['query_ignore'] == LOSS_IGNORES if ignore else None
+    losses = jax.vmap(lambda one: judge(one, part['query_mask'], left_out))(logits).mean(0)
     counted = losses * part['valid'].astype(losses.dtype)
     loss = counted.sum() / jnp.maximum(rows, 1e-9).astype(losses.dtype)
     mask = combine_shots(logits).mask

@@ -7,6 +7,7 @@ import jax
 import numpy as np
 import pytest
 
+from data_pipelines.loading.placement import place_batch
 from experiments.evaluation.counting import (
   BoundLogits,
   Evaluation,
@@ -15,9 +16,12 @@ from experiments.evaluation.counting import (
   row_facts,
 )
 from hsnet_jax.errors import InputError
-from hsnet_jax.inference import COMBINATIONS, combination
+from hsnet_jax.inference import COMBINATIONS, combination, episode_logits
 from hsnet_jax.metrics import METRICS, RocHistogram
-from hsnet_jax.training.sharding import batch_sharding, data_mesh, replicated
+from hsnet_jax.model import HSNet
+from hsnet_jax.training.sharding import batch_sharding, data_mesh, place, replicated
+from tests import made
+from tests.hsnet_jax.training.test_steps import make_batch as make_episodes
 
 BENCHMARK = SimpleNamespace(num_classes=4, class_names=('a', 'b', 'c', 'd'))
 
@@ -160,6 +164,26 @@ def test_any_batch_goes_over_all_devices_as_over_one():
   assert [p.caption for p in several.panels] == [p.caption for p in one.panels]
   for a, b in zip(several.panels, one.panels, strict=True):
     np.testing.assert_array_equal(a.prediction, b.prediction)
+
+
+def test_as_many_rows_a_device_give_the_same_to_the_last_bit():
+  logits = BoundLogits(episode_logits, HSNet(made.SMALL))
+  rows, names = 3, ('counts', 'histogram', 'calibration')
+  batch = make_episodes(rows=12, shots=2) | {'index': np.arange(12, dtype=np.int32)}
+  found = []
+  for devices in (1, 2, 4):
+    mesh, each = data_mesh(devices=jax.devices()[:devices]), rows * devices
+    variables = place(made.variables(made.SMALL), replicated(mesh))
+    compiled = counting_step(logits, mesh, names=names)
+    parts = [{k: x[i : i + each] for k, x in batch.items()} for i in range(0, 12, each)]
+    placed = [place_batch(part, sharding=batch_sharding(mesh)).device for part in parts]
+    out = [jax.device_get(compiled(variables, part)) for part in placed]
+    found.append({name: np.concatenate([one[name] for one in out]) for name in out[0]})
+  assert {*names, 'mean_probability', 'prediction'} <= found[0].keys()
+  assert len({*found[0]['mean_probability'].tolist()}) > 6
+  for several in found[1:]:
+    for name, values in found[0].items():
+      np.testing.assert_array_equal(several[name], values, err_msg=name)
 
 
 @pytest.mark.parametrize('by', sorted(COMBINATIONS))

@@ -72,6 +72,7 @@ def test_what_comes_out_is_returned_and_left_in_the_folder(run):
     *('prior', 'skip', 'correlated_levels', 'absent', 'support_margin'),
     *('foreground_weight', 'combine', 'presence_threshold'),
     *('exchange', 'hybrid_masking', 'background_correlation', 'boundary_weight', 'dice'),
+    'test_classes',
   }
   own = {'figures', 'epoch', 'step', 'versions', 'format_version'}
   assert recorded <= set(config) <= recorded | own
@@ -88,6 +89,7 @@ def test_what_comes_out_is_returned_and_left_in_the_folder(run):
     {'exchange': 0.5},
     {'boundary_weight': 3.0},
     {'dice': 1.0},
+    {'test_classes': 'ignored'},
     {'hybrid_masking': True},
     {'background_correlation': True},
     {'combine': 'mean'},

@@ -80,7 +80,7 @@ def test_what_a_run_is_not_resumed_with_is_named(tmp_path, now, words):
 def test_a_run_of_before_heads_is_of_the_published_one(tmp_path):
   since = {'prior', 'skip', 'correlated_levels', 'absent', 'support_margin', 'foreground_weight'}
   since |= {'combine', 'exchange', 'hybrid_masking', 'background_correlation'}
-  since |= {'boundary_weight', 'dice'}
+  since |= {'boundary_weight', 'dice', 'test_classes'}
   config = {name: value for name, value in to_json(RUN).items() if name not in since}
   save_checkpoint(tmp_path / 'checkpoints' / 'last', {'params': {}, 'backbone': {}}, config=config)
   for now, words in (({'absent': 0.5}, '`absent`=0.0, not 0.5'), ({'prior': True}, '`prior`')):

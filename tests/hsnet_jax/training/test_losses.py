@@ -164,3 +164,30 @@ def test_a_prediction_is_judged_as_published_and_by_what_is_added():
   found = prediction_loss(logits, target, dice=0.5, **options)
   expected = cross_entropy(logits, target, **options) + 0.5 * soft_dice(logits, target)
   np.testing.assert_allclose(found, expected, rtol=1e-6)
+
+
+@pytest.mark.parametrize('wrap', [lambda f: f, jax.jit], ids=['plain', 'jit'])
+def test_ignored_pixels_count_nowhere(wrap):
+  logits, target = example()
+  ignore = np.random.default_rng(1).random(target.shape) < 0.4
+  ignore[1] = False
+  options = {'foreground_weight': 2.0, 'boundary_weight': 3.0, 'dice': 0.5}
+  found = wrap(functools.partial(prediction_loss, **options))(logits, target, ignore)
+  # By hand: the mean and the sums over what is left.
+  rows = log_softmax(logits.astype(np.float64), axis=-1)
+  losses = -np.take_along_axis(rows, target[..., None].astype(int), axis=-1)[..., 0]
+  weights = np.where(target == 1, 2.0, 1.0) * np.where(near_boundary(target, width=4), 3.0, 1.0)
+  p = expit(np.diff(logits.astype(np.float64), axis=-1)[..., 0])
+  for i, left in enumerate(~ignore):
+    t, q = target[i][left], p[i][left]
+    dice = 1 - (2 * (q * t).sum() + 1) / (q.sum() + t.sum() + 1)
+    expected = (weights[i] * losses[i])[left].mean() + 0.5 * dice
+    np.testing.assert_allclose(found[i], expected, rtol=1e-5)
+  # What is ignored has no gradient, and of an image of which nothing is left there is no loss.
+  gradient = jax.grad(lambda x: prediction_loss(x, target, ignore, **options).sum())(logits)
+  assert not np.asarray(gradient)[ignore].any() and np.asarray(gradient)[~ignore].any()
+  for alone in (cross_entropy, prediction_loss):
+    np.testing.assert_array_equal(alone(logits, target, np.ones_like(ignore)), 0)
+  np.testing.assert_array_equal(soft_dice(logits, target, np.ones_like(ignore)), 0)
+  none = wrap(prediction_loss)(logits, target, np.zeros_like(ignore))
+  np.testing.assert_allclose(none, cross_entropy(logits, target), rtol=1e-6)

@@ -269,3 +269,27 @@ def test_further_losses_may_be_added():
   one, two = loss(dice=1.0) - alone, loss(dice=2.0) - alone
   assert 0 < one < 1
   np.testing.assert_allclose(two, 2 * one, rtol=1e-4)
+
+
+def test_pixels_may_be_left_out_of_the_loss():
+  """Those marked 2 alone: others of `query_ignore` stay background, as published."""
+  plain = make_batch(rows=3, shots=2)
+  left_out = np.random.default_rng(0).random(plain['query_mask'].shape) < 0.5
+  batch = {**plain, 'query_ignore': np.where(left_out, np.uint8(2), plain['query_ignore'])}
+
+  def step(batch, **options):
+    return train_step(fake_state(), jax.tree.map(jnp.asarray, batch), **options)
+
+  def ends(batch, **options):
+    state, metrics = step(batch, **options)
+    return np.array([metrics['loss'], state.params['w']])
+
+  np.testing.assert_array_equal(ends(batch), ends(plain))
+  np.testing.assert_allclose(ends(plain, ignore=True), ends(plain), rtol=1e-5)
+  # The others may be anything: the mean is over what is left of each image.
+  other = {**batch, 'query_mask': np.where(left_out, 1 - batch['query_mask'], batch['query_mask'])}
+  np.testing.assert_array_equal(ends(other, ignore=True), ends(batch, ignore=True))
+  assert ends(other)[0] != ends(batch)[0] != ends(batch, ignore=True)[0]
+  nothing = {**batch, 'query_ignore': np.full_like(batch['query_ignore'], 2)}
+  state, metrics = step(nothing, ignore=True)
+  assert metrics['loss'] == 0 and state.params['w'] == fake_state().params['w']
