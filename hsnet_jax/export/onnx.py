@@ -8,13 +8,14 @@ file's metadata, under 'about'.
 import json
 import os
 import warnings
+from collections.abc import Callable
 from typing import Any
 
 import jax
 from jax.extend.core import jaxpr_as_fun
 
 from hsnet_jax.errors import InputError
-from hsnet_jax.export.program import OUTPUTS, describe_arrays, make_program
+from hsnet_jax.export.program import OUTPUTS, Program, describe_arrays, make_program
 from hsnet_jax.export.stablehlo import checked_ending
 from hsnet_jax.segmenter.segmenter import Segmenter
 from hsnet_jax.whole_files import replacing
@@ -52,10 +53,7 @@ def export_onnx(
     OSError: the file cannot be written.
   """
   path = checked_ending(path, ENDING)
-  try:
-    from jax2onnx import to_onnx
-  except ImportError:
-    raise InputError("ONNX needs jax2onnx: pip install 'hsnet-jax[onnx]'") from None
+  _to_onnx()
   program = make_program(
     segmenter,
     shots=shots,
@@ -65,26 +63,7 @@ def export_onnx(
     float32=True,
   )
 
-  def function(*inputs):
-    found = program.function(*inputs)
-    return [found[name] for name in OUTPUTS]
-
-  # Traced before jax2onnx puts operations of its own in the place of JAX's.
-  traced = jax.make_jaxpr(function)(*program.inputs.values())
-  try:
-    with warnings.catch_warnings():
-      warnings.simplefilter('ignore')
-      model: Any = to_onnx(
-        jaxpr_as_fun(traced),
-        list(program.inputs.values()),
-        model_name='hsnet',
-        input_names=list(program.inputs),
-        output_names=list(OUTPUTS),
-      )
-  except NotImplementedError as error:
-    name = segmenter.model.backbone.name
-    raise InputError(f'jax2onnx cannot express the network of {name}: {error}') from error
-  outputs = dict(zip(OUTPUTS, traced.out_avals, strict=True))
+  model, outputs = _converted(program, segmenter.model.backbone.name)
   about = {
     **program.about,
     'outputs': describe_arrays(outputs),
@@ -98,3 +77,35 @@ def export_onnx(
   with replacing(path) as part:
     part.write_bytes(model.SerializeToString())
   return about
+
+
+def _to_onnx() -> Callable[..., Any]:
+  try:
+    from jax2onnx import to_onnx
+  except ImportError:
+    raise InputError("ONNX needs jax2onnx: pip install 'hsnet-jax[onnx]'") from None
+  return to_onnx
+
+
+def _converted(program: Program, backbone: str) -> tuple[Any, dict[str, Any]]:
+  """Converts a program; returns ONNX's model, and the outputs' shapes and types by name."""
+
+  def function(*inputs):
+    found = program.function(*inputs)
+    return [found[name] for name in OUTPUTS]
+
+  # Traced before jax2onnx puts operations of its own in the place of JAX's.
+  traced = jax.make_jaxpr(function)(*program.inputs.values())
+  try:
+    with warnings.catch_warnings():
+      warnings.simplefilter('ignore')
+      model = _to_onnx()(
+        jaxpr_as_fun(traced),
+        list(program.inputs.values()),
+        model_name='hsnet',
+        input_names=list(program.inputs),
+        output_names=list(OUTPUTS),
+      )
+  except NotImplementedError as error:
+    raise InputError(f'jax2onnx cannot express the network of {backbone}: {error}') from error
+  return model, dict(zip(OUTPUTS, traced.out_avals, strict=True))

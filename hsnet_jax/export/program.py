@@ -29,7 +29,7 @@ from hsnet_jax.segmenter import programs
 from hsnet_jax.segmenter.segmenter import Segmenter
 
 FORMAT, FORMAT_VERSION = 'hsnet-jax export', 1
-OUTPUTS = ('mask', 'probability', 'logits')
+OUTPUTS: tuple[str, ...] = ('mask', 'probability', 'logits')
 # The name of the batch's size where that is left open.
 _BATCH = 'batch'
 _GIVEN_CLASS = 'object'
@@ -90,27 +90,24 @@ def make_program(
   size, by = segmenter.image_size, segmenter.combine
   batch = jax.export.symbolic_shape(_BATCH)[0] if batch_size is None else batch_size
   inputs = {'images': jax.ShapeDtypeStruct((batch, size, size, 3), np.uint8)}
-  if shots is None:
-    if segmenter.fitted is None:
-      raise InputError(
-        'this segmenter has seen no supports to bake in; `fit` it, or give `shots`, as many as the '
-        'program is to be given each time'
-      )
-    classes, variables = segmenter.classes, segmenter.fitted.variables
-    sets = segmenter.fitted.sets
-    counts = [len(one.features[0]) for one in sets]
-
-    def function(images):
-      return _segment(module, variables, images, sets, by=by, size=size, unroll=unroll)
-  else:
+  baked: Sequence[SupportSet] = ()
+  if shots is not None:
     classes, counts = (_GIVEN_CLASS,), [shots]
     variables = fold_backbone(segmenter.model.variables, backbone=segmenter.model.backbone)
     inputs['support_images'] = jax.ShapeDtypeStruct((shots, size, size, 3), np.uint8)
     inputs['support_masks'] = jax.ShapeDtypeStruct((shots, size, size), np.uint8)
+  elif segmenter.fitted is not None:
+    classes, (_, variables, baked) = segmenter.classes, segmenter.fitted
+    counts = [len(one.features[0]) for one in baked]
+  else:
+    raise InputError(
+      'this segmenter has seen no supports to bake in; `fit` it, or give `shots`, as many as the'
+      ' program is to be given each time'
+    )
 
-    def function(images, support_images, support_masks):
-      one = programs.encode_supports(module, variables, support_images, support_masks)
-      return _segment(module, variables, images, [one], by=by, size=size, unroll=unroll)
+  def function(images, *supports):
+    sets = [programs.encode_supports(module, variables, *supports)] if supports else baked
+    return _segment(module, variables, images, sets, by=by, size=size, unroll=unroll)
 
   rows = [name for name, n in zip(classes, counts, strict=True) for _ in range(_rows(by, n))]
   about = _describe(segmenter, module, inputs, classes=classes, rows=rows, given=shots is not None)
@@ -153,7 +150,8 @@ def _segment(
   unroll: bool,
 ) -> dict[str, Array]:
   """Segments pictures by the support sets of several classes, as `Segmenter.predict` does."""
-  features = module.apply(variables, normalize(images, module.backbone), method='encode')
+  pictures = normalize(images, module.backbone)
+  features: Any = module.apply(variables, pictures, method='encode')
   logits = [match_shots(module, variables, features, one, unroll=unroll) for one in sets]
   logits = [combination(by)(one) for one in logits]
   found = [combine_shots(_resized(one, size)) for one in logits]
