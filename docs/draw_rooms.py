@@ -42,7 +42,7 @@ GLOSS = {
   'reading': 'images, masks, files',
   'segmenter': 'fit, predict',
   'baselines': 'other methods',
-  'export': 'other formats',
+  'export': 'StableHLO, ONNX',
   'models': 'a network of a checkpoint',
   'inference': 'K shots to masks',
   'metrics': 'a row each',

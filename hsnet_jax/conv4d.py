@@ -15,6 +15,11 @@ from hsnet_jax.kernels.conv2d import check_odd_sides, conv2d, conv2d_plain
 from hsnet_jax.kernels.forms import choose
 
 
+def _of_2d(implementation: str) -> str:
+  """Says in which form 2D convolutions are computed where 4D ones are in this one."""
+  return implementation if implementation in ('plain', 'portable') else 'auto'
+
+
 def _query_side(x, kernel, precision, implementation='auto'):
   """Convolves over the query dimensions at every support position."""
   b, hq, wq, hs, ws, c = x.shape
@@ -59,7 +64,7 @@ def _support_side(x, kernel, stride, precision, implementation='auto'):
     kernel,
     stride=stride,
     precision=precision,
-    implementation='plain' if form == 'plain' else 'auto',
+    implementation='plain' if form == 'plain' else _of_2d(implementation),
   )
   return y.reshape(b, hq, wq, *y.shape[1:])
 
@@ -88,7 +93,7 @@ def center_pivot_conv4d(
     stride: on the support dimensions; `H2 = ceil(Hs / stride)`.
     precision: of the products.
     implementation: the form of the support side, of `FORMS['support_side']`, by default what its
-      table says; 'plain' is that of both sides.
+      table says; 'plain' and 'portable' are of both sides.
 
   Returns:
     The sum of both convolutions.
@@ -96,8 +101,8 @@ def center_pivot_conv4d(
   Raises:
     ValueError: a side of a kernel is even, or there is no such form.
   """
-  of_query = 'plain' if implementation == 'plain' else 'auto'
-  y = _query_side(x[:, :, :, ::stride, ::stride], query_kernel, precision, of_query)
+  of_query = x[:, :, :, ::stride, ::stride]
+  y = _query_side(of_query, query_kernel, precision, _of_2d(implementation))
   return _add_bias(y + _support_side(x, support_kernel, stride, precision, implementation), bias)
 
 

@@ -43,7 +43,9 @@ class HSNet(nn.Module):
     dtype: what the backbone, the correlation and the 4D convolutions compute in, such as bfloat16;
       None for what the images have. Parameters, norms, the decoder and the logits are float32.
     implementation: 'auto', each kernel in the form that `hsnet_jax.kernels.forms` says for shape
-      and platform; or 'plain', XLA's own convolutions everywhere, the oracle of the others.
+      and platform; 'portable', for no platform in particular and batches of any size, which
+      `hsnet_jax.export` writes; or 'plain', XLA's own convolutions everywhere, the oracle of the
+      others.
     head: what the head has beyond the published one; nothing by default.
     presence_threshold: how like the object, as a cosine, must be what is found in a picture, for
       `hsnet_jax.inference` to mark anything (`extensions.presence`); None for whatever is found, as

@@ -48,7 +48,7 @@ def averages(levels, *, stride=2, channels=5, name='averages'):
     features = []
     for level, count in enumerate(levels):
       side = stride * 2**level
-      rows = x.reshape(len(x), x.shape[1] // side, side, x.shape[2] // side, side, channels)
+      rows = x.reshape(x.shape[0], x.shape[1] // side, side, x.shape[2] // side, side, channels)
       features += [rows.mean((2, 4)) - i for i in range(count)]
     return features
 

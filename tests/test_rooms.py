@@ -249,10 +249,10 @@ def test_every_notion_has_a_place_in_the_order():
   assert {notion for _, notion in without} == {''}
 
 
-def test_no_room_bears_a_commands_name():
+def test_no_room_of_the_commands_bears_the_name_of_one():
   commands = {name.split('.')[1] for name in COMMANDS}
   assert {'train', 'evaluate', 'predict', 'sweep', 'prepare', 'convert'} <= commands
-  assert not commands & {room.name for room in ROOMS}
+  assert not commands & {room.name for room in ROOMS if ROOT / 'experiments' in room.parents}
 
 
 def test_the_tests_mirror_the_rooms():

@@ -1,5 +1,7 @@
 """Applies layers of frozen backbones: pure functions over `{'kernel': ..., 'scale': ...}`."""
 
+import functools
+import itertools
 import math
 from collections.abc import Callable
 
@@ -191,7 +193,12 @@ def _bias(b: Float[Array, ' C']) -> Float[Array, '1 1 1 C']:
 
 
 def max_pool(
-  x: Float[Array, 'B H W C'], window: int, *, stride: int = 2, padding: int = 0
+  x: Float[Array, 'B H W C'],
+  window: int,
+  *,
+  stride: int = 2,
+  padding: int = 0,
+  implementation: str = 'auto',
 ) -> Float[Array, 'B H2 W2 C']:
   """Pools by the maximum, padded with minus infinity; the last, incomplete window is dropped.
 
@@ -200,11 +207,19 @@ def max_pool(
     window: side of the window.
     stride: of both axes.
     padding: on all four sides.
+    implementation: 'auto' for XLA's own; else the maximum of shifted maps, bit for bit the same,
+      which runtimes have whose pooling takes other layouts.
 
   Returns:
     The pooled maps; `H2 = (H + 2 * padding - window) // stride + 1`, and `W2` likewise.
   """
   pads = ((0, 0), (padding, padding), (padding, padding), (0, 0))
+  if implementation != 'auto':
+    x = jnp.pad(x, pads, constant_values=-np.inf)
+    height, width = ((n - window) // stride * stride + 1 for n in x.shape[1:3])
+    starts = itertools.product(range(window), repeat=2)
+    taps = [x[:, i : i + height : stride, j : j + width : stride] for i, j in starts]
+    return functools.reduce(jnp.maximum, taps)
   return lax.reduce_window(
     x, -np.inf, lax.max, (1, window, window, 1), (1, stride, stride, 1), pads
   )

@@ -103,7 +103,7 @@ def apply(
   """
   conv_norm = functools.partial(conv_batch_norm, precision=precision, implementation=implementation)
   x = jax.nn.relu(conv_norm(images, weights['conv1'], weights['bn1'], stride=2))
-  x = max_pool(x, 3, padding=1)
+  x = max_pool(x, 3, padding=1, implementation=implementation)
   features = []
   for i, blocks in enumerate(stages):
     for j in range(blocks):

@@ -69,7 +69,7 @@ def apply(
       if number >= _FIRST_FEATURE:
         features.append(before_relu)
       x = jax.nn.relu(before_relu)
-    x = max_pool(x, 2)
+    x = max_pool(x, 2, implementation=implementation)
   return (*features, x)
 
 

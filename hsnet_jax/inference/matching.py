@@ -127,6 +127,7 @@ def match_shots(
   support_set: SupportSet,
   *,
   output_size: Size | None = None,
+  unroll: bool = False,
 ) -> Float[Array, 'shots batch out_h out_w 2']:
   """Computes logits of queries whose features are known, a set per shot of one support set.
 
@@ -136,13 +137,16 @@ def match_shots(
     query_features: of the queries, from the model's `encode`, each `[B, h, w, C]`.
     support_set: from `encode_support`.
     output_size: of the logits; by default the decoder's own, twice the finest feature map.
+    unroll: whether each shot has a part of the program of its own, in place of a loop over them:
+      for runtimes that are slow at loops.
 
   Returns:
     `[K, B, h, w, 2]`, channel 1 the foreground. By the model's `presence_threshold` nothing is
     marked in queries in which, on average over the shots, what is found is too unlike the object.
   """
   size = None if output_size is None else (output_size[0], output_size[1])
-  found = _match_set(model, variables, tuple(query_features), support_set, output_size=size)
+  options: dict[str, Any] = {'output_size': size, 'unroll': unroll}
+  found = _match_set(model, variables, tuple(query_features), support_set, **options)
   return _present(model, *found)[0]
 
 
@@ -271,8 +275,8 @@ def _present(model: Any, logits: Array, alike: Any) -> tuple[Array, Any]:
 
 
 # Compiled even where the caller is not: an uncompiled loop would be compiled anew each time.
-@functools.partial(jax.jit, static_argnames=('model', 'output_size'), inline=True)
-def _match_set(model, variables, query_features, support_set: SupportSet, *, output_size):
+@functools.partial(jax.jit, static_argnames=('model', 'output_size', 'unroll'), inline=True)
+def _match_set(model, variables, query_features, support_set: SupportSet, *, output_size, unroll):
   """Computes logits `[K, B, h, w, 2]` of one support set for all queries, and likenesses."""
   batch = query_features[0].shape[0]
 
@@ -286,7 +290,7 @@ def _match_set(model, variables, query_features, support_set: SupportSet, *, out
       return logits, ()
     return logits, _likeness(query_features, shot.prototypes, logits)
 
-  return _one_by_one(match, support_set)
+  return _one_by_one(match, support_set, unroll=unroll)
 
 
 @functools.partial(jax.jit, static_argnames=('model', 'output_size'), inline=True)
@@ -303,9 +307,13 @@ def _match_episodes(model, variables, query_features, shots, *, output_size):
   return _one_by_one(match, shots)
 
 
-def _one_by_one(match: Callable[[Any], Any], shots: Any) -> Any:
+def _one_by_one(match: Callable[[Any], Any], shots: Any, *, unroll: bool = False) -> Any:
   """Matches one shot after the other."""
-  if jax.tree.leaves(shots)[0].shape[0] == 1:
+  count = jax.tree.leaves(shots)[0].shape[0]
+  if count == 1:
     return jax.tree.map(lambda x: x[None], match(jax.tree.map(lambda x: x[0], shots)))
+  if unroll:
+    each = [match(jax.tree.map(lambda x, i=i: x[i], shots)) for i in range(count)]
+    return jax.tree.map(lambda *x: jnp.stack(x), *each)
   # A gradient keeps nothing of a shot but its inputs; a loop needs no guard against merging.
   return jax.lax.map(jax.checkpoint(match, prevent_cse=False), shots)

@@ -1,7 +1,8 @@
 """Chooses the form of a kernel that is computed: one table, by shape and platform, for all.
 
 A kernel's forms agree to rounding; 'plain' is the oracle of the others. A function that computes
-one takes `implementation`: 'auto' for what the table says, or a form by its name.
+one takes `implementation`: 'auto' for what the table says, 'portable' for what it says of no
+platform in particular, or a form by its name.
 """
 
 import dataclasses
@@ -21,7 +22,7 @@ class Shape:
     out: channels of the output.
     stride: of both axes.
     size: height and width of the maps.
-    platform: the kind of device, such as 'cpu'.
+    platform: the kind of device, such as 'cpu'; 'any' for a program that is to run on all of them.
   """
 
   kernel: tuple[int, int]
@@ -51,6 +52,11 @@ def _always(shape: Shape) -> bool:
   return True
 
 
+# What serves all platforms is chosen for a CPU, where a wrong choice costs most; but loops, and
+# parts of a batch, whose size need not be known there, are for a CPU alone.
+ANY = 'any'
+_CPU = ('cpu', ANY)
+
 # Of a kernel the first form that suits is taken.
 FORMS: Mapping[str, Mapping[str, Suits]] = {
   # Eq. 2 with the first layer over it. Loops start slowly: where there are few positions, all of
@@ -69,7 +75,7 @@ FORMS: Mapping[str, Mapping[str, Suits]] = {
   },
   'depthwise_conv2d': {
     # Six times faster than XLA's grouped convolution on 40 images of 100 x 100.
-    'taps': lambda s: s.platform == 'cpu',
+    'taps': lambda s: s.platform in _CPU,
     'plain': _always,
   },
   # The strided convolution over the support dimensions sees tens of thousands of images of a few
@@ -80,7 +86,7 @@ FORMS: Mapping[str, Mapping[str, Suits]] = {
   # are no nearer the peak: from 13 x 13 by a kernel of 5 x 5, 6.8 times more, 72 ms in place of 22.
   'support_side': {
     'dense': lambda s: (
-      s.dense_excess <= (2 if s.platform == 'cpu' else 8) and s.dense_elements <= 2**24
+      s.dense_excess <= (2 if s.platform in _CPU else 8) and s.dense_elements <= 2**24
     ),
     'convolution': _always,
     'plain': _always,
@@ -100,7 +106,7 @@ def choose(
 
   Args:
     kernel: a key of `FORMS`.
-    implementation: 'auto', or one of its forms.
+    implementation: 'auto', 'portable', or one of its forms.
     weights: `[k, l, C, O]`, or of a depthwise kernel `[k, l, C, 1]`.
     x: the maps `[..., H, W, C]`.
     stride: of both axes.
@@ -112,10 +118,11 @@ def choose(
     ValueError: the kernel has no such form.
   """
   forms = FORMS[kernel]
-  if implementation != 'auto':
+  if implementation not in ('auto', 'portable'):
     if implementation not in forms:
       raise ValueError(
-        f'`implementation` of {kernel} is {implementation!r}; there are auto, {", ".join(forms)}'
+        f'`implementation` of {kernel} is {implementation!r}; there are auto, portable, '
+        f'{", ".join(forms)}'
       )
     return implementation
   shape = Shape(
@@ -125,6 +132,6 @@ def choose(
     stride=stride,
     size=x.shape[-3:-1],
     # The default backend's, for which functions are traced.
-    platform=jax.default_backend(),
+    platform=ANY if implementation == 'portable' else jax.default_backend(),
   )
   return next(name for name, suits in forms.items() if suits(shape))

@@ -38,7 +38,7 @@ def group_norm(
   Returns:
     The normalized maps, of the type of `x`.
   """
-  flat = x.reshape(len(x), -1, x.shape[-1])
+  flat = x.reshape(x.shape[0], -1, x.shape[-1])
   y: Array = _norm(groups, epsilon, flat, scale, bias)
   return y.reshape(x.shape)
 
@@ -50,7 +50,7 @@ def _wide(x: Array) -> Array:
 def _of_groups(x: Float[Array, 'B C'], groups: int) -> Float[Array, 'B C']:
   """Gives each channel the mean over its group."""
   each = x.shape[-1] // groups
-  means = x.reshape(len(x), groups, each).mean(-1)
+  means = x.reshape(x.shape[0], groups, each).mean(-1)
   return jnp.repeat(means, each, axis=1)
 
 

@@ -42,7 +42,7 @@ def pivot_kernel(query_kernel, support_kernel):
 
 
 @WRAPS
-@pytest.mark.parametrize('implementation', ['auto', 'plain'])
+@pytest.mark.parametrize('implementation', ['auto', 'plain', 'portable'])
 @pytest.mark.parametrize('case', range(5))
 def test_center_pivot_golden(golden, case, implementation, wrap):
   names = ('query_weight', 'query_bias', 'support_weight', 'support_bias', 'stride', 'x', 'y')

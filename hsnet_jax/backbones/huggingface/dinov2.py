@@ -151,8 +151,8 @@ def apply(
   images = whole_patches(images, PATCH, precision=precision)
   x = project_patches(images, held['patch_embeddings']['projection'], precision=precision)
   size = map_size(x)
-  cls = jnp.broadcast_to(held['cls_token'].astype(x.dtype), (len(x), 1, x.shape[-1]))
-  tokens = jnp.concatenate([cls, x.reshape(len(x), -1, x.shape[-1])], axis=1)
+  cls = jnp.broadcast_to(held['cls_token'].astype(x.dtype), (x.shape[0], 1, x.shape[-1]))
+  tokens = jnp.concatenate([cls, x.reshape(x.shape[0], -1, x.shape[-1])], axis=1)
   learned = positions(held['position_embeddings'], size, precision=precision)
   tokens = tokens + learned.astype(x.dtype)
   found = blocks(

@@ -144,8 +144,8 @@ def apply(
   x = project_patches(images, held['patch_embeddings'], precision=precision)
   size, width = map_size(x), x.shape[-1]
   first = jnp.concatenate([held['cls_token'], held['register_tokens']], axis=1).astype(x.dtype)
-  first = jnp.broadcast_to(first, (len(x), *first.shape[1:]))
-  tokens = jnp.concatenate([first, x.reshape(len(x), -1, width)], axis=1)
+  first = jnp.broadcast_to(first, (x.shape[0], *first.shape[1:]))
+  tokens = jnp.concatenate([first, x.reshape(x.shape[0], -1, width)], axis=1)
   found = blocks(
     tokens,
     weights['layer'],

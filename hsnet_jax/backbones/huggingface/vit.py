@@ -170,7 +170,7 @@ def patch_maps(
     A map a block.
   """
   return tuple(
-    x[:, x.shape[1] - math.prod(size) :].reshape(len(x), *size, x.shape[2]) for x in tokens
+    x[:, x.shape[1] - math.prod(size) :].reshape(x.shape[0], *size, x.shape[2]) for x in tokens
   )
 
 

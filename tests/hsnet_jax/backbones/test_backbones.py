@@ -143,11 +143,12 @@ def test_folded_batch_norm_is_batch_norm(stride):
   assert_close(y, batch_norm_oracle(conv_oracle(x, kernel, stride), norm))
 
 
+@pytest.mark.parametrize('implementation', ['auto', 'plain', 'portable'])
 @pytest.mark.parametrize(('window', 'padding'), [(2, 0), (3, 1)])
-def test_max_pool(window, padding):
+def test_max_pool(window, padding, implementation):
   (x,) = normal((1, 7, 6, 2))
   x -= 5  # below 0, where a padding with zeros would be seen
-  y = np.asarray(max_pool(x, window, padding=padding))
+  y = np.asarray(max_pool(x, window, padding=padding, implementation=implementation))
   pads = ((0, 0), *((padding, padding),) * 2, (0, 0))
   padded = np.pad(x, pads, constant_values=-np.inf)
   height, width = ((n + 2 * padding - window) // 2 + 1 for n in (7, 6))

@@ -73,6 +73,20 @@ def test_episodes_match_one_by_one(shots, output_size, jitted):
     np.testing.assert_allclose(logits[shot], expected, rtol=1e-5, atol=1e-6)
 
 
+@pytest.mark.parametrize('shots', [1, 3])
+def test_shots_may_be_written_out_in_place_of_a_loop(shots):
+  query, supports, masks = episodes(shots=shots)
+  model = FakeModel()
+  features = model.apply(VARIABLES, jnp.asarray(query), method='encode')
+  support_set = inference.encode_support(model, VARIABLES, supports[0], masks[0])
+  looped, written = (
+    inference.match_shots(model, VARIABLES, features, support_set, unroll=unroll)
+    for unroll in (False, True)
+  )
+  assert looped.shape == (shots, 3, 6, 4, 2)
+  np.testing.assert_allclose(written, looped, rtol=1e-6, atol=1e-6)
+
+
 @pytest.mark.parametrize('shots', [1, 4])
 @pytest.mark.parametrize('output_size', [None, (5, 9)])
 def test_segment_is_predict_with_shared_supports(shots, output_size, jitted):

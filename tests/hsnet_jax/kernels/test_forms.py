@@ -40,6 +40,16 @@ def test_the_table(kernel, changes, form):
 
 
 @pytest.mark.parametrize('kernel', FORMS)
+def test_what_is_portable_is_the_same_everywhere(kernel, monkeypatch):
+  """And needs neither loops nor a batch of a known size."""
+  x, weights, found = np.zeros((1, 40, 40, 4)), np.zeros((3, 3, 4, 16)), set()
+  for platform in ('cpu', 'gpu', 'tpu'):
+    monkeypatch.setattr('jax.default_backend', lambda platform=platform: platform)
+    found.add(choose(kernel, 'portable', weights=weights, x=x))
+  assert len(found) == 1 and not found & {'packed', 'product_gradient'}
+
+
+@pytest.mark.parametrize('kernel', FORMS)
 def test_a_form_may_be_asked_for_by_its_name(kernel):
   x, weights = np.zeros((1, 7, 7, 4)), np.zeros((3, 3, 4, 16))
   assert 'plain' in FORMS[kernel]
