@@ -14,7 +14,8 @@ const LONGEST_WAIT = 5000;
 const LEAVING_BYTES = 60_000;
 
 export class Saver {
-  // Called: `saved(picture)`; `status(word)`: 'saved', 'saving', 'offline' or 'refused';
+  // Called: `saved(picture)`; `status(word)`: 'saved', 'saving', 'offline', 'refused' or
+  // 'held' (by a conflict);
   // `conflict(job)`, whose `theirs` has what the other stored; `failed(name, message)`.
   constructor({ drafts, saved, status, conflict, failed }) {
     Object.assign(this, { drafts, saved, status, conflict, failed });
@@ -62,7 +63,7 @@ export class Saver {
     clearTimeout(this.timer);
     const ready = [...this.jobs.values()].filter((job) => !job.theirs);
     if (!ready.length) {
-      if (!this.jobs.size) this.status('saved');
+      this.status(this.jobs.size ? 'held' : 'saved');
       return;
     }
     const next = ready.reduce((a, b) => (b.due < a.due ? b : a));
@@ -114,7 +115,7 @@ export class Saver {
   async recover(job, error) {
     const { status } = error;
     if (status === 409 && job.dirty) return this.meet(job);
-    if (status === 0 || status === 403 || status === 429 || status >= 500) {
+    if (status === 0 || [403, 408, 429].includes(status) || status >= 500) {
       this.state = status === 403 ? 'refused' : 'offline';
       this.wait = Math.min(LONGEST_WAIT, Math.max(500, this.wait * 2));
       if (job.dirty) this.keep(job, job.bytes ?? encodeLabel(job.label));

@@ -183,6 +183,7 @@ def test_a_conflict_is_a_persons_to_decide(server, open_page, name, stays):
   np.testing.assert_array_equal(one.label(name), theirs)
   two.page.context.set_offline(False)
   two.page.wait_for_selector('#conflict:not([hidden])')
+  two.page.wait_for_selector('#saving[data-state=held]')
   np.testing.assert_array_equal(server.mask(name), theirs)
   two.page.check('[name=whose][value=theirs]')
   two.page.check('[name=whose][value=mine]')
