@@ -28,9 +28,9 @@ from hsnet_jax.errors import InputError
 from hsnet_jax.whole_files import is_disk_full, machine_error
 
 PAGE = pathlib.Path(__file__).parent / 'page'
+# Okabe and Ito's, which color-blind people tell apart, the page's own order.
 _COLORS = (
-  *('#e6194b', '#3cb44b', '#4363d8', '#f58231', '#911eb4', '#42d4f4', '#f032e6', '#bfef45'),
-  *('#fabed4', '#469990', '#dcbeff', '#9a6324', '#fffac8', '#800000', '#aaffc3', '#808000'),
+  *('#0072b2', '#e69f00', '#cc79a7', '#009e73', '#d55e00', '#56b4e9', '#f0e442', '#000000'),
 )
 _COLOR = '^#[0-9a-fA-F]{6}$'
 _GLANCE, _HEARTBEAT = 0.2, 15.0  # Seconds.
@@ -109,7 +109,6 @@ class Page:
       'classes': read(rows.classes),
       'counts': read(rows.count),
       'work': self.work,
-      'training': None,
       'formats': [*exporting.FORMATS],
       'can_undo': read(history.can_move, forward=False),
       'can_redo': read(history.can_move, forward=True),

@@ -42,7 +42,7 @@ CREATE TABLE IF NOT EXISTS found (
 );
 INSERT OR IGNORE INTO meta VALUES ('revision', 1), ('run', 0), ('last_run', 0);
 INSERT OR IGNORE INTO runs VALUES (0, 1);
-INSERT INTO classes SELECT 1, 'object', '#e6194b' WHERE NOT EXISTS (SELECT 1 FROM classes);
+INSERT INTO classes SELECT 1, 'object', '#0072b2' WHERE NOT EXISTS (SELECT 1 FROM classes);
 """
 
 _FULL = ('SQLITE_FULL', 'SQLITE_IOERR')

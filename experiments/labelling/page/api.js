@@ -106,8 +106,6 @@ export const redoFound = () => json('POST', 'api/redo');
 export const exportAll = (formats, what) => (
   json('POST', 'api/export', { json: { formats, what }, signal: null })
 );
-export const train = (minutes) => json('POST', 'api/train', { json: { minutes } });
-export const stopTraining = () => json('POST', 'api/train/stop');
 
 // Calls `changed(what)` whenever something did, here or in another browser, and `connected(yes)`.
 export function listen(changed, connected) {

@@ -87,18 +87,14 @@ export function showHelp() {
   byId('help-dialog').showModal();
 }
 
-// Asks a question; gives the minutes where they are asked for, else true, or null.
-export function ask(words, { minutes = false } = {}) {
+// Asks a question; gives whether the answer is yes.
+export function ask(words) {
   const dialog = byId('ask-dialog');
   byId('ask-words').textContent = words;
-  byId('ask-minutes').hidden = !minutes;
   dialog.returnValue = 'no';
   dialog.showModal();
   return new Promise((resolve) => {
-    dialog.addEventListener('close', () => {
-      const answer = minutes ? Number(byId('minutes').value) : true;
-      resolve(dialog.returnValue === 'yes' ? answer : null);
-    }, { once: true });
+    dialog.addEventListener('close', () => resolve(dialog.returnValue === 'yes'), { once: true });
   });
 }
 
@@ -142,8 +138,6 @@ export function bindControls({ bench, server, chooseClass }) {
     drop: async () => await ask(t('sure_drop')) && bench.dropDrawing(),
   };
   for (const [id, action] of Object.entries(presses)) press(id, action, bench);
-  byId('train').addEventListener('click', server.train);
-  byId('stop').addEventListener('click', server.stop);
   byId('export').addEventListener('click', server.export);
   byId('export-now').addEventListener('click', () => exportNow(bench.saver));
   byId('help').addEventListener('click', showHelp);

@@ -3,10 +3,10 @@
 import * as api from './api.js';
 import { nextColor, showClasses } from './classes.js';
 import { Conflicts } from './conflicts.js';
-import { ask, bindControls, showControls, showExport } from './controls.js';
+import { bindControls, showControls, showExport } from './controls.js';
 import { Drafts } from './drafts.js';
 import { Gallery } from './gallery.js';
-import { say, showFilters, showPicture, showSaving, showTraining, showWork } from './panel.js';
+import { say, showFilters, showPicture, showSaving, showWork } from './panel.js';
 import { Saver } from './saving.js';
 import { Workbench } from './workbench.js';
 import { firstLanguage, setLanguage, t } from './words.js';
@@ -35,7 +35,6 @@ function take(answer) {
   byId('folder').title = state.folder;
   showFilters(state.counts);
   showWork(state.work, state.counts);
-  showTraining(state.training);
   byId('undo-found').disabled = !state.can_undo;
   byId('redo-found').disabled = !state.can_redo;
   bench.setClasses(state.classes);
@@ -78,15 +77,6 @@ const server = {
   redo: () => { request(api.redoFound(), 'said_found_redone'); },
   again: () => { request(api.propagate()); },
   export: () => { if (state) showExport(state.formats); },
-  stop: () => { request(api.stopTraining()); },
-  train: async () => {
-    const minutes = await ask(t('sure_train'), { minutes: true });
-    const refused = (error) => {
-      if ([404, 405].includes(error.status)) error.message = t('no_training');
-      throw error;
-    };
-    if (minutes) request(api.train(minutes).catch(refused));
-  },
 };
 
 // What changed is looked at once in a while, however often it does.

@@ -1,6 +1,5 @@
 // Shows beside the picture what the server and the page know; reads nothing back.
 
-import { drawCurve } from './training.js';
 import { markOf } from './gallery.js';
 import { t } from './words.js';
 
@@ -26,15 +25,6 @@ export function showWork(work, counts) {
   } else if (counts) {
     set('counts', t('idle', counts));
   }
-}
-
-export function showTraining(training) {
-  byId('training').hidden = !training;
-  if (!training) return;
-  const { step = 0, steps = 0, loss = [] } = training;
-  drawCurve(byId('curve'), loss);
-  const last = loss.length ? ` · ${t('loss', { loss: loss.at(-1).toFixed(3) })}` : '';
-  set('training-words', t('train_step', { step, steps }) + last);
 }
 
 export function showFilters(counts) {

@@ -29,9 +29,6 @@ const EN = {
   redo_found: 'Redo segmentation',
   progress: '{done} of {total}', progress_left: '{done} of {total}, about {left} left',
   idle: '{drawn} drawn, {found} found, {absent} absent, {accepted} accepted', seconds: '{n} s', minutes: '{n} min',
-  training: 'Fine-tuning', train: 'Fine-tune', stop: 'Stop', tip_train: 'Trains on what is accepted',
-  train_step: 'Step {step} of {steps}', train_minutes: 'Minutes', loss: 'loss {loss}',
-  sure_train: 'Trains a model of your own on the accepted pictures, in the background.',
   export: 'Export', export_what: 'Which pictures', what_accepted: 'Accepted and drawn',
   what_all: 'All but rejected', formats: 'Formats', exporting: 'Writing …',
   exported: '{files} files are in {folder}', cancel: 'Cancel', close: 'Close', choose_format: 'Choose a format.',
@@ -59,7 +56,6 @@ const EN = {
   said_no_support: '{name} is no example any more.', said_shown: 'The mask is shown.', said_hidden: 'The mask is hidden.',
   conflict: 'Another browser has drawn in {name} meanwhile.', mine: 'Mine', theirs: 'Theirs', look_at: 'Look at',
   keep_mine: 'Keep mine', take_theirs: 'Take theirs', failed: '{name}: {message}', unknown: 'The server refused it.',
-  no_training: 'This server does not fine-tune: export a Folder and train on it.',
   yes: 'Yes', background: 'background',
 };
 
@@ -92,9 +88,6 @@ const KO = {
   redo_found: '분할 되살리기',
   progress: '{total}장 중 {done}장', progress_left: '{total}장 중 {done}장, 약 {left} 남음',
   idle: '그림 {drawn}, 찾음 {found}, 없음 {absent}, 승인 {accepted}', seconds: '{n}초', minutes: '{n}분',
-  training: '미세 조정', train: '미세 조정', stop: '중지', tip_train: '승인한 사진으로 학습합니다',
-  train_step: '{steps}단계 중 {step}단계', train_minutes: '분', loss: '손실 {loss}',
-  sure_train: '승인한 사진으로 나만의 모델을 백그라운드에서 학습합니다.',
   export: '내보내기', export_what: '내보낼 사진', what_accepted: '승인했거나 그린 사진',
   what_all: '거절한 것 외 전부', formats: '형식', exporting: '쓰는 중 …',
   exported: '파일 {files}개를 {folder}에 썼습니다', cancel: '취소', close: '닫기', choose_format: '형식을 고르세요.',
@@ -122,7 +115,6 @@ const KO = {
   said_no_support: '{name}: 더는 예시가 아닙니다.', said_shown: '마스크를 보입니다.', said_hidden: '마스크를 숨겼습니다.',
   conflict: '그사이 다른 브라우저에서 {name}에 그렸습니다.', mine: '내 것', theirs: '상대 것', look_at: '보기',
   keep_mine: '내 것 유지', take_theirs: '상대 것 사용', failed: '{name}: {message}', unknown: '서버가 거절했습니다.',
-  no_training: '이 서버는 미세 조정을 하지 않습니다. 폴더로 내보내 train으로 학습하세요.',
   yes: '예', background: '배경',
 };
 

@@ -20,11 +20,11 @@ from tests.labelling import (
 def test_the_state_of_a_new_folder(client, folder):
   state = client.get('/api/state').json()
   assert state['folder'] == str(folder)
-  assert state['classes'] == [{'number': 1, 'name': 'object', 'color': '#e6194b'}]
+  assert state['classes'] == [{'number': 1, 'name': 'object', 'color': '#0072b2'}]
   assert state['counts']['all'] == state['counts']['waiting'] == 3
   assert {'png', 'coco', 'labelme', 'yolo', 'voc'} <= set(state['formats'])
   assert not state['can_undo'] and not state['can_redo']
-  assert state['work'] is state['training'] is state['message'] is None
+  assert state['work'] is state['message'] is None
 
 
 def test_a_picture_before_anything(client):
@@ -167,7 +167,7 @@ def test_classes(client):
   assert [one['name'] for one in state['classes']] == ['object', '고양이']
   assert state['classes'][0]['color'] != state['classes'][1]['color']
   state = client.patch('/api/classes/1', json={'name': 'cat & dog'}).json()
-  assert state['classes'][0] == {'number': 1, 'name': 'cat & dog', 'color': '#e6194b'}
+  assert state['classes'][0] == {'number': 1, 'name': 'cat & dog', 'color': '#0072b2'}
   state = client.patch('/api/classes/1', json={'color': '#000000'}).json()
   assert state['classes'][0] == {'number': 1, 'name': 'cat & dog', 'color': '#000000'}
   assert 'no class' in line(client.patch('/api/classes/9', json={'name': 'x'}), 404)
