@@ -29,9 +29,7 @@ from hsnet_jax.whole_files import is_disk_full, machine_error
 
 PAGE = pathlib.Path(__file__).parent / 'page'
 # Okabe and Ito's, which color-blind people tell apart, the page's own order.
-_COLORS = (
-  *('#0072b2', '#e69f00', '#cc79a7', '#009e73', '#d55e00', '#56b4e9', '#f0e442', '#000000'),
-)
+_COLORS = tuple('#0072b2 #e69f00 #cc79a7 #009e73 #d55e00 #56b4e9 #f0e442 #000000'.split())
 _COLOR = '^#[0-9a-fA-F]{6}$'
 _GLANCE, _HEARTBEAT = 0.2, 15.0  # Seconds.
 
