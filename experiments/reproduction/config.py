@@ -36,6 +36,11 @@ class ReproduceConfig:
     'So many test episodes a fold. Default: as published; fewer compare with nothing.',
     least=1,
   )
+  batch_size: int | None = setting(
+    None,
+    'Episodes that are evaluated at a time; fewer take less memory. Default: as in training.',
+    least=1,
+  )
   max_steps: int | None = setting(
     None, 'Trains so many steps at most. Default: all epochs of the recipe.', least=1
   )

@@ -1,6 +1,7 @@
 """Plans a reproduction: the commands, in their order, what each leaves, and what is missing."""
 
 import dataclasses
+import hashlib
 import importlib.util
 import pathlib
 from collections.abc import Sequence
@@ -11,7 +12,7 @@ from experiments.reproduction.config import ReproduceConfig
 from experiments.reproduction.rows import Row
 from hsnet_jax.errors import InputError
 
-_PUBLISHED_ENDINGS = ('.pt', '.pth')  # Read by torch, and converted.
+_OF_TORCH = ('.pt', '.pth')  # Endings; a checkpoint with one is a published file, and converted.
 
 
 @dataclasses.dataclass(frozen=True)
@@ -21,36 +22,47 @@ class Step:
   Attributes:
     fold: that it is for.
     words: the command and its flags.
-    leaves: what is there once it is done; None for one that finds out by itself, as `train` does.
+    leaves: what is there once it is done, or once nothing needs it.
   """
 
   fold: int
   words: tuple[str, ...]
-  leaves: pathlib.Path | None
+  leaves: tuple[pathlib.Path, ...]
 
   @property
   def is_done(self) -> bool:
     """Says whether there is nothing to do."""
-    return self.leaves is not None and self.leaves.exists()
+    return all(path.exists() for path in self.leaves)
 
 
 def folds_of(config: ReproduceConfig, row: Row) -> tuple[int, ...]:
   """Returns the folds that are asked for.
 
   Raises:
-    InputError: the benchmark has no such fold.
+    InputError: the benchmark has no such fold, or one network is given for several.
   """
   count = FOLDS[row.benchmark]
   folds = tuple(sorted(set(config.folds))) or tuple(range(count))
   if folds[-1] >= count:
     raise InputError(f'`folds` has {folds[-1]}; {row.benchmark} has 0 to {count - 1}')
+  if len(folds) > 1 and config.checkpoints is not None and '{fold}' not in config.checkpoints:
+    raise InputError(
+      '`checkpoints` is one network, which has seen the classes of all folds but one: write'
+      ' {fold} where its number is, or give `folds`'
+    )
   return folds
 
 
 def results_of(config: ReproduceConfig, row: Row, fold: int) -> pathlib.Path:
-  """Returns the folder of a fold's evaluation."""
+  """Returns the folder of a fold's evaluation: another network or other data have another one."""
   cut = '' if config.episodes is None else f'-{config.episodes}episodes'
-  return _home(config, row) / 'evaluation' / f'fold{fold}-{row.published.shots}shot{cut}'
+  name = f'fold{fold}-{row.published.shots}shot{cut}-{_mark(config, fold)}'
+  return home_of(config, row) / 'evaluation' / name
+
+
+def home_of(config: ReproduceConfig, row: Row) -> pathlib.Path:
+  """Returns the folder of all that is of a row's networks."""
+  return pathlib.Path(config.output_dir).expanduser() / row.network
 
 
 def plan(config: ReproduceConfig, row: Row) -> tuple[Step, ...]:
@@ -71,8 +83,9 @@ def plan(config: ReproduceConfig, row: Row) -> tuple[Step, ...]:
     steps += network
     results = results_of(config, row, fold)
     given = (('--checkpoint', checkpoint), *of, ('--shots', row.published.shots), *of_data)
-    given = (*given, ('--episodes', config.episodes), ('--output_dir', results))
-    steps.append(Step(fold, _words('evaluate', *given), results / 'results.json'))
+    given = (*given, ('--episodes', config.episodes), ('--batch_size', config.batch_size))
+    words = _words('evaluate', *given, ('--output_dir', results))
+    steps.append(Step(fold, words, _files(results)))
   return tuple(steps)
 
 
@@ -88,10 +101,15 @@ def missing(config: ReproduceConfig, row: Row) -> list[str]:
   """
   found, folds = [], folds_of(config, row)
   paths = [_given(config, fold) for fold in folds] if config.checkpoints is not None else []
+  weights = pathlib.Path(config.backbone_weights or '').expanduser()
   found += [f'{path}: there is no such checkpoint' for path in paths if not path.exists()]
-  needs_torch = any(path.suffix in _PUBLISHED_ENDINGS for path in paths)
+  found += [] if weights.exists() else [f'{weights}: there are no such weights']
+  needs_torch = any(path.suffix in _OF_TORCH for path in (*paths, weights))
   if needs_torch and importlib.util.find_spec('torch') is None:
     found.append("torch, which reads .pt files: pip install '.[torch]'")
+  lacks = [name for name in ('data_dir', 'splits_dir') if getattr(config, name) is None]
+  if lacks:
+    return [*found, *(f'`{name}` of {row.benchmark}, a folder: give it' for name in lacks)]
   try:
     benchmark = make_benchmark(
       row.benchmark, data_dir=config.data_dir, splits_dir=config.splits_dir
@@ -114,22 +132,37 @@ def _network(
   """Returns the steps to a fold's network, and where it is then."""
   backbone, masking = row.published.backbone, () if row.mask_support else ('--nomask_support',)
   if config.checkpoints is None:
-    run = _home(config, row) / f'fold{fold}'
+    cut = '' if config.max_steps is None else f'-{config.max_steps}steps'
+    run = home_of(config, row) / f'fold{fold}{cut}'
     further = ('--backbone', backbone), ('--backbone_weights', config.backbone_weights)
     further = (*further, ('--max_steps', config.max_steps), ('--run_dir', run))
-    return [
-      Step(fold, (*_words('train', *of, *further), *masking), None)
-    ], run / 'checkpoints' / 'best'
+    # It resumes by itself, and what was evaluated needs no more of it.
+    words = (*_words('train', *of, *further), *masking)
+    step = Step(fold, words, _files(results_of(config, row, fold)))
+    return [step], run / 'checkpoints' / 'best'
   given = _given(config, fold)
-  if given.suffix not in _PUBLISHED_ENDINGS:
+  if given.suffix not in _OF_TORCH:
     return [], given
-  converted = _home(config, row) / 'converted' / f'fold{fold}'
+  converted = home_of(config, row) / 'converted' / f'fold{fold}-{_mark(config, fold)}'
   flags = ('--input', given), ('--output', converted), *of[:2], ('--backbone', backbone)
-  return [Step(fold, (*_words('convert', *flags), *masking), converted)], converted
+  return [Step(fold, (*_words('convert', *flags), *masking), (converted,))], converted
 
 
-def _home(config: ReproduceConfig, row: Row) -> pathlib.Path:
-  return pathlib.Path(config.output_dir).expanduser() / row.network
+def _mark(config: ReproduceConfig, fold: int) -> str:
+  """Tells networks and data apart: a few letters that change with the files that are given."""
+  of: list[object] = [config.max_steps]
+  for name in (config.data_dir, config.splits_dir, config.backbone_weights):
+    of.append(None if name is None else str(pathlib.Path(name).expanduser().absolute()))
+  if config.checkpoints is not None:
+    given = _given(config, fold).absolute()
+    about = given.stat() if given.exists() else None
+    of += [str(given), about and (about.st_size, about.st_mtime_ns)]
+  return hashlib.sha256(repr(of).encode()).hexdigest()[:6]
+
+
+def _files(results: pathlib.Path) -> tuple[pathlib.Path, ...]:
+  """Names what an evaluation leaves, of which the first is written first."""
+  return results / 'results.json', results / 'episodes.csv'
 
 
 def _given(config: ReproduceConfig, fold: int) -> pathlib.Path:

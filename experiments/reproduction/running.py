@@ -4,18 +4,30 @@ import json
 import os
 import pathlib
 import shlex
+import signal
 import subprocess
 import sys
 from collections.abc import Mapping
 from typing import Any
 
+from experiments.reporting.page.published import SETTINGS
 from experiments.reporting.rows import markdown_table, text_table
 from experiments.reproduction.config import ReproduceConfig
-from experiments.reproduction.plan import Step, folds_of, missing, plan, results_of
+from experiments.reproduction.plan import Step, folds_of, home_of, missing, plan, results_of
 from experiments.reproduction.rows import Row, find_row, rows
 from experiments.storage.checkout import child_environment
 from hsnet_jax.errors import InputError
 from hsnet_jax.whole_files import write_text
+
+# What an evaluation records where it is as published, beside `SETTINGS`.
+_USUAL = {
+  'protocol': 'published',
+  'original_size': False,
+  'support_margin': None,
+  'combine': 'vote',
+  'test_classes': 'background',
+  'drawn_masks': [],
+}
 
 
 def reproduce(config: ReproduceConfig) -> int:
@@ -54,7 +66,7 @@ def reproduce(config: ReproduceConfig) -> int:
   table = compared(row, found)
   remark = f'Published: {row.published.source}. {_remark(config, row, found)}'
   print(f'\n{text_table(table, left=1)}\n\n{remark}')
-  page = results_of(config, row, 0).parents[1] / f'{row.name}.md'
+  page = home_of(config, row) / f'{row.name}.md'
   write_text(page, f'{markdown_table(table, left=1)}\n\n{remark}\n')
   print(f'written: {page}')
   return 0
@@ -90,18 +102,21 @@ def _line(head: str, published: float | None, own: float, interval: Any) -> list
   return [head, f'{published:.1f}', f'{own:.1f}', ends, f'{own - published:+.1f}']
 
 
-def _remark(config: ReproduceConfig, row: Row, found: Mapping[int, Any]) -> str:
+def _remark(config: ReproduceConfig, row: Row, found: Mapping[int, Mapping[str, Any]]) -> str:
   """Says what of ours is not as published."""
-  said = ['Ours: the published protocol, on the lists of `splits_dir`.']
-  backbones = {figures['backbone'] for figures in found.values()} - {row.published.backbone}
-  said += [f'The network is of another backbone, {name}.' for name in sorted(backbones)]
-  if config.episodes is not None:
-    said.append(f'Ours are of {config.episodes} episodes a fold, which the paper has none of.')
+  abouts = [figures['about'] for figures in found.values()]
+  usual = {**_USUAL, **SETTINGS[row.benchmark], 'backbone': row.published.backbone}
+  said = []
+  for name, value in usual.items():
+    others = dict.fromkeys(str(a[name]) for a in abouts if name in a and a[name] != value)
+    said += [f'{name} {other}, where the paper has {value}' for other in others]
   if config.max_steps is not None:
-    said.append(f'Training was cut off at {config.max_steps} steps.')
+    said.append(f'training cut off at {config.max_steps} steps')
   if len(found) < len(row.published.folds):
-    said.append(f'Of {len(row.published.folds)} folds {len(found)}; the means are of all.')
-  return ' '.join(said)
+    said.append(f'{len(found)} of {len(row.published.folds)} folds, without means')
+  if not said:
+    return 'Ours: as published, by what the evaluations record.'
+  return f'Ours: {"; ".join(said)}.'
 
 
 def _listed() -> list[list[str]]:
@@ -122,7 +137,13 @@ def _shown(step: Step) -> str:
 def _run(step: Step) -> int:
   name, *flags = step.words
   words = [sys.executable, '-m', f'experiments.{name}', *flags]
-  return subprocess.run(words, env=child_environment(os.environ), check=False).returncode
+  with subprocess.Popen(words, env=child_environment(os.environ)) as child:
+    # A training saves its step when it is told to end, which takes a moment.
+    before = signal.signal(signal.SIGTERM, lambda number, _: child.send_signal(number))
+    try:
+      return child.wait()
+    finally:
+      signal.signal(signal.SIGTERM, before)
 
 
 def _read(folder: pathlib.Path) -> Mapping[str, Any]:
@@ -130,8 +151,8 @@ def _read(folder: pathlib.Path) -> Mapping[str, Any]:
   path = folder / 'results.json'
   try:
     content = json.loads(path.read_text(encoding='utf-8'))
-    figures = list(content['results'].values())[-1]
+    figures = list(content.pop('results').values())[-1]
     numbers = {key: float(figures[key]) for key in ('miou', 'fb_iou')}
-    return {**figures, **numbers, 'backbone': content['backbone']}
+    return {**figures, **numbers, 'about': content}
   except (OSError, ValueError, KeyError, TypeError, IndexError, AttributeError) as error:
     raise InputError(f'{path}: no results of an evaluation; remove its folder') from error

@@ -1,6 +1,7 @@
 """What a row of the paper's tables is reproduced by, and what is missing for it."""
 
 import csv
+import dataclasses
 
 import numpy as np
 import pytest
@@ -51,7 +52,7 @@ def test_each_fold_is_trained_and_evaluated_in_its_own_folder(tmp_path):
   assert [step.words[0] for step in steps] == ['train', 'evaluate'] * 4
   assert [step.fold for step in steps] == [0, 0, 1, 1, 2, 2, 3, 3]
   train, evaluate = steps[2:4]
-  run = tmp_path / 'pascal-resnet101-unmasked' / 'fold1'
+  run = tmp_path / 'pascal-resnet101-unmasked' / 'fold1-5steps'
   assert {f'--run_dir={run}', '--nomask_support', '--backbone=resnet101', '--max_steps=5'} <= set(
     train.words
   )
@@ -69,14 +70,16 @@ def test_a_published_file_is_converted_and_what_is_done_is_known(tmp_path):
   assert convert.words[0] == 'convert' and '--input=a/2.pt' in convert.words
   assert '--nomask_support' not in convert.words and '--episodes=7' in evaluate.words
   assert not convert.is_done and not evaluate.is_done
-  assert convert.leaves is not None
-  convert.leaves.mkdir(parents=True)
+  convert.leaves[0].mkdir(parents=True)
   results_of(given, row, 2).mkdir(parents=True)
   (results_of(given, row, 2) / 'results.json').write_text('{}')
+  assert not evaluate.is_done  # It is written first.
+  (results_of(given, row, 2) / 'episodes.csv').write_text('')
   assert all(step.is_done for step in plan(given, row))
-  # Those of all episodes are others, and lie elsewhere.
-  whole = ReproduceConfig(output_dir=str(tmp_path), checkpoints='a/{fold}.pt', folds=(2,))
-  assert [step.is_done for step in plan(whole, row)] == [True, False]
+  # Other episodes, another network and other data have results of their own.
+  others = {'episodes': None}, {'checkpoints': 'b/{fold}.pt'}, {'data_dir': 'e'}
+  for other in others:
+    assert not plan(dataclasses.replace(given, **other), row)[-1].is_done
   own = ReproduceConfig(output_dir=str(tmp_path), checkpoints='runs/{fold}/checkpoints/best')
   assert [step.words[0] for step in plan(own, row)] == ['evaluate'] * 4
 
@@ -92,7 +95,9 @@ def test_all_that_is_missing_is_said(fss, tmp_path):
   (tmp_path / 'data' / 'yak' / '1.png').unlink()
   assert len(missing(config, row)) == 2
   assert any('yak' in line for line in missing(ReproduceConfig(**fss), row))
-  assert 'data_dir' in ' '.join(missing(ReproduceConfig(), row))
+  nothing = ReproduceConfig(backbone_weights=str(tmp_path / 'none.npz'))
+  said = ' '.join(missing(nothing, row))
+  assert all(word in said for word in ('data_dir', 'splits_dir', 'none.npz'))
 
 
 def test_what_there_is_not_is_refused():
@@ -100,6 +105,11 @@ def test_what_there_is_not_is_refused():
     find_row('pascal-resnet50-3shot')
   with refused('0 to 3'):
     folds_of(ReproduceConfig(folds=(4,)), find_row('pascal-vgg16-1shot'))
+  with refused('{fold}'):
+    folds_of(ReproduceConfig(checkpoints='one.pt'), find_row('pascal-vgg16-1shot'))
+  assert folds_of(
+    ReproduceConfig(checkpoints='one.pt', folds=(1,)), find_row('coco-resnet50-1shot')
+  )
   with refused('backbone_weights'):
     ReproduceConfig(checkpoints='x', max_steps=3)
 
@@ -116,7 +126,11 @@ def test_it_ends_with_the_difference_and_goes_on_where_it_stopped(fss, script, t
   assert done.returncode == 0, done.stderr
   page = tmp_path / 'out' / 'fss-vgg16' / 'fss-vgg16-1shot.md'
   text = page.read_text()
-  assert '82.3' in text and 'another backbone, tiny' in text
+  assert (
+    '82.3' in text
+    and 'backbone tiny, where the paper has vgg16' in text
+    and 'image_size 64' in text
+  )
   again = script('reproduce', *flags, cwd=tmp_path)
   assert again.returncode == 0 and 'done before' in again.stdout and page.read_text() == text
   failed = script('reproduce', *flags, '--row=fss-vgg16-9shot', cwd=tmp_path)
