@@ -61,6 +61,7 @@ class Engine:
   ):
     """Starts nothing yet."""
     self._segmenter, self._rows, self._value = segmenter, batch_size, mask_value
+    self._folded = segmenter  # Fitted to anything: those fitted from it share its weights.
     self._kept, self._count = kept, count
     self._jobs: queue.SimpleQueue[_Job | None] = queue.SimpleQueue()
     self._encoded: collections.OrderedDict[str, Segmenter] = collections.OrderedDict()
@@ -115,6 +116,7 @@ class Engine:
       mask = np.zeros((_WARM, _WARM), np.uint8)
       mask[_WARM // 4 : _WARM // 2, _WARM // 4 : _WARM // 2] = 1
       segmenter = segmenter.fit([image], [mask])
+    self._folded = segmenter
     for rows in {1, self._rows}:
       segment(segmenter, self._small(image)[None], [image.shape[:2]], rows=rows)
 
@@ -153,7 +155,7 @@ class Engine:
       pairs = [self._read_support(one) for one in job.supports]
       images, masks = zip(*pairs, strict=True)
       try:
-        fitted = self._segmenter.fit(images, masks, [one.name for one in job.supports])
+        fitted = self._folded.fit(images, masks, [one.name for one in job.supports])
       except InputError as error:  # It names the arguments of `fit`.
         line = str(error).replace('`images`', 'support_images')
         raise InputError(line.replace('`masks`', 'support_masks')) from error

@@ -131,7 +131,6 @@ def test_without_supports_there_is_nothing_to_find(other):
   assert 'support_images' in line(other.segment(encoded(QUERY)), 422)
 
 
-BOMB = encoded(np.zeros((1500, 1500), np.uint8))
 TRUNCATED = encoded(photo(1, (300, 300)), 'JPEG')[:9000]
 
 
@@ -273,9 +272,10 @@ def test_who_is_let_in(service):
 
 
 def test_many_clients_at_a_time_each_get_their_own():
-  with served(fitted(), batch_size=4) as (_, port), Client(port) as client:
+  given = fitted()
+  with served(given, batch_size=4) as (_, port), Client(port) as client:
     sizes = [(30 + i, 70 - i) for i in range(24)]
-    expected = [fitted().predict(photo(i, size)).mask for i, size in enumerate(sizes)]
+    expected = [given.predict(photo(i, size)).mask for i, size in enumerate(sizes)]
 
     def ask(i):
       return decoded(client.segment(encoded(photo(i, sizes[i]))))
