@@ -75,7 +75,17 @@ class Client(httpx.Client):
 
 
 @contextlib.contextmanager
-def served(given, *, queue=32, timeout=30, max_side=2000, most_body=2**20, starts=True, **options):
+def served(
+  given,
+  *,
+  queue=32,
+  timeout=30,
+  max_side=2000,
+  most_body=2**20,
+  starts=True,
+  token=TOKEN,
+  **options,
+):
   """Serves a segmenter; gives the engine and the port."""
   metrics = Metrics()
   engine = Engine(given, count=metrics.add_batch, **options)
@@ -84,7 +94,7 @@ def served(given, *, queue=32, timeout=30, max_side=2000, most_body=2**20, start
   port = bound.getsockname()[1]
   access = Access(
     make_app(service),
-    token=TOKEN,
+    token=token,
     hosts=hosts_of('127.0.0.1', port),
     most_body=most_body,
     open_paths=(HEALTH,),

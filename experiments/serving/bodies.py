@@ -6,20 +6,23 @@ recognized by what they hold.
 
 import base64
 import binascii
+import io
 from collections.abc import Sequence
 from typing import Any, NamedTuple
 
 from fastapi import Request
+from PIL import Image
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 from starlette.datastructures import UploadFile
 from starlette.exceptions import HTTPException
 
-from data_pipelines.own_pictures.layouts import shown_size
-from data_pipelines.reading.images import Encoded
+from data_pipelines.reading.images import Encoded, read_image
 from experiments.serving.engine import Support
 from hsnet_jax.errors import InputError
 
 MOST_SUPPORTS = 16
+# Pillow hands PostScript to Ghostscript, which runs it: no format is read but these.
+_FORMATS = ('JPEG', 'MPO', 'PNG', 'WEBP', 'TIFF', 'GIF', 'BMP', 'PPM', 'JPEG2000', 'AVIF', 'HEIF')
 _ONE_CLASS = 'object'
 _PICTURES = ('image', 'support_images', 'support_masks')
 _FILE = {'type': 'string', 'format': 'binary'}
@@ -92,7 +95,7 @@ async def read_body(request: Request) -> Given:
   return _joined(parts)
 
 
-def check_sizes(given: Given, *, most: int) -> None:
+def check_heads(given: Given, *, most: int) -> None:
   """Looks at the heads of all pictures; their pixels are not decoded.
 
   Args:
@@ -100,12 +103,24 @@ def check_sizes(given: Given, *, most: int) -> None:
     most: pixels that a longer side may have.
 
   Raises:
-    InputError: one is no picture, or too large.
+    InputError: one is no picture, of a format that is not read here, or too large.
   """
   for one in (given.image, *(part for pair in given.supports for part in pair[:2])):
-    height, width = shown_size(one)
+    kind, (width, height) = _head(one)
+    if kind not in _FORMATS:
+      raise InputError(f'{one}: {kind} is not read here; send JPEG, PNG, WebP or TIFF')
     if max(height, width) > most:
       raise InputError(f'{one}: {width} x {height} pixels; at most {most} a side are taken')
+
+
+def _head(one: Encoded) -> tuple[str | None, tuple[int, int]]:
+  """Returns format and size of a picture."""
+  try:
+    with Image.open(io.BytesIO(one.data)) as image:
+      return image.format, image.size
+  except Exception:  # What is wrong the reader says; or nothing is, but for notes in a PNG.
+    height, width = read_image(one).shape[:2]
+    return 'PNG', (width, height)
 
 
 async def _read_form(request: Request) -> dict[str, list[Any]]:

@@ -74,7 +74,7 @@ class ServeConfig:
   max_body: int = setting(32, 'Megabytes that a request may have.', least=1, most=1024)
   max_side: int = setting(
     8192,
-    'Pixels that the longer side of a picture may have. One of 8192 x 8192 takes 0.8 GB while it is'
+    'Pixels that the longer side of a picture may have. One of 8192 x 8192 takes 1 GB while it is'
     ' segmented.',
     least=1,
     most=20_000,

@@ -5,6 +5,7 @@ import dataclasses
 import hashlib
 import queue
 import threading
+import traceback
 from collections.abc import Callable, Sequence
 from concurrent.futures import Future
 from typing import NamedTuple
@@ -97,8 +98,11 @@ class Engine:
     return job.done
 
   def _run(self) -> None:
-    self._warm_up()
-    self.is_ready = True
+    try:
+      self._warm_up()
+      self.is_ready = True
+    except Exception:  # Requests are told what is wrong; it is never ready.
+      traceback.print_exc()
     is_last = False
     while not is_last:
       batch, is_last = self._take()

@@ -83,7 +83,7 @@ class Service:
     given = await self._within(bodies.read_body(request), 408, 'the request did not come in time')
     if not given.supports and not self.engine.is_fitted:
       raise InputError('support_images: send them, with their masks; the service knows none')
-    await asyncio.to_thread(bodies.check_sizes, given, most=self._side)
+    await asyncio.to_thread(bodies.check_heads, given, most=self._side)
     future = await asyncio.to_thread(self.engine.submit, *given)
     return await self._within(asyncio.wrap_future(future), 503, 'not done in time; try again')
 

@@ -3,6 +3,7 @@
 import base64
 import io
 import json
+import socket
 import struct
 import zlib
 from concurrent.futures import ThreadPoolExecutor
@@ -13,7 +14,7 @@ from PIL import Image
 from pycocotools import mask as coder
 
 from experiments.serving.access import HEADER
-from tests.labelling import line, pixels_of, wait_for
+from tests.labelling import TOKEN, line, pixels_of, wait_for
 from tests.serving import Client, base, drawn, encoded, fitted, form, photo, segmenter, served
 
 QUERY = photo(7, (37, 53))
@@ -153,6 +154,20 @@ def test_pictures_that_are_none(client, content):
   assert line(client.segment(content), 422).startswith('image')
 
 
+def test_formats_that_would_be_run_are_not_read(client):
+  out = io.BytesIO()
+  Image.fromarray(photo(1)).save(out, 'EPS')
+  assert 'EPS' in line(client.segment(out.getvalue()), 422)
+  given = form(QUERY, [(photo(3), drawn())])
+  given['files'][1] = ('support_images', out.getvalue())
+  assert 'EPS' in line(client.post('/segment', **given), 422)
+
+
+@pytest.mark.parametrize('kind', ['BMP', 'GIF', 'PPM', 'TIFF', 'WEBP', 'AVIF', 'JPEG2000', 'MPO'])
+def test_formats_that_are_read(client, kind):
+  assert client.segment(encoded(QUERY, kind)).status_code == 200
+
+
 def test_what_is_too_large_is_told_by_its_head(client):
   assert '20000 x 10' in line(client.segment(encoded(np.zeros((10, 20_000), np.uint8))), 422)
 
@@ -265,10 +280,47 @@ def test_who_is_let_in(service):
     assert client.segment(encoded(QUERY)).status_code == 403
     assert client.get('/metrics').status_code == client.get('/openapi.json').status_code == 403
     assert client.get('/health').json() == {'status': 'ready'}
+  with Client(service, Authorization=f'Bearer {TOKEN}') as client:
+    del client.headers[HEADER]
+    assert client.segment(encoded(QUERY)).status_code == 200
+  with Client(service, Authorization='Bearer wrong') as client:
+    del client.headers[HEADER]
+    assert client.segment(encoded(QUERY)).status_code == 403
   with Client(service, Origin='http://evil.example') as client:
     assert client.segment(encoded(QUERY)).status_code == 403
   with Client(service, Host='evil.example') as client:
     assert client.get('/health').status_code == 403
+
+
+def test_without_a_token_other_sites_are_refused_all_the_same():
+  with served(fitted(), token=None) as (_, port), Client(port) as client:
+    del client.headers[HEADER]
+    assert client.segment(encoded(QUERY)).status_code == 200
+    headers = {'Origin': 'http://evil.example'}
+    assert client.segment(encoded(QUERY), headers=headers).status_code == 403
+    assert client.get('/', headers={'Host': 'evil.example'}).status_code == 403
+
+
+@pytest.mark.parametrize('error, status', [(MemoryError(), 507), (ZeroDivisionError('x'), 500)])
+def test_what_fails_here_is_said_in_one_line_and_the_next_is_answered(
+  client, monkeypatch, error, status
+):
+  def fail(*_, **__):
+    raise error
+
+  with monkeypatch.context() as patched:
+    patched.setattr('experiments.serving.engine.segment', fail)
+    line(client.segment(encoded(QUERY)), status)
+  assert client.segment(encoded(QUERY)).status_code == 200
+
+
+def test_a_request_that_is_broken_off_gives_its_place_back(service, client):
+  with socket.create_connection(('127.0.0.1', service)) as connection:
+    head = f'POST /segment HTTP/1.1\r\nHost: 127.0.0.1:{service}\r\n{HEADER}: {TOKEN}\r\n'
+    connection.sendall(f'{head}Content-Length: 1000\r\n\r\nbegun'.encode())
+    wait_for(lambda: 'hsnet_queue_length 1' in client.get('/metrics').text)
+  wait_for(lambda: 'hsnet_queue_length 0' in client.get('/metrics').text)
+  assert 'status="400"' in client.get('/metrics').text
 
 
 def test_many_clients_at_a_time_each_get_their_own():

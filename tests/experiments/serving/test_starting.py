@@ -4,8 +4,7 @@ import numpy as np
 import pytest
 
 import hsnet_jax as hs
-from experiments.serving import listening
-from experiments.serving.config import ServeConfig
+from experiments.serving import ServeConfig, listening, serve
 from experiments.serving.starting import make_segmenter
 from hsnet_jax import InputError
 from tests.own_pictures import SQUARE, box, save_labelme, save_mask, save_photo, shape
@@ -32,6 +31,11 @@ def test_outlines_have_their_class(tmp_path):
   given = str(tmp_path / 'a.jpg'), str(tmp_path / 'a.json')
   config = ServeConfig(support_images=given[:1], support_masks=given[1:], support_class='leaf')
   assert make_segmenter(config).classes == ('leaf',)
+
+
+def test_what_is_not_there_is_said_before_anything_listens():
+  with pytest.raises(InputError, match='nowhere'):
+    serve(ServeConfig(segmenter='nowhere.safetensors'))
 
 
 def test_without_supports_it_is_fitted_to_nothing():
