@@ -5,6 +5,7 @@ What is wrong with a request is answered with a status and one line, `{"detail":
 
 import asyncio
 import contextlib
+import traceback
 from collections.abc import Awaitable, Iterator
 from typing import Any
 
@@ -103,7 +104,7 @@ def make_app(service: Service) -> FastAPI:
   app = FastAPI(
     title='hsnet', version=__version__, description=_ABOUT, docs_url=None, redoc_url=None
   )
-  for kind in (InputError, RequestValidationError, ClientDisconnect, Exception):
+  for kind in (InputError, RequestValidationError, ClientDisconnect):
     app.add_exception_handler(kind, _failed)
   _add_segment(app, service)
   _add_state(app, service)
@@ -132,13 +133,18 @@ def _add_segment(app: FastAPI, service: Service) -> None:
   )
   async def segment(request: Request, format: answers.Form = 'rle') -> Response:
     is_png = 'image/png' in request.headers.get('accept', '').lower()
-    with service.place():
-      found = await service.segment(request)
-      if is_png:
-        content = await asyncio.to_thread(answers.write_png, found)
-        return Response(content, media_type='image/png')
-      content = await asyncio.to_thread(answers.write_json, found, form=format)
-      return Response(content, media_type='application/json')
+    try:
+      with service.place():
+        found = await service.segment(request)
+        if is_png:
+          content = await asyncio.to_thread(answers.write_png, found)
+          return Response(content, media_type='image/png')
+        content = await asyncio.to_thread(answers.write_json, found, form=format)
+        return Response(content, media_type='application/json')
+    except (HTTPException, InputError, ClientDisconnect):
+      raise
+    except Exception as error:  # Here, since what goes further closes the connection.
+      return _failed(request, error)
 
 
 def _add_state(app: FastAPI, service: Service) -> None:
@@ -176,6 +182,7 @@ def _failed(request: Request, error: Exception) -> Response:
     status, line = 400, 'the request was broken off'
   elif (known := machine_error(error)) is not None:
     status, line = 507, known
-  else:  # Which uvicorn prints.
+  else:
+    traceback.print_exception(error)
     status, line = 500, 'something went wrong here; the command has printed what'
   return JSONResponse({'detail': ' '.join(line.split())[:2000]}, status)

@@ -97,6 +97,7 @@ def test_what_was_taken_is_answered_before_the_end(start, fitted, tmp_path):
     (['--support_images=a.jpg', '--support_masks=a.png'], 'a.jpg'),
     (['--segmenter=a', '--support_images=a.jpg'], '--segmenter'),
     (['--token=a', '--notoken'], '--notoken'),
+    (['--token=a b&c'], '--token'),
     (['--host=192.0.2.1'], '--host'),
     (['--queue=0'], '--queue'),
   ],

@@ -2,7 +2,6 @@
 
 import base64
 import io
-import json
 import socket
 import struct
 import zlib
@@ -188,86 +187,6 @@ def test_an_animation_is_its_first_frame(client):
   )
 
 
-IMAGE, MASK = encoded(photo(3)), encoded(drawn())
-BOTH = [('support_images', IMAGE), ('support_masks', MASK)]
-
-
-@pytest.mark.parametrize(
-  'files, data, words',
-  [
-    (BOTH, {}, 'image'),
-    ([('image', IMAGE), ('image', IMAGE)], {}, 'image'),
-    ([('image', IMAGE), ('support_images', IMAGE)], {}, '0 support_masks'),
-    (
-      [('image', IMAGE), ('support_images', IMAGE), ('support_masks', b'x')],
-      {},
-      'support_masks[0]',
-    ),
-    ([('image', IMAGE), ('support_images', TRUNCATED), ('support_masks', MASK)], {}, 'support_'),
-    ([('image', IMAGE), *BOTH], {'classes': ['a', 'b']}, '2 classes'),
-    ([('image', IMAGE), *BOTH], {'classes': ['']}, 'classes'),
-    ([('image', IMAGE), *BOTH], {'classes': ['a\nb']}, 'classes'),
-    ([('image', IMAGE)], {'classes': ['a']}, 'classes'),
-    ([('image', IMAGE), ('picture', IMAGE)], {}, 'picture'),
-    ([('image', IMAGE), ('classes', IMAGE)], {}, 'classes'),
-    ([('image', IMAGE)], {'support_masks': ['text']}, 'support_masks'),
-    ([('image', IMAGE)], {'../<b>한국': ['x']}, 'no such part'),
-  ],
-)
-def test_parts_that_do_not_fit(client, files, data, words):
-  assert words in line(client.post('/segment', files=files, data=data), 422)
-
-
-@pytest.mark.parametrize(
-  'mask, words',
-  [
-    (drawn((45, 61)), '61 x 45'),
-    (np.zeros((45, 60), np.uint8), 'no foreground'),
-    (photo(9), 'support_masks[0]'),
-  ],
-)
-def test_masks_that_do_not_fit(client, mask, words):
-  said = line(client.post('/segment', **form(QUERY, [(photo(3), mask)])), 422)
-  assert words in said and 'support_masks[0]' in said
-
-
-def test_too_many_supports(client):
-  given = form(QUERY, [(photo(3, (8, 8)), drawn((8, 8), np.s_[2:6, 2:6]))] * 17)
-  assert client.post('/segment', **given).status_code in (400, 422)
-
-
-@pytest.mark.parametrize(
-  'body, words',
-  [
-    (b'{', 'JSON'),
-    (b'[]', 'object'),
-    (b'{"image": 3}', 'image'),
-    (b'{"image": "no base64"}', 'image'),
-    (b'{"image": "\xff"}', 'JSON'),
-    (b'{"image": "", "mask": ""}', 'mask'),
-    (b'[' * 100_000, ''),
-    (json.dumps({'image': base(QUERY), 'support_masks': ['\ud800']}).encode(), ''),
-  ],
-)
-def test_json_that_does_not_fit(client, body, words):
-  assert words in line(client.segment(body, 'application/json'), 422)
-
-
-@pytest.mark.parametrize(
-  'kind, status',
-  [
-    ('text/plain', 415),
-    ('application/x-www-form-urlencoded', 415),
-    ('multipart/form-data', 400),
-    ('multipart/form-data; boundary=x', 400),
-    ('multipart/form-data; boundary=\xe9; charset=nothing', 400),
-  ],
-)
-def test_other_bodies(client, kind, status):
-  kind = kind.encode('latin-1')
-  line(client.post('/segment', content=encoded(QUERY), headers={'Content-Type': kind}), status)
-
-
 def test_unknown_words(client):
   assert 'format' in line(client.segment(encoded(QUERY), params={'format': 'bmp'}), 422)
   assert client.get('/segment').status_code == 405
@@ -320,7 +239,7 @@ def test_a_request_that_is_broken_off_gives_its_place_back(service, client):
     connection.sendall(f'{head}Content-Length: 1000\r\n\r\nbegun'.encode())
     wait_for(lambda: 'hsnet_queue_length 1' in client.get('/metrics').text)
   wait_for(lambda: 'hsnet_queue_length 0' in client.get('/metrics').text)
-  assert 'status="400"' in client.get('/metrics').text
+  wait_for(lambda: 'status="400"' in client.get('/metrics').text)
 
 
 def test_many_clients_at_a_time_each_get_their_own():
