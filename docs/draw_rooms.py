@@ -27,6 +27,7 @@ GLOSS = {
   'evaluation': 'methods, tallies',
   'model_zoo': 'models by name',
   'labelling': 'the page for labels',
+  'serving': 'masks over HTTP',
   'catalog': 'the table of benchmarks',
   'prepared': 'record, reader, writer',
   'published': 'VOC COCO FSS',

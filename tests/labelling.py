@@ -12,11 +12,11 @@ import numpy as np
 import uvicorn
 from PIL import Image
 
-from experiments.labelling.access import HEADER, Access, hosts_of
 from experiments.labelling.database.store import Store
 from experiments.labelling.network import Answer
 from experiments.labelling.propagation import Propagation
 from experiments.labelling.server import Page, make_app
+from experiments.serving.access import HEADER, Access, hosts_of
 
 TOKEN = 'token-of-the-tests'
 SIZE = (30, 40)

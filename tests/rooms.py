@@ -34,6 +34,7 @@ ORDER = {
     ('storage', 'settings'),
     ('reporting',),
     ('evaluation', 'model_zoo'),
+    ('serving',),
     ('training', 'labelling'),
     ('sweeps', 'timing', 'tiny_backbone', 'reproduction'),
     ('recovery',),

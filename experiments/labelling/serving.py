@@ -4,7 +4,6 @@ import contextlib
 import os
 import pathlib
 import secrets
-import socket
 import threading
 import webbrowser
 from collections.abc import Iterator
@@ -12,12 +11,10 @@ from collections.abc import Iterator
 from experiments.labelling.config import LabelConfig
 from experiments.labelling.database.opened import FILE, FOLDER
 from experiments.labelling.database.store import Store
+from experiments.serving import listening
 from experiments.storage import locks
 from hsnet_jax.errors import InputError
 from hsnet_jax.whole_files import writable_folder
-
-_PORTS = 20  # So many are tried.
-_ANY = ('0.0.0.0', '::', '')
 
 
 def label(config: LabelConfig) -> None:
@@ -27,13 +24,7 @@ def label(config: LabelConfig) -> None:
     InputError: there is no such folder or no picture in it, it cannot be written to, another
       process serves it, or there is no such checkpoint, port or package.
   """
-  try:
-    import fastapi  # noqa: F401
-    import uvicorn  # noqa: F401
-  except ImportError as error:
-    raise InputError(
-      f"the page needs {error.name}: pip install 'hsnet-jax[page]', or pip install fastapi uvicorn"
-    ) from error
+  listening.require_packages('the page', 'fastapi', 'uvicorn')
   folder = _folder(config.pictures)
   own = writable_folder(folder / FOLDER, argument='pictures')
   with locks.alone(own, does='serves the page of these pictures'), _opened(own / FILE) as store:
@@ -59,14 +50,12 @@ def _opened(path: pathlib.Path) -> Iterator[Store]:
 
 
 def _serve(config: LabelConfig, folder: pathlib.Path, store: Store) -> None:
-  import uvicorn
-
   from experiments.labelling import importing
-  from experiments.labelling.access import Access, hosts_of
   from experiments.labelling.database import rows
   from experiments.labelling.network import Network
   from experiments.labelling.propagation import Propagation
   from experiments.labelling.server import Page, make_app
+  from experiments.serving.access import Access, hosts_of
   from hsnet_jax import Segmenter
 
   output = os.path.expanduser(config.output_dir or '')
@@ -80,50 +69,22 @@ def _serve(config: LabelConfig, folder: pathlib.Path, store: Store) -> None:
   page.propagation = Propagation(
     store, folder, lambda: Network(segmenter, most=config.supports), page.changed
   )
-  bound = _bind(config.host, config.port)
+  bound = listening.bind(config.host, config.port)
   port = bound.getsockname()[1]
   token = config.token or secrets.token_urlsafe(24)
-  is_any = config.host in _ANY
   access = Access(
-    make_app(page), token=token, hosts=hosts_of(config.host, port), any_address=is_any
+    make_app(page),
+    token=token,
+    hosts=hosts_of(config.host, port),
+    any_address=listening.is_everywhere(config.host),
   )
-  server = uvicorn.Server(
-    uvicorn.Config(
-      access,
-      log_level='warning',
-      access_log=False,
-      server_header=False,
-      timeout_graceful_shutdown=1,
-      ws='none',
-      lifespan='off',
-    )
-  )
-  name = '127.0.0.1' if is_any else config.host
-  address = f'http://{f"[{name}]" if ":" in name else name}:{port}/?token={token}'
+  address = f'{listening.address_of(config.host, port)}/?token={token}'
   print(f'{folder}\nopen {address}\nCtrl-C ends it; all is kept at every moment', flush=True)
   page.propagation.start()
   if config.open_browser:
     threading.Timer(0.5, webbrowser.open, (address,)).start()
   try:
-    with contextlib.suppress(KeyboardInterrupt):
-      server.run(sockets=[bound])
+    listening.run(access, bound, grace=1)
   finally:
     page.propagation.stop()
     bound.close()
-
-
-def _bind(host: str, port: int) -> socket.socket:
-  """Listens at a port, or at the next one that is free."""
-  problem = 'no such port'
-  family = socket.AF_INET6 if ':' in host else socket.AF_INET
-  for one in range(port, min(port + _PORTS, 65536)) if port else (0,):
-    bound = socket.socket(family, socket.SOCK_STREAM)
-    try:
-      bound.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
-      bound.bind((host, one))
-    except OSError as error:
-      bound.close()
-      problem = error.strerror or str(error)
-      continue
-    return bound
-  raise InputError(f'`host`={host}, `port`={port}: cannot be listened to ({problem})')

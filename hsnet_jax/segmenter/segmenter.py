@@ -233,7 +233,10 @@ class Segmenter:
   def _fit(self, supports: Supports) -> 'Segmenter':
     """Encodes supports that were read."""
     module = self.model.module
-    variables = fold_backbone(self.model.variables, backbone=self.model.backbone)
+    if self.fitted is not None:  # Folded before: one copy for all that share the network.
+      variables = self.fitted.variables
+    else:
+      variables = fold_backbone(self.model.variables, backbone=self.model.backbone)
     sets = []
     for class_id in range(len(supports.classes)):
       own = supports.class_ids == class_id

@@ -52,4 +52,5 @@ def test_a_command_imports_little_before_it_runs(imported, name):
 
 def test_commands_that_compile_the_same_again_keep_it(imported):
   keep = {'train', 'evaluate', 'predict', 'precision', 'train_tiny', 'sweep', 'demo', 'label'}
+  keep |= {'serve'}
   assert {name for name in COMMANDS if '--cache' in imported[name]} == keep

@@ -70,6 +70,15 @@ def library(segmenter, query, shots):
   return found, hs.resize_bilinear(found.reshape(-1, *found.shape[2:]), size)[:, None]
 
 
+def test_what_is_fitted_again_shares_the_weights():
+  """Many of them are one network and their supports, and find what each finds by itself."""
+  first = fitted()
+  again = first.fit(PHOTOS[:1], MASKS[:1], ['other'])
+  assert again.fitted.variables is first.fitted.variables
+  alone = hs.Segmenter.from_pretrained(model()).fit(PHOTOS[:1], MASKS[:1], ['other'])
+  assert same(again.predict(QUERY), alone.predict(QUERY))
+
+
 @pytest.mark.parametrize('combine', ['vote', 'mean'])
 def test_what_is_found_is_what_the_library_finds(combine):
   segmenter = fitted(combine=combine)

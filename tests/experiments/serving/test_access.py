@@ -6,7 +6,7 @@ import re
 import httpx
 import pytest
 
-from experiments.labelling.access import COOKIE, HEADER, MOST_BODY, hosts_of, is_address
+from experiments.serving.access import COOKIE, HEADER, MOST_BODY, hosts_of, is_address
 from tests.labelling import TOKEN, Client, save_pictures, served
 
 
@@ -30,6 +30,12 @@ def page(tmp_path_factory):
   with served(save_pictures(tmp_path_factory.mktemp('pictures'))) as (page, port):
     page.port = port
     yield page
+
+
+@pytest.fixture
+def client(page):
+  with Client(page.port) as client:
+    yield client
 
 
 @pytest.fixture

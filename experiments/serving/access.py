@@ -1,6 +1,7 @@
 """Lets the right browser in, and nobody else: a layer around the application.
 
-A request must have the token, as a cookie or a header. Its Host must be the address that is
+The page of a folder and the service share it. A request must have the token, as a cookie or in a
+header (`X-Hsnet-Token`, or `Authorization: Bearer`). Its Host must be the address that is
 listened to: a name of another site that leads here (DNS rebinding) is not. Its Origin, where it has
 one, must be the page's own: a page elsewhere can neither read nor send anything. Bodies are limited
 in size and time.
@@ -33,16 +34,30 @@ class Access:
 
   Args:
     app: what is let in to.
-    token: what a browser must have.
+    token: what a browser must have; None: nothing.
     hosts: what `Host` may be, with its port; from `hosts_of`.
     any_address: whether it may also be any address in numbers, with any port, which no other
       site's name can be; where all of the machine's addresses are listened to.
+    most_body: bytes that a request may have.
+    cookie: the cookie's name; browsers have one of a name for all ports of a host.
+    open_paths: what is told without a token.
   """
 
-  def __init__(self, app: ASGIApp, *, token: str, hosts: Iterable[str], any_address: bool = False):
+  def __init__(
+    self,
+    app: ASGIApp,
+    *,
+    token: str | None,
+    hosts: Iterable[str],
+    any_address: bool = False,
+    most_body: int = MOST_BODY,
+    cookie: str = COOKIE,
+    open_paths: Iterable[str] = (),
+  ):
     """Keeps what is let in."""
-    self._app, self._token = app, token.encode()
+    self._app, self._token = app, None if token is None else token.encode()
     self._hosts, self._any = frozenset(hosts), any_address
+    self._most, self._cookie, self._open = most_body, cookie, frozenset(open_paths)
 
   async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
     """Answers a request, or lets the application answer it."""
@@ -56,7 +71,7 @@ class Access:
     if answer is not None:
       await answer(scope, receive, _guarded(send, scope))
       return
-    await self._app(scope, _limited(receive), _guarded(send, scope))
+    await self._app(scope, _limited(receive, self._most), _guarded(send, scope))
 
   def _refuse(self, scope: Scope) -> ASGIApp | None:
     """Returns what a request is answered with that is not let in; None for the others."""
@@ -70,21 +85,27 @@ class Access:
       given = urllib.parse.parse_qs(scope['query_string'].decode('latin-1')).get('token')
       if given is not None:
         return self._enter(given[0])
-    if not any(self._fits(token) for token in _tokens(headers)):
-      return _refusal('open the page by the address that the command printed: it has a token')
+    is_open = self._token is None or scope['path'] in self._open
+    if not is_open and not any(self._fits(token) for token in _tokens(headers, self._cookie)):
+      return _refusal(
+        'no token, or another one: open the page by the address that the command printed, which has'
+        f' it; a program sends it as {HEADER}'
+      )
     length = headers.get('content-length', '0')
-    if not length.isdigit() or int(length) > MOST_BODY:
-      return PlainTextResponse(f'at most {MOST_BODY // 2**20} MB are taken', 413)
+    if not length.isdecimal() or len(length) > 20 or int(length) > self._most:
+      return PlainTextResponse(_too_large(self._most), 413)
     return None
 
   def _enter(self, token: str) -> ASGIApp:
     if not self._fits(token):
       return _refusal('the token in this address is another one; see what the command printed')
     answer = RedirectResponse('/', 303)
-    answer.set_cookie(COOKIE, token, httponly=True, samesite='strict')
+    answer.set_cookie(self._cookie, token, httponly=True, samesite='strict')
     return answer
 
   def _fits(self, token: str) -> bool:
+    if self._token is None:
+      return True
     return hmac.compare_digest(token.encode('utf-8', 'replace'), self._token)
 
 
@@ -105,16 +126,19 @@ def is_address(host: str) -> bool:
   return True
 
 
-def _tokens(headers: Headers) -> list[str]:
-  """Returns the tokens that a request has, in its header and its cookies."""
+def _tokens(headers: Headers, cookie: str) -> list[str]:
+  """Returns the tokens that a request has, in its headers and its cookies."""
   found = headers.getlist(HEADER)
+  for line in headers.getlist('authorization'):
+    kind, _, token = line.partition(' ')
+    found += [token.strip()] if kind.lower() == 'bearer' else []
   for line in headers.getlist('cookie'):
     try:
       cookies = http.cookies.SimpleCookie(line)
     except http.cookies.CookieError:
       continue
-    if COOKIE in cookies:
-      found.append(cookies[COOKIE].value)
+    if cookie in cookies:
+      found.append(cookies[cookie].value)
   return found
 
 
@@ -122,7 +146,11 @@ def _refusal(line: str) -> ASGIApp:
   return PlainTextResponse(line, 403)
 
 
-def _limited(receive: Receive) -> Receive:
+def _too_large(most: int) -> str:
+  return f'at most {most // 2**20} MB are taken'
+
+
+def _limited(receive: Receive, most: int) -> Receive:
   """Wraps the receiving of a body: it may not be large, nor come for ever."""
   taken, is_whole = 0, False
 
@@ -136,8 +164,8 @@ def _limited(receive: Receive) -> Receive:
       raise HTTPException(408, 'the request did not come to its end') from None
     taken += len(message.get('body', b''))
     is_whole = not message.get('more_body', False)
-    if taken > MOST_BODY:
-      raise HTTPException(413, f'at most {MOST_BODY // 2**20} MB are taken')
+    if taken > most:
+      raise HTTPException(413, _too_large(most))
     return message
 
   return limited
