@@ -37,6 +37,11 @@ class HeldOut(OnTop):
     self._least = least
     self._tests: dict[int, Split] = {}
 
+  def held_out(self, fold: int) -> tuple[int, ...]:
+    """Returns the classes that a fold's training loses, those too small for an episode as well."""
+    self.check_fold(fold)
+    return self.benchmark.test_classes((fold + 1) % self.num_folds)
+
   def test_classes(self, fold: int, split: str = 'val') -> tuple[int, ...]:
     """Returns the classes held out that are in the test list; a list may lack some."""
     return tuple(self.split(fold, split).by_class)
@@ -58,7 +63,7 @@ class HeldOut(OnTop):
 
   def _part(self, fold: int, name: str) -> Split:
     whole = self.benchmark.split(fold, 'trn')
-    held = self.benchmark.test_classes((fold + 1) % self.num_folds)
+    held = self.held_out(fold)
     items = tuple(item for item in whole.items if (item[1] in held) == (name == 'val'))
     if not items:
       raise InputError(

@@ -9,6 +9,7 @@ import dataclasses
 from concurrent.futures import ThreadPoolExecutor
 
 from data_pipelines.benchmark import Benchmark, OnTop
+from data_pipelines.heldout import HeldOut
 from data_pipelines.reading.arrays import class_pixels
 from data_pipelines.splits import Split
 from hsnet_jax.errors import InputError
@@ -30,6 +31,8 @@ def hidden_classes(benchmark: Benchmark, fold: int) -> tuple[int, ...]:
   """
   tests = [name for name in benchmark.splits if name != 'trn']
   hidden = {c for name in tests for c in benchmark.test_classes(fold, name)}
+  if isinstance(benchmark, HeldOut):  # Its list lacks classes too small for an episode.
+    hidden |= {*benchmark.held_out(fold)}
   if isinstance(benchmark, OnTop):
     hidden |= {*hidden_classes(benchmark.benchmark, fold)}
   return tuple(sorted(hidden))

@@ -26,7 +26,8 @@ probability and its calibration error, boundary IoU and F-score, and IoU by the 
 in percent; with --absent also how well absent objects are told. docs/evaluation.md says what each
 is. Writes results.json, .md and .csv with the intervals of all, episodes.csv with the counts of
 each episode, and a picture grid of the first episodes of each class. Each device, and of several
-processes each, takes batches of its own: figures are the same to the last bit.
+processes each, takes batches of its own: figures are the same to the last bit, but for
+--original_size.
 
 Results go to evaluation/ in the run's folder, or to NAME-evaluation/ beside a checkpoint NAME that
 is of no run, under a name that tells what is not as usual (-last, -250episodes). Only the very same

@@ -26,7 +26,6 @@ In a support's mask everything but 0 is the object, as for Segmenter. The file a
 at all, and none that is there is replaced.
 """
 
-import os
 import pathlib
 from typing import TYPE_CHECKING, Any
 
@@ -107,8 +106,6 @@ _ENDINGS = ('.stablehlo', '.onnx')
 def main() -> None:
   """Exports as the flags say."""
   output = _checked_output()
-  # What JAX notes of where each operation was written are paths of this machine.
-  os.environ.setdefault('JAX_TRACEBACK_IN_LOCATIONS_LIMIT', '0')
   from hsnet_jax.export import largest_difference, read_exported
   from hsnet_jax.segmenter.pictures import read_picture
 

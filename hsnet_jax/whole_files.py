@@ -180,7 +180,8 @@ def writable_folder(path: str | os.PathLike, *, argument: str) -> pathlib.Path:
     folder.mkdir(parents=True, exist_ok=True)
     with replacing(folder / '.writable') as part:
       part.touch()
-    (folder / '.writable').unlink()
+    # Another process may have asked at this moment, too.
+    (folder / '.writable').unlink(missing_ok=True)
   except OSError as error:
     raise InputError(
       f'{folder}: cannot write there ({error.strerror}); name another folder with `{argument}`'

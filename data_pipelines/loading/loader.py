@@ -182,7 +182,13 @@ def eval_episodes(
   """Draws the episodes of `eval_batches`, whose arguments these are; `index` numbers them."""
   episodes = benchmark.test_episodes(fold, split=split, shots=shots, count=count, distinct=distinct)
   if absent:
-    episodes = with_absent(episodes, absent, split=benchmark.split(fold, split))
+    items = benchmark.split(fold, split)
+    if len(items.by_class) < 2:
+      raise InputError(
+        f'{items.name}: `absent`={absent} takes queries of another class, and this is the only one;'
+        ' leave it out'
+      )
+    episodes = with_absent(episodes, absent, split=items)
   return episodes
 
 

@@ -5,7 +5,7 @@ import dataclasses
 import datetime
 import functools
 import pathlib
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from typing import Any
 
 import jax
@@ -15,7 +15,7 @@ from data_pipelines.benchmark import Benchmark
 from data_pipelines.loading.loader import eval_batches, eval_episodes, train_batches
 from data_pipelines.loading.placement import to_devices
 from data_pipelines.loading.workers import Batches
-from experiments.evaluation.about import announce, describe, identity, output_dir
+from experiments.evaluation.about import announce, describe, identity, output_dir, split_of
 from experiments.evaluation.config import EvaluateConfig
 from experiments.evaluation.counting import (
   BoundLogits,
@@ -25,7 +25,7 @@ from experiments.evaluation.counting import (
   counting_step,
 )
 from experiments.evaluation.methods import METHODS
-from experiments.evaluation.protocols.cross import leave_out_seen
+from experiments.evaluation.protocols.cross import leave_out_seen, own_lists
 from experiments.evaluation.tally import add_intervals
 from experiments.reporting.pictures import draw_grid
 from experiments.reporting.progress import progress_bar
@@ -78,9 +78,7 @@ def evaluate(config: EvaluateConfig) -> Report:
   """
   method = METHODS[config.model]
   model = _open_model(config)
-  benchmark, fold = sources.open_benchmark(config, model.config)
-  if config.protocol == 'cross':
-    benchmark = leave_out_seen(benchmark, model.config, splits_dir=config.splits_dir)
+  benchmark, fold = _open_benchmark(config, model)
   about = describe(config, model, benchmark, fold)
   mesh = _mesh(config, benchmark, about)
   batches = _test_batches(config, benchmark, about, devices=mesh.size)
@@ -95,12 +93,13 @@ def evaluate(config: EvaluateConfig) -> Report:
     raise InputError(f'`model`={config.model} is for one process: it is fitted to all episodes')
   of = identity(about, model)
   wanted = output_dir(config, model, about, benchmark)
-  writable_folder(free_folder(wanted, of=of), argument='output_dir')
+  if not jax.process_index():  # The one that writes.
+    writable_folder(free_folder(wanted, of=of), argument='output_dir')
   announce(about, model.config)
   # What is recorded is of the original weights, and is known by now.
   folded = fold_backbone(model.variables, backbone=model.backbone)
   model = dataclasses.replace(model, variables=folded)
-  found = _fit(config, model, benchmark, examples, mesh) if examples else {}
+  found = _fit(config, model, benchmark, examples) if examples else {}
   about |= found
   logits = BoundLogits(
     method.load(method.logits),
@@ -121,6 +120,31 @@ def evaluate(config: EvaluateConfig) -> Report:
   if jax.process_index():
     return Report(result, about, ())  # One process writes.
   return Report(result, about, tuple(_report(result, about, folder, of=of, episodes=csv)))
+
+
+def check_episodes(configs: Iterable[EvaluateConfig]) -> None:
+  """Draws the episodes of several evaluations of one network, to refuse before any of them begins.
+
+  Args:
+    configs: what is to be evaluated; all name the same model and checkpoint.
+
+  Raises:
+    InputError: as `evaluate`, where a benchmark, its classes or its lists do not fit.
+  """
+  model = None
+  for config in configs:
+    model = model or _open_model(config)
+    benchmark, fold = _open_benchmark(config, model)
+    which = {'fold': fold, 'split': split_of(config, benchmark)}
+    eval_episodes(benchmark, **_which(config, which))
+
+
+def _open_benchmark(config: EvaluateConfig, model: Model) -> tuple[Benchmark, int]:
+  """Returns what is tested on, under protocol cross without what was trained on; and the fold."""
+  if config.protocol != 'cross':
+    return sources.open_benchmark(config, model.config)
+  benchmark, fold = sources.open_benchmark(own_lists(config), model.config)
+  return leave_out_seen(benchmark, model.config, splits_dir=config.splits_dir), fold
 
 
 def _open_model(config: EvaluateConfig) -> Model:
@@ -181,10 +205,11 @@ def _training_batches(config: EvaluateConfig, benchmark: Benchmark, about: Mappi
 
 
 def _fit(
-  config: EvaluateConfig, model: Model, benchmark: Benchmark, examples: Batches, mesh: Mesh
+  config: EvaluateConfig, model: Model, benchmark: Benchmark, examples: Batches
 ) -> dict[str, float]:
   """Returns what a method finds on training episodes, for its logits; prints it."""
   method = METHODS[config.model]
+  mesh = data_mesh(devices=jax.devices()[:1])  # Divided over several, it would round otherwise.
   with contextlib.closing(to_devices(examples, sharding=batch_sharding(mesh))) as placed:
     found = method.load(method.fit)(
       model.module,

@@ -4,11 +4,12 @@ The file is a zip archive, uncompressed, of two entries: `program.bin`, what
 `jax.export.deserialize` takes, and `about.json`.
 """
 
+import contextlib
 import json
 import os
 import pathlib
 import zipfile
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from typing import Any
 
 import jax
@@ -59,7 +60,8 @@ def export_stablehlo(
   check_flatbuffers()
   program = make_program(segmenter, shots=shots, batch_size=batch_size, implementation='portable')
   export = jax.export.export(jax.jit(program.function), platforms=tuple(platforms))
-  exported = export(*program.inputs.values())
+  with _without_locations():
+    exported = export(*program.inputs.values())
   outputs = jax.tree.unflatten(exported.out_tree, exported.out_avals)
   about = {
     **program.about,
@@ -71,6 +73,18 @@ def export_stablehlo(
     archive.writestr(ABOUT, json.dumps(about, indent=1))
     archive.writestr(PROGRAM, bytes(exported.serialize()))
   return about
+
+
+@contextlib.contextmanager
+def _without_locations() -> Iterator[None]:
+  """Keeps JAX from noting where each operation was written: paths of this machine."""
+  name = 'jax_traceback_in_locations_limit'
+  before = getattr(jax.config, name)
+  jax.config.update(name, 0)
+  try:
+    yield
+  finally:
+    jax.config.update(name, before)
 
 
 def checked_ending(path: str | os.PathLike, ending: str) -> pathlib.Path:

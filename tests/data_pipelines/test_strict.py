@@ -10,7 +10,7 @@ from data_pipelines import HeldOut, LeftOut, Pascal5i, eval_batches, hidden_clas
 from data_pipelines.published.fss import Fss1000
 from data_pipelines.reading.arrays import class_pixels
 from tests.data_pipelines.loading.test_loader import OPTIONS, assert_same
-from tests.facts import refused
+from tests.facts import refused, warned
 
 # Of the toy's fold 0, which tests on classes 0 and 1: what the left edge of each picture shows.
 BESIDE = {'20': 1, '23': 2, '31': 255, '32': 3, '34': 2}
@@ -43,6 +43,14 @@ def test_what_training_must_not_see(toy, voc, shared):
   # What is held out is looked at in validation, and the test's own classes stay hidden.
   held = HeldOut(Pascal5i(*voc))
   assert hidden_classes(held, 3) == (*range(5), *range(15, 20))
+  # One of a single picture, too, which validation leaves out; training does all the same.
+  path = voc[1] / 'pascal' / 'trn' / 'fold3.txt'
+  lines = path.read_text().split()
+  path.write_text('\n'.join(line for line in lines if line[-2:] != '19' or '_190' in line))
+  held = HeldOut(Pascal5i(*voc))
+  with warned('class_id 18'):
+    assert 18 not in held.test_classes(2)
+  assert hidden_classes(held, 2) == hidden_classes(LeftOut(held), 2) == tuple(range(10, 20))
   fss = Fss1000(None, shared / 'splits')
   assert hidden_classes(fss, 0) == tuple(range(520, 1000))
 

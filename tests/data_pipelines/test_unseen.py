@@ -22,6 +22,9 @@ from tests.facts import refused
     ('pottedplant', 'potted plant', 'potted_plant'),
     ('hot dog', 'hotdog'),
     ('dog', 'golden_retriever', 'shih-tzu', 'flat-coated_retriever'),
+    ('bird', 'brambling', 'bushtit', 'macaw'),
+    ('truck', 'pickup', 'oiltank_car'),
+    ('tie', 'bowtie', 'bolotie', 'windsor_tie'),
   ],
 )
 def test_names_of_one_class(names):

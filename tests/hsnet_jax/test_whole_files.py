@@ -57,3 +57,16 @@ def test_a_file_in_the_way_of_a_folder_is_named(tmp_path):
 
 def test_a_checked_folder_is_left_empty(tmp_path):
   assert list(whole_files.writable_folder(tmp_path / 'a' / 'b', argument='run_dir').iterdir()) == []
+
+
+def test_several_processes_may_check_a_folder_at_once(tmp_path, monkeypatch):
+  """The other one takes away the file that both wrote."""
+  replace = os.replace
+
+  def then_taken_away(source, target):
+    replace(source, target)
+    os.remove(target)
+
+  monkeypatch.setattr(os, 'replace', then_taken_away)
+  assert whole_files.writable_folder(tmp_path / 'a', argument='run_dir') == tmp_path / 'a'
+  assert list((tmp_path / 'a').iterdir()) == []

@@ -1,12 +1,27 @@
 """Finds which classes a checkpoint was trained on, to test it on others."""
 
+import dataclasses
 from collections.abc import Mapping
 from typing import Any
 
 from data_pipelines.benchmark import Benchmark
 from data_pipelines.catalog import BENCHMARKS, make_benchmark
 from data_pipelines.unseen import Unseen
+from experiments.evaluation.config import EvaluateConfig
 from hsnet_jax.errors import InputError
+
+
+def own_lists(config: EvaluateConfig) -> EvaluateConfig:
+  """Takes `splits_dir` from a benchmark that has no lists there; it is the checkpoint's alone then.
+
+  Args:
+    config: of protocol cross.
+
+  Returns:
+    What the tested benchmark is opened with.
+  """
+  row = BENCHMARKS.get(config.benchmark or '')
+  return config if row is None or row.lists else dataclasses.replace(config, splits_dir=None)
 
 
 def leave_out_seen(

@@ -8,7 +8,7 @@ from typing import Any
 import jax
 
 from experiments.evaluation.config import EvaluateConfig
-from experiments.evaluation.evaluating import Report, evaluate
+from experiments.evaluation.evaluating import Report, check_episodes, evaluate
 from experiments.reporting.rows import markdown_table, text_table
 from experiments.reporting.tables import csv_table, json_text, table_rows
 from experiments.storage.evaluations import free_folder
@@ -33,14 +33,16 @@ def evaluate_protocols(config: EvaluateConfig) -> dict[str, Report]:
     {protocol: its report}, in the order in which they were named.
 
   Raises:
-    InputError: as `evaluate`; before the first evaluation where `protocols` names none.
+    InputError: as `evaluate`; before the first evaluation where `protocols` names none, or one that
+      has no episodes here.
   """
   if not config.protocols:
     raise InputError('`protocols` is empty: name some, such as published,absent')
+  configs = {name: protocol_config(config, name) for name in dict.fromkeys(config.protocols)}
+  check_episodes(configs.values())
   done: dict[EvaluateConfig, Report] = {}
   reports = {}
-  for name in dict.fromkeys(config.protocols):
-    own = protocol_config(config, name)
+  for name, own in configs.items():
     if own not in done:
       print(f'== {name}', flush=True)
       done[own] = evaluate(own)

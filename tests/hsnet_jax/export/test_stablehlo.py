@@ -118,3 +118,13 @@ def test_nothing_is_written_by_half(segmenter, tmp_path):
   with pytest.raises(OSError):
     export_stablehlo(tmp_path / 'a.stablehlo', segmenter)
   assert [one.name for one in tmp_path.rglob('*')] == ['a.stablehlo']
+
+
+def test_no_path_of_this_machine_is_in_it(path):
+  before = jax.config.jax_traceback_in_locations_limit
+  with zipfile.ZipFile(path) as archive:
+    program = archive.read('program.bin')
+  text = jax.export.deserialize(bytearray(program)).mlir_module()
+  for own in (__file__, os.path.dirname(hs.__file__)):
+    assert own.encode() not in program and own not in text
+  assert before != 0  # As it was before the export.

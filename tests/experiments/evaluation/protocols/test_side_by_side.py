@@ -125,3 +125,34 @@ def test_nothing_is_left_to_test_on(settings, tmp_path):
     with refused(*facts):
       evaluate(dataclasses.replace(settings, **own))
   assert not (tmp_path / 'out').exists()
+
+
+def test_what_a_protocol_cannot_test_is_said_before_any_is_evaluated(settings, tmp_path):
+  own = tmp_path / 'pascal'
+  save_checkpoint(own, variables('tiny'), config={**CONFIG, 'benchmark': 'pascal', 'fold': 0})
+  with refused('`protocol`=cross', 'pascal', '`benchmark`'):
+    evaluate_protocols(dataclasses.replace(settings, checkpoint=str(own)))
+  with refused('50 others as support'):
+    changes = {'protocols': ('published', 'distinct'), 'shots': 50}
+    evaluate_protocols(dataclasses.replace(settings, **changes))
+  assert not (tmp_path / 'out').exists()
+
+
+def test_one_class_alone_cannot_be_absent(settings, tmp_path):
+  """Bicycles are left, and no picture of anything else."""
+  own = {'protocols': (), 'protocol': 'cross', 'absent': 0.5}
+  with refused('`absent`', 'the only one'):
+    evaluate(dataclasses.replace(settings, **own))
+  assert not (tmp_path / 'out').exists()
+
+
+def test_lists_of_the_checkpoint_alone(settings, tmp_path, shared):
+  """FSS-1000 has the names of its classes in lists, what is tested on here has none."""
+  path = tmp_path / 'fss'
+  save_checkpoint(path, variables('tiny'), config={**CONFIG, 'benchmark': 'fss', 'fold': 0})
+  own = {'protocols': (), 'protocol': 'cross', 'checkpoint': str(path), 'benchmark': 'shapes'}
+  lists = {'data_dir': None, 'splits_dir': str(shared / 'splits')}
+  report = evaluate(dataclasses.replace(settings, **own, **lists))
+  assert report.about['benchmark'] == 'shapes' and report.about['trained_on'] == 'fss fold 0'
+  with refused('fss', '`splits_dir`'):
+    evaluate(dataclasses.replace(settings, **own, data_dir=None, splits_dir=None))

@@ -300,3 +300,16 @@ def test_it_goes_beside_one_folder_and_among_the_runs_of_several(tmp_path, monke
   assert write_page(config)[0] == tmp_path / 'e-report' / 'report.html'
   several = write_page(dataclasses.replace(config, results=tuple(folders)))
   assert several[0] == pathlib.Path('runs/report/report.html')
+
+
+def test_what_is_not_as_published_is_said(tmp_path):
+  own = {'support_margin': 0.0, 'combine': 'mean', 'test_classes': 'left_out'}
+  folders = [
+    small(tmp_path / 'a', **own, drawn_masks=['val2014']),
+    small(tmp_path / 'b', fold=1, drawn_masks=[]),
+  ]
+  text = page(folders, tmp_path)[0].words
+  for words in ('a margin of 0.0', 'combined by mean', 'masks of val2014'):
+    (before,) = text.split(words)[:-1]
+    assert before.rpartition('Of ')[2].startswith('a:')
+  assert '`test_classes`=left_out' in text and 'Of b: several' not in text
