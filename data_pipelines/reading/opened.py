@@ -40,6 +40,8 @@ _TIFF_INTERPRETATION = 262
 _WHITE_IS_ZERO = 0
 _PNG = b'\x89PNG\r\n\x1a\n'
 _LARGE_NOTE = 2**20
+# What Pillow hands to Ghostscript, whatever the file is called.
+_RUN = ('EPS',)
 _HEIF_ENDINGS = ('.heic', '.heif', '.hif')
 
 
@@ -51,6 +53,8 @@ def open_image(path: PathLike) -> Image.Image:
   """
   try:
     return _decode(path)
+  except InputError:
+    raise
   except Exception as error:  # Pillow's readers raise nearly anything on a damaged file.
     raise InputError(f'{path}: {_reason(path, error)}') from error
 
@@ -72,6 +76,8 @@ def _decode(path: PathLike) -> Image.Image:
 
 def _load(path: PathLike) -> Image.Image:
   with Image.open(io.BytesIO(path.data) if isinstance(path, Encoded) else path) as image:
+    if image.format in _RUN:
+      raise InputError(f'{path}: {image.format}, a program that would be run; save it as PNG')
     _check_plausible(image, path)
     image.load()
     return image

@@ -175,6 +175,8 @@ def _opened(picture: Picture, name: str) -> Any:
       picture.load()
       return picture
     with _pillow('reading picture files').open(os.path.expanduser(picture)) as image:
+      if image.format == 'EPS':  # Pillow hands it to Ghostscript, whatever the file is called.
+        raise InputError(f'{name}: EPS, a program that would be run; save it as PNG')
       image.load()
       return image
   except InputError:

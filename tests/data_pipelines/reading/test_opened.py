@@ -90,3 +90,10 @@ def test_heic_without_its_plug_in_says_what_to_install(tmp_path):
   (tmp_path / 'a.heic').write_bytes(b'\0\0\0\x18ftypheic' + bytes(400))
   with refused('a.heic', 'pillow-heif'):
     read_image(tmp_path / 'a.heic')
+
+
+def test_a_file_that_would_be_run_is_none_whatever_it_is_called(tmp_path):
+  Image.new('RGB', (4, 4)).save(tmp_path / 'a.eps')
+  (tmp_path / 'a.eps').rename(tmp_path / 'a.png')
+  with refused(tmp_path / 'a.png', 'EPS', 'save it as PNG'):
+    read_image(tmp_path / 'a.png')

@@ -182,3 +182,10 @@ def test_a_path_may_begin_at_home(tmp_path, monkeypatch):
   saved(tmp_path / 'a.png', Image.fromarray(PHOTO))
   for path in ('~/a.png', pathlib.Path('~', 'a.png'), os.path.join('~', 'a.png')):
     np.testing.assert_array_equal(read(path), PHOTO)
+
+
+def test_a_file_that_would_be_run_is_none_whatever_it_is_called(tmp_path):
+  Image.new('RGB', (4, 4)).save(tmp_path / 'a.eps')
+  (tmp_path / 'a.eps').rename(tmp_path / 'a.png')
+  with pytest.raises(InputError, match='EPS.*save it as PNG'):
+    pictures.read_picture(tmp_path / 'a.png', name='picture')
