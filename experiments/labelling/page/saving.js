@@ -18,6 +18,18 @@ function isOpen({ dirty, example, decision }) {
   return dirty || example !== undefined || decision !== undefined;
 }
 
+// What is no label is left alone; while the server is gone, so are the files that decode.
+async function decodeDraft(bytes) {
+  for (;;) {
+    try {
+      return await decode(bytes);
+    } catch (error) {
+      if (error.status !== 0) return null;
+      await new Promise((resolve) => setTimeout(resolve, 500));
+    }
+  }
+}
+
 export class Saver {
   // Called: `saved(picture)`; `status(word)`: 'saved', 'saving', 'offline', 'unkept' (and this
   // browser has no room for it), 'refused' or 'held' (by a conflict);
@@ -226,7 +238,7 @@ export class Saver {
   async takeUp() {
     for (const { name, bytes, revision, base, file, ...rest } of this.drafts.read()) {
       if (this.jobs.has(name)) continue;
-      const drawn = bytes && await decode(bytes).catch(() => null);
+      const drawn = bytes && await decodeDraft(bytes);
       if (bytes && !drawn) continue; // Not written by this page: left alone.
       const { support, example, decision } = rest;
       const job = this.job(name, { revision, mark: base, file });
