@@ -108,7 +108,7 @@ def _choose(target: pathlib.Path) -> pathlib.Path:
   for number in itertools.count(1):
     place = target if number == 1 else target.with_name(f'{target.name}-{number}')
     _recover(place)
-    if _takes(place):
+    if _takes(place) and not any(map(os.path.lexists, _beside(place))):
       return place
   raise AssertionError('numbers do not end')
 
@@ -121,10 +121,18 @@ def _beside(place: pathlib.Path) -> list[pathlib.Path]:
 def _recover(place: pathlib.Path) -> None:
   """Clears up, after an earlier process that was killed as well."""
   part, old = _beside(place)
-  if old.exists() and not place.exists():
+  if _is_own(old) and not os.path.lexists(place):
     os.rename(old, place)
   for path in (part, old):
-    shutil.rmtree(path, ignore_errors=True)
+    if _is_own(path):
+      shutil.rmtree(path, ignore_errors=True)
+
+
+def _is_own(path: pathlib.Path) -> bool:
+  """Says whether a folder is an export's, whole or not, or holds no file at all."""
+  if path.is_symlink() or not path.is_dir():
+    return False
+  return _read_marks(path) is not None or all(p.is_dir() for p in path.rglob('*'))
 
 
 def _takes(place: pathlib.Path) -> bool:

@@ -16,18 +16,19 @@ from data_pipelines.reading.images import read_label
 from experiments.labelling.database import rows
 from experiments.labelling.database.store import Store
 from experiments.labelling.exporting import checked_name
-from experiments.labelling.labels import areas_of, write_label
+from experiments.labelling.labels import areas_of, next_color, write_label
+from experiments.labelling.pictures import digest_of, read_file
 from hsnet_jax.errors import InputError
 
 _SUPPORTS = 5  # Of each class.
-_COLORS = ('#3cb44b', '#4363d8', '#f58231', '#911eb4', '#42d4f4', '#f032e6', '#bfef45', '#fabed4')
 
 
-def take_in(store: Store, given: str) -> str:
+def take_in(store: Store, folder: pathlib.Path, given: str) -> str:
   """Takes in the labels of a folder.
 
   Args:
     store: of the pictures.
+    folder: where these lie.
     given: a folder of what an annotation tool exported, of folders of masks for each class, or of
       PNGs with the names of the pictures, in which numbers are classes (`class_names.txt` names
       them) and 255 alone is an object.
@@ -36,10 +37,14 @@ def take_in(store: Store, given: str) -> str:
     What was done, in a line.
 
   Raises:
-    InputError: the folder is none of these, or one of its labels is damaged.
+    InputError: the folder is none of these, one of its labels is damaged, or one of its classes has
+      a name that none may have; nothing is taken in then.
   """
   path = pathlib.Path(os.path.expanduser(given))
   known = {one.name: one for one in store.read(rows.find_all)}
+  for _, label, names in _read(path, known):  # All of it, before anything is changed.
+    for title in _used(label, names).values():
+      checked_name(title)
   taken, passed, count = 0, 0, Counter[int]()
   for name, label, names in _read(path, known):
     one = known.get(name)
@@ -47,7 +52,12 @@ def take_in(store: Store, given: str) -> str:
     if one is None or one.state == 'drawn' or not is_of_size:
       passed += 1
       continue
-    numbers = _numbers(store, names)
+    try:
+      sha = digest_of(read_file(folder, name))
+    except InputError:  # Gone.
+      passed += 1
+      continue
+    numbers = _numbers(store, _used(label, names))
     table = np.zeros(max(names, default=0) + 1, np.uint8)
     for value, number in numbers.items():
       table[value] = number
@@ -59,6 +69,7 @@ def take_in(store: Store, given: str) -> str:
       write_label(mapped),
       areas,
       since=one.revision,
+      sha=sha,
       is_support=is_support,
       begins=False,
     )
@@ -125,14 +136,21 @@ def _read_exported(path: pathlib.Path) -> Labels:
       yield name, label, names
 
 
+def _used(label: np.ndarray, names: Mapping[int, str]) -> dict[int, str]:
+  """Returns the names of the values that a label shows."""
+  shown = set(np.unique(label).tolist())
+  return {value: name for value, name in names.items() if value in shown}
+
+
 def _numbers(store: Store, names: Mapping[int, str]) -> dict[int, int]:
   """Returns the class number of each value, and adds the classes that are new."""
   found = {}
   for value, name in sorted(names.items()):
-    known = {row['name'].casefold(): row['number'] for row in store.read(rows.classes)}
+    listed = store.read(rows.classes)
+    known = {row['name'].casefold(): row['number'] for row in listed}
     tidy = checked_name(name)
     number = known.get(tidy.casefold())
     if number is None:
-      number = store.add_class(tidy, _COLORS[len(known) % len(_COLORS)])
+      number = store.add_class(tidy, next_color(listed))
     found[value] = number
   return found

@@ -1,6 +1,8 @@
 """Reads and writes labels as PNGs: a class number at each pixel, 0 on the background."""
 
 import io
+from collections.abc import Iterable, Mapping
+from typing import Any
 
 import numpy as np
 from jaxtyping import UInt8
@@ -8,6 +10,8 @@ from PIL import Image
 
 from hsnet_jax.errors import InputError
 
+# Of classes: Okabe and Ito's, which color-blind people tell apart.
+COLORS = tuple('#0072b2 #e69f00 #cc79a7 #009e73 #d55e00 #56b4e9 #f0e442 #000000'.split())
 _PNG = b'\x89PNG\r\n\x1a\n'
 
 
@@ -75,3 +79,9 @@ def size_of(data: bytes) -> tuple[int, int]:
   """Returns (height, width) of a label that `write_label` made."""
   with Image.open(io.BytesIO(data)) as image:
     return image.height, image.width
+
+
+def next_color(classes: Iterable[Mapping[str, Any]]) -> str:
+  """Returns the first of `COLORS` that no class has; where all are taken, they come again."""
+  used = [one['color'].lower() for one in classes]
+  return next((one for one in COLORS if one not in used), COLORS[len(used) % len(COLORS)])

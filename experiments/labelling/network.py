@@ -97,10 +97,14 @@ class Network:
       if label.shape != image.shape[:2]:
         raise InputError(f'{one.name}: has another size than its mask now')
       for number in new:
-        fitted = self._segmenter.fit([image], [label == number], [_name(number)]).fitted
-        assert fitted is not None
-        self._encoded[one.name, _version(one), number] = fitted
+        self._encoded[one.name, _version(one), number] = self._fit(image, label == number, number)
     return [n for n in numbers if (one.name, _version(one), n) in self._encoded]
+
+  def _fit(self, image: np.ndarray, mask: np.ndarray, number: int) -> Fitted:
+    """Encodes a support; from a segmenter that is fitted, with which it shares its weights."""
+    self._segmenter = self._segmenter.fit([image], [mask], [_name(number)])
+    assert self._segmenter.fitted is not None
+    return self._segmenter.fitted
 
   def _join(self, keys: Sequence[Key]) -> 'Fit':
     numbers = sorted({number for _, _, number in keys})
@@ -137,8 +141,7 @@ class Network:
     image = np.zeros((*size, 3), np.uint8)
     mask = np.zeros(size, np.uint8)
     mask[size[0] // 4 : -(size[0] // 4) or None, size[1] // 4 : -(size[1] // 4) or None] = 1
-    fitted = self._segmenter.fit([image], [mask], [_name(1)]).fitted
-    assert fitted is not None
+    fitted = self._fit(image, mask, 1)
     Fit(self._joined([[fitted] * supports], [1]), (1,), (supports,)).predict(image)
     self._warm.add(supports)
 

@@ -23,8 +23,8 @@ from PIL import Image, ImageOps
 
 from data_pipelines.reading.files import IMAGE_ENDINGS, pictures_alone
 from data_pipelines.reading.images import Encoded, png_bytes, read_image
+from experiments.labelling.database.files import GONE, File
 from experiments.labelling.database.rows import Picture
-from experiments.labelling.database.store import GONE, File
 from experiments.storage.results import is_marked
 from hsnet_jax.errors import InputError
 
@@ -50,7 +50,11 @@ def list_pictures(folder: pathlib.Path, *, known: Container[str] = ()) -> dict[s
     What the system says of each file, by name.
   """
   with os.scandir(folder) as entries:
-    files = {e.name: e.stat(follow_symlinks=False) for e in entries if _is_named_so(e.name)}
+    files = {}
+    for entry in entries:
+      if _is_named_so(entry.name):
+        with contextlib.suppress(FileNotFoundError):  # Gone since the folder was read.
+          files[entry.name] = entry.stat(follow_symlinks=False)
   plain = {name: about for name, about in files.items() if stat.S_ISREG(about.st_mode)}
   paths = pictures_alone(folder / name for name in sorted(plain))
   stems = {path.stem for path in paths}
@@ -92,7 +96,8 @@ def look(folder: pathlib.Path, known: Mapping[str, Picture]) -> tuple[list[File]
     is_same = one is not None and (one.bytes, one.mtime) == (about.st_size, about.st_mtime_ns)
     # One that was gone, or could not be read, is looked at again.
     if one is None or not is_same or _is_gone(one) or one.width == 0:
-      files.append(look_at(folder, name, digest=one is not None and one.sha is not None))
+      with contextlib.suppress(FileNotFoundError):  # The next look says that it is gone.
+        files.append(look_at(folder, name, digest=one is not None and one.sha is not None))
   return files, [name for name, one in known.items() if name not in there and not _is_gone(one)]
 
 

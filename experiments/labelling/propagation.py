@@ -15,6 +15,7 @@ from typing import Any
 
 from experiments.labelling import pictures
 from experiments.labelling.database import rows
+from experiments.labelling.database.files import FAILED
 from experiments.labelling.database.opened import is_full
 from experiments.labelling.database.store import Store
 from experiments.labelling.labels import areas_of, write_label
@@ -57,6 +58,7 @@ class Propagation:
 
   def start(self) -> None:
     """Starts the thread; what an earlier process left undone it does now."""
+    self._store.try_again()
     self._thread.start()
 
   def stop(self) -> None:
@@ -172,12 +174,13 @@ class Propagation:
 
   def _segment(self, fit: Fit, run: int, name: str) -> None:
     try:
+      seen = self._store.picture(name)
       data = pictures.read_file(self._folder, name)
       answer = fit.predict(pictures.read_picture(data))
     except Exception as error:  # One picture is no reason to leave the others undone.
       if not isinstance(error, InputError) and machine_error(error) is not None:
         raise
-      self._store.note(name, problem=' '.join(f'cannot be segmented: {error}'.split())[:500])
+      self._store.note(name, problem=' '.join(f'{FAILED}: {error}'.split())[:500])
       self._changed()
       return
     self._store.keep_found(
@@ -188,5 +191,6 @@ class Propagation:
       confidence=answer.confidence,
       presence=answer.presence,
       sha=pictures.digest_of(data),
+      seen=seen,
     )
     self._changed()

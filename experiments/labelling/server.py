@@ -6,6 +6,7 @@ a status and one line, `{"detail": "..."}`; a full disk with 507.
 
 import asyncio
 import json
+import logging
 import pathlib
 import sqlite3
 import threading
@@ -21,6 +22,7 @@ from pydantic import BaseModel, Field
 
 from experiments.labelling import exporting, labels, pictures
 from experiments.labelling.database import history, rows
+from experiments.labelling.database.files import CHANGED
 from experiments.labelling.database.opened import is_full
 from experiments.labelling.database.store import Refused, Store
 from experiments.labelling.propagation import Propagation
@@ -28,8 +30,6 @@ from hsnet_jax.errors import InputError
 from hsnet_jax.whole_files import is_disk_full, machine_error
 
 PAGE = pathlib.Path(__file__).parent / 'page'
-# Okabe and Ito's, which color-blind people tell apart, the page's own order.
-_COLORS = tuple('#0072b2 #e69f00 #cc79a7 #009e73 #d55e00 #56b4e9 #f0e442 #000000'.split())
 _COLOR = '^#[0-9a-fA-F]{6}$'
 _GLANCE, _HEARTBEAT = 0.2, 15.0  # Seconds.
 
@@ -116,7 +116,10 @@ class Page:
   def look_again(self) -> None:
     """Looks for pictures that have come, changed or gone."""
     known = {one.name: one for one in self.store.read(rows.find_all)}
-    self.store.list_files(*pictures.look(self.folder, known))
+    seen, gone = pictures.look(self.folder, known)
+    self.store.list_files(seen, gone)
+    if seen or gone:
+      self.wake()
 
   def look_at(self, name: str) -> rows.Picture:
     """Returns a picture; its file is looked at again where it has changed meanwhile."""
@@ -128,7 +131,6 @@ class Page:
       is_same = False
     if not is_same and not (one.problem and one.problem.startswith('the file is gone')):
       self.look_again()
-      self.wake()
       one = self.store.picture(name)
     return one
 
@@ -169,6 +171,8 @@ def _failed(request: Request, error: Exception) -> Response:
     status, line = 507, 'the disk is full: nothing of this was kept; make room and try again'
   elif (known := machine_error(error)) is not None:
     line = known
+  elif isinstance(error, OSError | sqlite3.Error):  # Others are printed by who called.
+    logging.getLogger(__name__).error('a request failed', exc_info=error)
   return JSONResponse({'detail': ' '.join(line.split())}, status)
 
 
@@ -279,7 +283,12 @@ def _add_masks(app: FastAPI, page: Page) -> None:
 
   @app.post('/api/pictures/{name}/decision')
   def decide(name: str, body: Decision) -> dict[str, Any]:
-    one = page.store.decide(name, body.decision)
+    sha = None
+    if body.decision == 'accepted' and page.store.picture(name).problem == CHANGED:
+      sha = pictures.digest_of(pictures.read_file(page.folder, name))
+    one = page.store.decide(name, body.decision, sha=sha)
+    if body.decision == 'rejected':  # It may have been a support.
+      page.wake()
     page.changed()
     return one.to_json()
 
@@ -293,8 +302,7 @@ def _add_masks(app: FastAPI, page: Page) -> None:
 def _add_classes(app: FastAPI, page: Page) -> None:
   @app.post('/api/classes')
   def add(body: NewClass) -> dict[str, Any]:
-    known = len(page.store.read(rows.classes))
-    color = body.color or _COLORS[known % len(_COLORS)]
+    color = body.color or labels.next_color(page.store.read(rows.classes))
     page.store.add_class(exporting.checked_name(body.name), color)
     page.changed()
     return page.state()
@@ -330,6 +338,7 @@ def _add_work(app: FastAPI, page: Page) -> None:
   @app.post('/api/export')
   def export(body: Export) -> dict[str, Any]:
     with page.exporting:
+      page.look_again()
       place, count = exporting.export(
         page.store, page.folder, page.output_dir, formats=body.formats, what=body.what
       )

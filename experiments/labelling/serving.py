@@ -55,7 +55,7 @@ def _serve(config: LabelConfig, folder: pathlib.Path, store: Store) -> None:
   from experiments.labelling.network import Network
   from experiments.labelling.propagation import Propagation
   from experiments.labelling.server import Page, make_app
-  from experiments.serving.access import Access, hosts_of
+  from experiments.serving.access import COOKIE, Access, hosts_of
   from hsnet_jax import Segmenter
 
   output = os.path.expanduser(config.output_dir or '')
@@ -64,7 +64,7 @@ def _serve(config: LabelConfig, folder: pathlib.Path, store: Store) -> None:
   if not store.read(rows.find_all):
     raise InputError(f'{folder}: no picture in this folder, subfolders and links aside')
   if config.import_labels is not None:
-    print(importing.take_in(store, config.import_labels))
+    print(importing.take_in(store, folder, config.import_labels))
   segmenter = Segmenter.from_pretrained(config.checkpoint)
   page.propagation = Propagation(
     store, folder, lambda: Network(segmenter, most=config.supports), page.changed
@@ -77,6 +77,7 @@ def _serve(config: LabelConfig, folder: pathlib.Path, store: Store) -> None:
     token=token,
     hosts=hosts_of(config.host, port),
     any_address=listening.is_everywhere(config.host),
+    cookie=f'{COOKIE}-{port}',
   )
   address = f'{listening.address_of(config.host, port)}/?token={token}'
   print(f'{folder}\nopen {address}\nCtrl-C ends it; all is kept at every moment', flush=True)

@@ -39,7 +39,8 @@ class Access:
     any_address: whether it may also be any address in numbers, with any port, which no other
       site's name can be; where all of the machine's addresses are listened to.
     most_body: bytes that a request may have.
-    cookie: the cookie's name; browsers have one of a name for all ports of a host.
+    cookie: the cookie's name, with the port in it: browsers have one of a name for all ports of a
+      host.
     open_paths: what is told without a token.
   """
 

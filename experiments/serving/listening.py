@@ -48,6 +48,7 @@ def bind(host: str, port: int) -> socket.socket:
     try:
       bound.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
       bound.bind((host, one))
+      bound.listen()  # Before the address is told to anyone.
     except OSError as error:
       bound.close()
       problem = error.strerror or str(error)

@@ -19,7 +19,7 @@ def serve(config: ServeConfig) -> None:
   listening.require_packages('the service', 'fastapi', 'uvicorn', 'python_multipart')
   import jax
 
-  from experiments.serving.access import Access, hosts_of
+  from experiments.serving.access import COOKIE, Access, hosts_of
   from experiments.serving.engine import Engine
   from experiments.serving.metrics import Counted, Metrics
   from experiments.serving.server import HEALTH, SEGMENT, Service, make_app
@@ -45,7 +45,7 @@ def serve(config: ServeConfig) -> None:
     hosts=hosts_of(config.host, port) | {name.lower() for name in config.names},
     any_address=listening.is_everywhere(config.host),
     most_body=config.max_body * 2**20,
-    cookie='hsnet_serve',
+    cookie=f'{COOKIE}-{port}',
     open_paths=(HEALTH,),
   )
   _say(config, port, token, segmenter)

@@ -70,7 +70,9 @@ class Picture:
     """Returns what a browser is told."""
     hidden = ('bytes', 'mtime', 'sha', 'drawn_revision', 'run', 'is_relied_on')
     told = {k: value for k, value in vars(self).items() if k not in hidden}
-    return {**told, 'areas': {str(n): share for n, share in self.areas.items()}}
+    areas = {str(n): share for n, share in self.areas.items()}
+    # Another file has another one.
+    return {**told, 'areas': areas, 'file': f'{self.bytes:x}-{self.mtime:x}'}
 
 
 def _picture(row: sqlite3.Row) -> Picture:

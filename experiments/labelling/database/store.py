@@ -4,22 +4,17 @@ Each says in its name what a person or the network does. What is wrong with a re
 `Refused`, with the HTTP status that a browser is answered with.
 """
 
-import dataclasses
 import json
 import pathlib
 import sqlite3
 from collections.abc import Callable, Iterable, Mapping
 from typing import Any
 
-from experiments.labelling.database import history, rows
+from experiments.labelling.database import files, history, rows
+from experiments.labelling.database.files import CHANGED, File
 from experiments.labelling.database.opened import Database, number
 from experiments.labelling.database.rows import Picture
 from hsnet_jax.errors import InputError
-
-# Of a file whose mask still fits it; a person who accepts the mask says that it does.
-CHANGED = 'the file has changed since its mask was made; accept the mask or draw it again'
-RESIZED = 'the file has another size than its mask now; draw it again'
-GONE = 'the file is gone; its mask is kept'
 
 
 class Refused(InputError):
@@ -35,29 +30,6 @@ class Refused(InputError):
     """Keeps the status beside the line."""
     super().__init__(line)
     self.status, self.picture = status, picture
-
-
-@dataclasses.dataclass(frozen=True)
-class File:
-  """Holds what a look at a picture's file shows.
-
-  Attributes:
-    name: in the folder.
-    bytes: its size.
-    mtime: its time of change, in nanoseconds.
-    width: turned upright; 0 where it cannot be read.
-    height: likewise.
-    problem: why it cannot be read; None where its head is sound.
-    sha: SHA-256; None where it was not asked for.
-  """
-
-  name: str
-  bytes: int
-  mtime: int
-  width: int = 0
-  height: int = 0
-  problem: str | None = None
-  sha: str | None = None
 
 
 class Store:
@@ -91,26 +63,23 @@ class Store:
       one = _need(connection, name)
       return one, rows.mask_of(connection, one)
 
-  def list_files(self, files: Iterable[File], gone: Iterable[str]) -> None:
+  def list_files(self, seen: Iterable[File], gone: Iterable[str]) -> None:
     """Notes what a look at the folder shows.
 
     Args:
-      files: those that are new or have changed.
+      seen: those that are new or have changed.
       gone: names of pictures that are no longer there. What was never touched is forgotten.
     """
-    files, gone = list(files), list(gone)
-    if not files and not gone:
+    seen, gone = list(seen), list(gone)
+    if not seen and not gone:
       return
     with self.database.changing() as (connection, revision):
-      for one in files:
-        _list_file(connection, one, revision)
+      for one in seen:
+        files.list_file(connection, one, revision)
       for name in gone:
-        _forget_file(connection, name, revision)
+        files.forget_file(connection, name, revision)
       # What is new is segmented by what is there.
-      connection.execute(
-        """UPDATE runs SET done = 0 WHERE number > 0
-        AND number = (SELECT value FROM meta WHERE key = 'run')"""
-      )
+      files.reopen(connection)
 
   def draw(
     self,
@@ -135,19 +104,19 @@ class Store:
       begins: whether a propagation begins.
 
     Raises:
-      Refused: another browser drew on it since, or a class is unknown.
+      Refused: another browser drew on it or its file changed since, or a class is unknown.
     """
     with self.database.changing() as (connection, revision):
       one = _need(connection, name)
       if one.drawn_revision > since:
-        raise Refused(409, f'{name}: another browser was first; look at what it drew', one)
+        raise Refused(409, f'{name}: drawn on, or another file, since; look at it', one)
       known = {row['number'] for row in rows.classes(connection)}
       if unknown := sorted(set(areas) - known):
         raise Refused(422, f'the mask has the class number {unknown[0]}, which is no class')
       connection.execute('INSERT OR REPLACE INTO drawn VALUES (?, ?)', (name, mask))
       connection.execute(
         """UPDATE pictures SET drawn_areas = ?, drawn_revision = ?, revision = ?, pinned = NULL,
-        is_support = ?, sha = COALESCE(?, sha),
+        is_support = ?, sha = COALESCE(?, sha), decision = NULLIF(decision, 'rejected'),
         problem = CASE WHEN ? THEN NULL ELSE problem END WHERE name = ?""",
         (json.dumps(areas), revision, revision, is_support and bool(areas), sha, bool(sha), name),
       )
@@ -170,21 +139,33 @@ class Store:
         history.begin(connection)
       return _need(connection, name)
 
-  def decide(self, name: str, decision: str | None) -> Picture:
+  def decide(self, name: str, decision: str | None, *, sha: str | None = None) -> Picture:
     """Notes what a person says of what is shown: 'accepted', 'rejected' or None.
 
-    What the network found and a person accepts stays as it is, whatever is found later.
+    What the network found and a person accepts stays as it is, whatever is found later. What is
+    rejected is no support any more.
+
+    Args:
+      name: the picture.
+      decision: what the person says.
+      sha: of a changed file, for which the mask is accepted.
     """
     with self.database.changing() as (connection, revision):
       one = _need(connection, name)
       if decision == 'accepted' and one.state == 'waiting':
         raise Refused(422, f'{name}: there is no mask to accept yet')
+      is_support = one.is_support and decision != 'rejected'
       connection.execute(
-        """UPDATE pictures SET decision = ?, revision = ?, problem = CASE
-        WHEN problem = ? AND ? = 'accepted' THEN NULL ELSE problem END WHERE name = ?""",
-        (decision, revision, CHANGED, decision, name),
+        'UPDATE pictures SET decision = ?, revision = ?, is_support = ? WHERE name = ?',
+        (decision, revision, is_support, name),
       )
-      _pin(connection, one, decision == 'accepted' or one.is_support)
+      if decision == 'accepted' and one.problem == CHANGED:
+        connection.execute(
+          'UPDATE pictures SET problem = NULL, sha = COALESCE(?, sha) WHERE name = ?', (sha, name)
+        )
+      _pin(connection, one, decision == 'accepted' or is_support)
+      if is_support != one.is_support:
+        history.begin(connection)
       return _need(connection, name)
 
   def support(self, name: str, is_support: bool) -> Picture:
@@ -194,8 +175,10 @@ class Store:
       if is_support and not one.areas:
         raise Refused(422, f'{name}: shows nothing; draw the object in it first')
       connection.execute(
-        'UPDATE pictures SET is_support = ?, revision = ? WHERE name = ?',
-        (is_support, revision, name),
+        """UPDATE pictures SET is_support = ?, revision = ?,
+        decision = CASE WHEN ? THEN NULLIF(decision, 'rejected') ELSE decision END
+        WHERE name = ?""",
+        (is_support, revision, is_support, name),
       )
       _pin(connection, one, is_support or one.decision == 'accepted')
       if is_support != one.is_support:
@@ -228,9 +211,15 @@ class Store:
 
   def begin(self) -> None:
     """Begins a propagation by hand; `Refused` where there is nothing to segment by."""
-    with self.database.changing() as (connection, _):
+    with self.database.changing() as (connection, revision):
       if history.begin(connection) is None:
         raise Refused(422, 'draw the object in a picture first')
+      files.try_again(connection, revision)
+
+  def try_again(self) -> None:
+    """Has the network look again at what it could not segment."""
+    with self.database.changing() as (connection, revision):
+      files.try_again(connection, revision)
 
   def move(self, *, forward: bool) -> None:
     """Undoes or redoes a propagation; `Refused` where there is none."""
@@ -248,15 +237,31 @@ class Store:
     confidence: float,
     presence: float,
     sha: str,
+    seen: Picture | None = None,
   ) -> bool:
     """Keeps what the network found in a picture.
 
+    Args:
+      run: the propagation.
+      name: the picture.
+      mask: a PNG, a class number a pixel.
+      areas: {class number: share} of what it shows.
+      confidence: of what is marked.
+      presence: how probable it is that one of the classes is there.
+      sha: of the file.
+      seen: the picture before its file was read; None: whatever the file is now.
+
     Returns:
-      Whether it was kept: not where that propagation is no longer the one that is shown.
+      Whether it was kept: not where that propagation is no longer the one that is shown, nor where
+      the file is another one by now.
     """
     with self.database.changing() as (connection, revision):
       if number(connection, 'run') != run:
         return False
+      if seen is not None:
+        now = rows.find(connection, name)
+        if now is None or (now.bytes, now.mtime) != (seen.bytes, seen.mtime):
+          return False
       connection.execute(
         'INSERT OR REPLACE INTO found VALUES (?, ?, ?, ?, ?, ?)',
         (name, run, json.dumps(areas), confidence, presence, mask),
@@ -279,46 +284,6 @@ class Store:
       connection.execute(
         'UPDATE pictures SET problem = ?, revision = ? WHERE name = ?', (problem, revision, name)
       )
-
-
-def _list_file(connection: sqlite3.Connection, file: File, revision: int) -> None:
-  """Notes what is new or has changed; what was found in another file of this name is forgotten."""
-  one, problem, sha = rows.find(connection, file.name), file.problem, None
-  if one is not None:
-    is_same = one.sha is not None and one.sha == file.sha
-    sha = one.sha
-    if not is_same:
-      connection.execute(
-        """DELETE FROM found WHERE name = ? AND run IS NOT (
-        SELECT pinned FROM pictures p WHERE p.name = found.name)""",
-        (file.name,),
-      )
-    if problem is None and (one.state == 'drawn' or one.is_relied_on):
-      resized = (one.width, one.height) != (file.width, file.height) and one.width > 0
-      problem = RESIZED if resized or one.problem == RESIZED else None
-      problem = problem or (None if is_same else CHANGED)
-  connection.execute(
-    """INSERT INTO pictures (name, width, height, bytes, mtime, problem, revision, sha)
-    VALUES (?, ?, ?, ?, ?, ?, ?, ?) ON CONFLICT (name) DO UPDATE SET width = excluded.width,
-    height = excluded.height, bytes = excluded.bytes, mtime = excluded.mtime,
-    problem = excluded.problem, revision = excluded.revision""",
-    (file.name, file.width, file.height, file.bytes, file.mtime, problem, revision, sha),
-  )
-
-
-def _forget_file(connection: sqlite3.Connection, name: str, revision: int) -> None:
-  """Notes that a file is gone; forgets it where no person did anything to it."""
-  untouched = connection.execute(
-    """DELETE FROM pictures WHERE name = ? AND drawn_areas IS NULL AND decision IS NULL
-    AND pinned IS NULL RETURNING name""",
-    (name,),
-  ).fetchone()
-  if untouched is not None:
-    connection.execute('DELETE FROM found WHERE name = ?', (name,))
-    return
-  connection.execute(
-    'UPDATE pictures SET problem = ?, revision = ? WHERE name = ?', (GONE, revision, name)
-  )
 
 
 def _need(connection: sqlite3.Connection, name: str) -> Picture:

@@ -2,16 +2,6 @@
 
 import { t } from './words.js';
 
-// Okabe and Ito's colors, told apart by color-blind people and by their brightness.
-export const COLORS = [
-  '#0072b2', '#e69f00', '#cc79a7', '#009e73', '#d55e00', '#56b4e9', '#f0e442', '#000000',
-];
-
-export function nextColor(classes) {
-  const used = classes.map(({ color }) => color.toLowerCase());
-  return COLORS.find((color) => !used.includes(color)) ?? COLORS[classes.length % COLORS.length];
-}
-
 function make(one, { choose, change }) {
   const row = document.createElement('div');
   row.className = 'class';

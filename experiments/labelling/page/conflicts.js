@@ -1,4 +1,4 @@
-// Two browsers drew in one picture: a person looks at both, and says which stays.
+// Two browsers drew in one picture, or its file was changed meanwhile: a person looks at both, and says which stays.
 
 import { t } from './words.js';
 
@@ -17,10 +17,13 @@ export class Conflicts {
   // Nothing is drawn while there are two versions.
   async meet(job) {
     this.job = job;
-    byId('conflict-words').textContent = t('conflict', { name: job.name });
+    byId('conflict-words').textContent = t(job.theirs.sameFile ? 'conflict' : 'conflict_file', { name: job.name });
     document.querySelector('[name=whose][value=mine]').checked = true;
     byId('conflict').hidden = false;
-    if (this.bench.picture?.name !== job.name) await this.bench.open(job.name);
+    if (!job.theirs.sameFile) this.bench.isReady = false; // Another picture is to be seen.
+    if (this.bench.picture?.name !== job.name || !job.theirs.sameFile) {
+      await this.bench.open(job.name);
+    }
     this.bench.tools.drop();
     this.bench.isReady = false;
     byId('keep-mine').focus();
@@ -39,11 +42,13 @@ export class Conflicts {
     const shown = bench.picture?.name === job.name;
     if (shown) bench.revision = job.theirs.revision;
     bench.saver.resolve(job.name, mine);
-    if (!shown) return;
-    bench.isReady = true;
-    if (mine) bench.painter.setLabel(job.label);
-    else await bench.reread();
-    bench.stage.focus();
+    if (shown && mine) {
+      bench.isReady = true;
+      bench.painter.setLabel(job.label);
+    } else if (shown) {
+      await bench.open(job.name); // Ready once theirs is there.
+    }
+    if (shown) bench.stage.focus();
     const next = [...bench.saver.jobs.values()].find((other) => other.theirs);
     if (next) await this.meet(next);
   }

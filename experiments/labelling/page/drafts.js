@@ -8,14 +8,15 @@ export class Drafts {
     this.prefix = `${PREFIX}${JSON.stringify(folder)} `;
   }
 
-  // Says whether there was room.
+  // `bytes` of a label; null where nothing was drawn. Says whether there was room.
   write(name, bytes, rest) {
     let text = '';
-    for (let i = 0; i < bytes.length; i += 8192) {
+    for (let i = 0; i < (bytes?.length ?? 0); i += 8192) {
       text += String.fromCharCode(...bytes.subarray(i, i + 8192));
     }
     try {
-      localStorage.setItem(this.prefix + name, JSON.stringify({ ...rest, png: btoa(text) }));
+      const png = bytes && btoa(text);
+      localStorage.setItem(this.prefix + name, JSON.stringify({ ...rest, png }));
       return true;
     } catch {
       return false;
@@ -34,7 +35,7 @@ export class Drafts {
       if (!key.startsWith(this.prefix)) continue;
       try {
         const { png, ...rest } = JSON.parse(localStorage.getItem(key));
-        const bytes = Uint8Array.from(atob(png), (letter) => letter.charCodeAt(0));
+        const bytes = png && Uint8Array.from(atob(png), (letter) => letter.charCodeAt(0));
         found.push({ name: key.slice(this.prefix.length), bytes, ...rest });
       } catch {
         // Not written by this page: left alone.

@@ -1,7 +1,7 @@
 // Starts the page, and keeps what it shows to what the server says.
 
 import * as api from './api.js';
-import { nextColor, showClasses } from './classes.js';
+import { showClasses } from './classes.js';
 import { Conflicts } from './conflicts.js';
 import { bindControls, showControls, showExport } from './controls.js';
 import { Drafts } from './drafts.js';
@@ -126,7 +126,10 @@ function makeSaver() {
       showSaving(saving, connected);
     },
     conflict: (job) => conflicts.meet(job),
-    failed: (name, message) => say(t('failed', { name, message }), 'error'),
+    failed: (name, message) => {
+      if (bench.picture?.name === name) bench.show(bench.picture);
+      say(t('failed', { name, message }), 'error');
+    },
   });
 }
 
@@ -147,13 +150,27 @@ function bindPage() {
     const name = byId('new-class').value.trim();
     if (!name) return;
     byId('new-class').value = '';
-    const done = await request(api.addClass({ name, color: nextColor(state.classes) }));
+    const done = await request(api.addClass({ name }));
     if (done) chooseClass(state.classes.at(-1).number);
+  });
+  // What this browser keeps is sent when the page is opened again; the rest would be lost.
+  window.addEventListener('beforeunload', (event) => {
+    if (!bench.saver.keepAll()) event.preventDefault();
   });
   window.addEventListener('pagehide', () => bench.saver.leave());
   document.addEventListener('visibilitychange', () => {
     if (document.hidden) bench.saver.hurry();
   });
+}
+
+// Says what went wrong, and lets the page go on without it.
+async function attempt(what) {
+  try {
+    return await what();
+  } catch (error) {
+    say(error.message || t('gone'), 'error');
+    return undefined;
+  }
 }
 
 async function start() {
@@ -169,10 +186,10 @@ async function start() {
   bindPage();
   showControls(bench);
   showSaving(saving, connected);
-  await bench.saver.takeUp();
-  await gallery.refresh();
+  await attempt(() => bench.saver.takeUp());
+  await attempt(() => gallery.refresh());
   listenToServer();
-  const first = await gallery.nextOpen();
+  const first = await attempt(() => gallery.nextOpen());
   const name = gallery.at(0)?.state === 'waiting' ? gallery.at(0).name : first?.name;
   if (name ?? gallery.at(0)) await bench.open(name ?? gallery.at(0).name);
   document.body.dataset.ready = 'yes';

@@ -21,8 +21,7 @@ async function loadImage({ name, width, height }) {
 
 // The picture's pixels, upright.
 export function imageOf(picture) {
-  const { name, width, height, problem } = picture;
-  const key = JSON.stringify([name, width, height, problem]); // a file may be another one by now
+  const key = JSON.stringify([picture.name, picture.file]); // a file may be another one by now
   const loading = images.get(key) ?? loadImage(picture);
   images.delete(key);
   images.set(key, loading); // the latest is last

@@ -1,21 +1,38 @@
 // Brings what was drawn and decided to the server, one thing after the other, in the background.
 //
-// A job is what one picture still has to say: its label, whether it is to be a support, a decision.
+// A job is what one picture still has to say: its label, whether it is to be an example, a decision.
 // It stays until the server has it: over a server that is gone for a while, over a closed page (see
 // drafts.js), over another browser that was first (a conflict, which a person decides).
 
 import * as api from './api.js';
 import { decode, encode } from './canvas/codec.js';
 import { encodeLabel } from './canvas/png.js';
+import { emptyLabel } from './canvas/raster.js';
 
 const SOON = 300; // ms after a stroke
 const PAUSE = 1200; // ms, in a support: the other pictures are segmented again
 const LONGEST_WAIT = 5000;
 const LEAVING_BYTES = 60_000;
 
+function isOpen({ dirty, example, decision }) {
+  return dirty || example !== undefined || decision !== undefined;
+}
+
+// What is no label is left alone; while the server is gone, so are the files that decode.
+async function decodeDraft(bytes) {
+  for (;;) {
+    try {
+      return await decode(bytes);
+    } catch (error) {
+      if (error.status !== 0) return null;
+      await new Promise((resolve) => setTimeout(resolve, 500));
+    }
+  }
+}
+
 export class Saver {
-  // Called: `saved(picture)`; `status(word)`: 'saved', 'saving', 'offline', 'refused' or
-  // 'held' (by a conflict);
+  // Called: `saved(picture)`; `status(word)`: 'saved', 'saving', 'offline', 'unkept' (and this
+  // browser has no room for it), 'refused' or 'held' (by a conflict);
   // `conflict(job)`, whose `theirs` has what the other stored; `failed(name, message)`.
   constructor({ drafts, saved, status, conflict, failed }) {
     Object.assign(this, { drafts, saved, status, conflict, failed });
@@ -24,11 +41,11 @@ export class Saver {
     this.wait = 0;
   }
 
-  job(name, { revision, mark = null }) {
+  job(name, { revision, mark = null, file = null }) {
     if (!this.jobs.has(name)) {
       this.jobs.set(name, {
-        name, revision, base: mark, label: null, version: 0, dirty: false, support: false,
-        first: null, decision: undefined, due: 0, theirs: null, sent: new Set(),
+        name, revision, base: mark, file, label: null, version: 0, dirty: false, support: false,
+        first: null, example: undefined, decision: undefined, due: 0, theirs: null, sent: new Set(),
       });
     }
     return this.jobs.get(name);
@@ -40,6 +57,7 @@ export class Saver {
     const job = this.job(name, at);
     Object.assign(job, { label, dirty: true, version: job.version + 1 });
     if (support) Object.assign(job, { support, first });
+    if (job.decision === 'rejected') job.decision = undefined; // What is drawn anew is not.
     job.due = soon ? performance.now() + (support ? PAUSE : SOON) : 0;
     this.go();
   }
@@ -47,6 +65,12 @@ export class Saver {
   decide(name, decision, at) {
     const job = this.job(name, at);
     Object.assign(job, { decision, due: 0 });
+    this.go();
+  }
+
+  useAsExample(name, example, at) {
+    const job = this.job(name, at);
+    Object.assign(job, { example, due: 0 });
     this.go();
   }
 
@@ -76,9 +100,10 @@ export class Saver {
     this.running = true;
     try {
       if (job.dirty) await this.sendLabel(job);
+      else if (job.example !== undefined) await this.sendExample(job);
       else if (job.decision !== undefined) await this.sendDecision(job);
       Object.assign(this, { wait: 0, state: undefined });
-      if (!job.dirty && job.decision === undefined) this.forget(job.name);
+      if (!isOpen(job)) this.forget(job.name);
     } catch (error) {
       await this.recover(job, error);
     } finally {
@@ -104,6 +129,14 @@ export class Saver {
     this.saved(picture, mark);
   }
 
+  async sendExample(job) {
+    const { example } = job;
+    const picture = await api.useAsSupport(job.name, example);
+    job.revision = picture.revision;
+    if (job.example === example) job.example = undefined;
+    this.saved(picture, job.base);
+  }
+
   async sendDecision(job) {
     const { decision } = job;
     const picture = await api.decide(job.name, decision);
@@ -115,16 +148,20 @@ export class Saver {
   async recover(job, error) {
     const { status } = error;
     if (status === 409 && job.dirty) return this.meet(job);
-    if (status === 0 || [403, 408, 429].includes(status) || status >= 500) {
-      this.state = status === 403 ? 'refused' : 'offline';
+    // Without a status it is nothing that the server said: it is tried again, too.
+    if (!status || [403, 408, 429].includes(status) || status >= 500) {
+      const kept = this.keep(job, job.bytes);
+      this.state = status === 403 ? 'refused' : kept ? 'offline' : 'unkept';
       this.wait = Math.min(LONGEST_WAIT, Math.max(500, this.wait * 2));
-      if (job.dirty) this.keep(job, job.bytes ?? encodeLabel(job.label));
       // A disk that is full says so and stays a reason to try again.
-      if (error.message && status >= 500) this.failed(job.name, error.message);
+      if (error.message && !(status < 500)) this.failed(job.name, error.message);
       return undefined;
     }
-    // Asking again would not help: the picture is gone, or the request is none.
-    this.forget(job.name);
+    // Asking again would not help now: the picture is gone, or the request is none. What was drawn
+    // stays in this browser, for when the picture is there again.
+    if (job.dirty) this.keep(job, job.bytes);
+    else this.drafts.remove(job.name);
+    this.jobs.delete(job.name);
     this.failed(job.name, error.message || String(error));
     return undefined;
   }
@@ -136,11 +173,14 @@ export class Saver {
       const revision = mask.revision ?? picture.revision;
       const { label, mark } = mask.bytes ? await decode(mask.bytes) : { label: null, mark: null };
       // What the model found gives way; so does what this page sent without hearing of it.
-      if (picture.state !== 'drawn' || mark === job.base || job.sent.has(mark)) {
+      const sameFile = !job.file || job.file === picture.file;
+      const known = picture.state !== 'drawn' || mark === job.base || job.sent.has(mark);
+      if (sameFile && known) {
         Object.assign(job, { revision, due: 0 });
         return;
       }
-      job.theirs = { picture, label, mark, revision };
+      const empty = () => emptyLabel(picture.width, picture.height);
+      job.theirs = { picture, label: label ?? empty(), mark, revision, sameFile };
       this.conflict(job);
     } catch (error) {
       if (error.status === 409) throw error;
@@ -159,14 +199,22 @@ export class Saver {
   resolve(name, mine) {
     const job = this.jobs.get(name);
     if (!job?.theirs) return;
-    if (mine) Object.assign(job, { revision: job.theirs.revision, theirs: null, due: 0 });
+    const { revision, picture } = job.theirs;
+    if (mine) Object.assign(job, { revision, file: picture.file, theirs: null, due: 0 });
     else this.forget(name);
     this.go();
   }
 
-  keep(job, bytes) {
-    const { revision, base, support, decision } = job;
-    return this.drafts.write(job.name, bytes, { revision, base, support, decision });
+  // Writes a job down in this browser; says whether there was room.
+  keep(job, bytes = null) {
+    const { revision, base, file, support, example, decision } = job;
+    const drawn = job.dirty ? bytes ?? encodeLabel(job.label) : null;
+    return this.drafts.write(job.name, drawn, { revision, base, file, support, example, decision });
+  }
+
+  // Says whether all that the server has not got is kept in this browser.
+  keepAll() {
+    return [...this.jobs.values()].map((job) => this.keep(job)).every(Boolean);
   }
 
   // The page is being closed: nothing can be waited for any more.
@@ -174,6 +222,7 @@ export class Saver {
     let room = LEAVING_BYTES;
     for (const job of this.jobs.values()) {
       if (!job.dirty) {
+        this.keep(job);
         if (job.decision !== undefined) api.decideAndLeave(job.name, job.decision);
         continue;
       }
@@ -187,12 +236,16 @@ export class Saver {
 
   // Takes up what an earlier page could not bring.
   async takeUp() {
-    for (const { name, bytes, revision, base, support, decision } of this.drafts.read()) {
+    for (const { name, bytes, revision, base, file, ...rest } of this.drafts.read()) {
       if (this.jobs.has(name)) continue;
-      const { label, mark } = await decode(bytes);
-      const job = this.job(name, { revision, mark: base });
-      Object.assign(job, { label, support, decision, dirty: true, version: 1 });
-      job.sent.add(mark);
+      const drawn = bytes && await decodeDraft(bytes);
+      if (bytes && !drawn) continue; // Not written by this page: left alone.
+      const { support, example, decision } = rest;
+      const job = this.job(name, { revision, mark: base, file });
+      Object.assign(job, { support, example, decision });
+      if (!drawn) continue;
+      Object.assign(job, { label: drawn.label, dirty: true, version: 1 });
+      job.sent.add(drawn.mark);
     }
     this.go();
   }

@@ -135,7 +135,7 @@ export class Workbench {
   take({ picture, label, revision, mark }, bitmap) {
     // A first brush that fits the first picture; afterwards it is the person's.
     this.tools.size ??= Math.max(3, Math.round(Math.max(picture.width, picture.height) / 25));
-    Object.assign(this, { picture, revision, mark });
+    Object.assign(this, { picture, revision, mark, file: picture.file });
     this.editor.open(label, this.historyOf(picture.name, label, mark));
     this.view.setPicture(picture.width || 1, picture.height || 1);
     this.painter.setPicture(bitmap, label);
@@ -173,7 +173,7 @@ export class Workbench {
   }
 
   at() {
-    return { revision: this.revision, mark: this.mark };
+    return { revision: this.revision, mark: this.mark, file: this.file };
   }
 
   // A stroke is done. A support stays one while it is corrected, and the others follow.
@@ -187,7 +187,8 @@ export class Workbench {
   saved(picture, mark) {
     this.gallery.put(picture);
     if (picture.name !== this.picture?.name) return;
-    Object.assign(this, { revision: picture.revision, mark });
+    // What is drawn on is the file that is shown.
+    if (picture.file === this.file) Object.assign(this, { revision: picture.revision, mark });
     this.show(picture);
   }
 
@@ -198,7 +199,12 @@ export class Workbench {
     const turn = this.opening;
     const picture = await api.getPicture(name);
     const busy = () => turn !== this.opening || this.saver.jobs.has(name) || this.editor.before;
-    if (picture.revision === this.picture.revision || busy()) return;
+    const sameFile = picture.file === this.file;
+    if ((picture.revision === this.picture.revision && sameFile) || busy()) return;
+    if (!sameFile) {
+      this.isReady = false;
+      return void await this.open(name);
+    }
     const read = await readPicture(name);
     if (busy()) return;
     if (read.mark === this.mark) {
@@ -261,23 +267,23 @@ export class Workbench {
     await this.nextOpen();
   }
 
-  async toggleSupport() {
+  toggleSupport() {
     if (!this.picture) return;
-    const { name, is_support: support } = this.picture;
-    try {
-      this.saved(await api.useAsSupport(name, !support), this.mark);
-      say(t(support ? 'said_no_support' : 'said_support', { name }));
-    } catch (error) {
-      this.show(this.picture);
-      say(error.message || t('gone'), 'error');
-    }
+    const { name, is_support: is } = this.picture;
+    const support = !(this.saver.jobs.get(name)?.example ?? is);
+    this.saver.useAsExample(name, support, this.at());
+    say(t(support ? 'said_support' : 'said_no_support', { name }));
   }
 
   async dropDrawing() {
     const { name } = this.picture;
-    this.saver.forget(name);
-    await api.dropMask(name);
-    await this.reread();
-    say(t('dropped'));
+    try {
+      await api.dropMask(name);
+      this.saver.forget(name);
+      await this.reread();
+      say(t('dropped'));
+    } catch (error) {
+      say(error.message || t('gone'), 'error');
+    }
   }
 }

@@ -1,6 +1,7 @@
 """Exports: to the pixel in every format, whole or not at all, over nobody's changes."""
 
 import json
+import shutil
 
 import numpy as np
 import pytest
@@ -8,7 +9,9 @@ from PIL import Image
 
 from data_pipelines.own_pictures.folder import Folder
 from experiments.labelling import pictures
+from experiments.labelling.database import rows
 from experiments.labelling.exporting import FORMATS, checked_name, export
+from experiments.labelling.labels import areas_of, write_label
 from hsnet_jax.errors import InputError
 from tests.labelling import SIZE, Client, label_of, line, save_pictures, served
 
@@ -67,7 +70,7 @@ def test_what_is_exported_is_read_again(drawn, folder, kind):
       if title in found[name]:
         wrong = (found[name][title] != (label == number)).sum()
         # Outlines are within a pixel of the object's, a hole is cut open.
-        assert wrong == 0 if kind in EXACT else wrong <= 60, title
+        assert wrong <= (0 if kind in EXACT else 60), title
 
 
 def test_png_holds_the_numbers(drawn, folder):
@@ -96,12 +99,21 @@ def test_any_pixels_come_back(client, folder):
 
 
 def test_what_is_rejected_or_undecided_is_left_out(drawn, page):
+  def names(what):
+    asked(drawn, 'png', what=what)
+    return {path.stem for path in (page.folder / 'labels' / 'png').glob('*.png')}
+
+  assert names('all') == names('accepted') == {'a', 'b', 'c'}
   drawn.post('/api/pictures/b.jpg/decision', json={'decision': 'rejected'})
-  asked(drawn, 'png', what='all')
-  assert not (page.folder / 'labels' / 'png' / 'b.png').exists()
+  assert names('all') == {'a', 'c'}
   page.store.drop('c.jpg')
-  asked(drawn, 'png', what='all')
-  assert not (page.folder / 'labels' / 'png' / 'c.png').exists()
+  assert names('all') == {'a'}
+  run, _ = page.store.read(rows.shown_run)
+  found = {'areas': {1: 0.5}, 'confidence': 0.5, 'presence': 0.9, 'sha': 'x'}
+  page.store.keep_found(run, 'c.jpg', write_label(blocks(classes=1)), **found)
+  assert names('accepted') == {'a'} and names('all') == {'a', 'c'}
+  page.store.decide('c.jpg', 'accepted')
+  assert names('accepted') == {'a', 'c'}
 
 
 def test_another_export_replaces_what_nobody_changed(drawn, folder):
@@ -166,12 +178,21 @@ def test_whole_or_not_at_all(drawn, page, folder, monkeypatch):
 
 def test_an_export_that_was_killed_is_cleared_up(drawn, folder):
   asked(drawn, 'png')
-  (folder / '.labels.part').mkdir()
+  shutil.copytree(folder / 'labels', folder / '.labels.part')
   (folder / '.labels.part' / 'half.png').write_bytes(b'half')
   (folder / 'labels').rename(folder / '.labels.old')  # Between the two renames.
   assert asked(drawn, 'coco')['folder'] == str(folder / 'labels')
   assert (folder / 'labels' / 'png' / 'a.png').exists()
   assert not list(folder.glob('.labels*'))
+
+
+@pytest.mark.parametrize('name', ['.labels.part', '.labels.old'])
+def test_what_is_no_export_of_its_name_stays(drawn, folder, name):
+  (folder / name).mkdir()
+  (folder / name / 'mine.png').write_bytes(b'mine')
+  assert asked(drawn, 'png')['folder'] == str(folder / 'labels-2')
+  assert (folder / name / 'mine.png').read_bytes() == b'mine'
+  assert not (folder / 'labels').exists()
 
 
 def test_pictures_of_one_stem_and_names_like_masks(tmp_path):
@@ -189,17 +210,23 @@ def test_pictures_of_one_stem_and_names_like_masks(tmp_path):
 
 
 def test_coco_of_what_the_network_found_has_a_score(drawn, folder, page):
-  page.store.keep_found(0, 'c.jpg', b'', areas={}, confidence=0.5, presence=0.0, sha='x')
-  asked(drawn, 'coco')
+  page.store.drop('b.jpg')
+  run, _ = page.store.read(rows.shown_run)
+  found = {'areas': areas_of(blocks(classes=1)), 'confidence': 0.5, 'presence': 0.9, 'sha': 'x'}
+  assert page.store.keep_found(run, 'b.jpg', write_label(blocks(classes=1)), **found)
+  asked(drawn, 'coco', what='all')
   content = json.loads((folder / 'labels/coco/annotations/instances.json').read_text('utf-8'))
-  assert not any('score' in one for one in content['annotations'])
+  names = {one['id']: one['file_name'].split('/')[-1] for one in content['images']}
+  scores = {(names[one['image_id']], one.get('score')) for one in content['annotations']}
+  assert scores == {('a.jpg', None), ('b.jpg', 0.5)}
   assert [one['name'] for one in content['categories']] == ['object', '고양이']
 
 
 def test_names_of_classes():
   assert checked_name('  red fox ') == 'red fox'
-  with pytest.raises(InputError):
-    checked_name('CON/x')
+  for wrong in ('CON/x', '', 'a\nb', '.a', 'a.', 'Background', 'x' * 61):
+    with pytest.raises(InputError):
+      checked_name(wrong)
 
 
 def test_export_needs_something(page, tmp_path):

@@ -160,3 +160,53 @@ def test_pictures_that_cannot_be_read_are_named(tmp_path):
     answer = client.get('/api/pictures/deep.png/image')
     assert answer.headers['content-type'] == 'image/png'
     assert client.draw('wide.png', label_of()).status_code == 422
+
+
+def other(folder, name):
+  """Puts another picture in a picture's place."""
+  pixels = np.random.default_rng(99).integers(0, 256, (*SIZE, 3), dtype=np.uint8)
+  Image.fromarray(pixels).save(folder / name)
+
+
+@pytest.mark.parametrize('is_seen', [False, True])
+def test_a_stroke_on_a_picture_that_was_changed_is_refused(client, folder, is_seen):
+  seen = client.draw('a.jpg', label_of()).json()
+  other(folder, 'a.jpg')
+  if is_seen:  # By another browser.
+    client.picture('a.jpg')
+  answer = client.draw('a.jpg', label_of(1), since=seen['revision'])
+  assert answer.status_code == 409 and 'changed' in answer.json()['problem']
+  assert answer.json()['file'] != seen['file']
+  np.testing.assert_array_equal(client.mask('a.jpg'), label_of())
+  one = client.draw('a.jpg', label_of(1), since=answer.json()['revision']).json()
+  assert one['problem'] is None
+
+
+def test_a_mask_that_is_accepted_is_of_the_new_file(client, folder):
+  client.draw('a.jpg', label_of())
+  other(folder, 'a.jpg')
+  client.picture('a.jpg')
+  client.post('/api/pictures/a.jpg/decision', json={'decision': 'accepted'})
+  os.utime(folder / 'a.jpg', ns=(1, 1))
+  assert client.picture('a.jpg')['problem'] is None
+  save_pictures(folder, ['a.jpg'])
+  assert 'changed' in client.picture('a.jpg')['problem']
+
+
+def test_the_bytes_of_before_fit_the_mask_of_before(client, folder):
+  client.draw('a.jpg', label_of())
+  before = (folder / 'a.jpg').read_bytes()
+  save_pictures(folder, ['a.jpg'], size=(20, 20))
+  assert 'size' in client.picture('a.jpg')['problem']
+  (folder / 'a.jpg').write_bytes(before)
+  assert client.picture('a.jpg')['problem'] is None
+
+
+def test_an_export_looks_at_the_files_again(client, folder):
+  for name in ('a.jpg', 'b.jpg', 'c.jpg'):
+    client.draw(name, label_of())
+  other(folder, 'a.jpg')
+  (folder / 'b.jpg').unlink()
+  client.post('/api/export', json={'formats': ['png']}).raise_for_status()
+  exported = [path.name for path in (folder / 'labels' / 'png').glob('*.png')]
+  assert exported == ['c.png']

@@ -1,5 +1,7 @@
 """Labels that there are already: of tools, of folders of masks, of a flat folder."""
 
+import os
+
 import numpy as np
 import pytest
 
@@ -28,7 +30,7 @@ def test_every_export_is_taken_in_again(tmp_path, kind):
     client.post('/api/export', json={'formats': [kind]}).raise_for_status()
   other = save_pictures(tmp_path / 'other')
   with served(other) as (page, port), Client(port) as client:
-    said = take_in(page.store, str(folder / 'labels' / kind))
+    said = take_in(page.store, page.folder, str(folder / 'labels' / kind))
     assert '2 labels' in said
     names = [one['name'] for one in client.get('/api/state').json()['classes']]
     assert names == ['object', '고양이']
@@ -51,7 +53,7 @@ def test_flat_masks(page, client, tmp_path):
   save_mask(masks / 'b.jpg.png', label_of(1) * np.uint8(3))
   save_mask(masks / 'c.png', label_of(2, size=(9, 9)))
   save_mask(masks / 'none.png', label_of(3))
-  assert '2 left out' in take_in(page.store, str(masks))
+  assert '2 left out' in take_in(page.store, page.folder, str(masks))
   np.testing.assert_array_equal(client.mask('a.jpg'), label_of())
   names = {one['number']: one['name'] for one in client.get('/api/state').json()['classes']}
   (number,) = client.picture('b.jpg')['areas']
@@ -64,7 +66,7 @@ def test_what_is_drawn_stays(page, client, tmp_path):
   masks.mkdir()
   save_mask(masks / 'a.png', label_of(1))
   client.draw('a.jpg', label_of(2))
-  assert '0 labels' in take_in(page.store, str(masks))
+  assert '0 labels' in take_in(page.store, page.folder, str(masks))
   np.testing.assert_array_equal(client.mask('a.jpg'), label_of(2))
 
 
@@ -75,7 +77,7 @@ def test_a_few_become_supports(tmp_path):
   for i, _ in enumerate(names):
     save_mask(tmp_path / 'masks' / f'{i}.png', label_of(i))
   with served(folder) as (page, _):
-    take_in(page.store, str(tmp_path / 'masks'))
+    take_in(page.store, page.folder, str(tmp_path / 'masks'))
     assert len(page.store.read(rows.supports)) == 5
     assert page.store.read(rows.count)['drawn'] == 9
 
@@ -83,4 +85,36 @@ def test_a_few_become_supports(tmp_path):
 def test_what_cannot_be_taken_in(page, tmp_path):
   for folder in (tmp_path / 'none', tmp_path):
     with pytest.raises(InputError):
-      take_in(page.store, str(folder / 'empty'))
+      take_in(page.store, page.folder, str(folder / 'empty'))
+
+
+def test_only_classes_that_are_shown_are_added(page, client, tmp_path):
+  (tmp_path / 'masks').mkdir()
+  save_mask(tmp_path / 'masks' / 'a.png', label_of() * np.uint8(2))
+  (tmp_path / 'masks' / 'class_names.txt').write_text('cat\ndog\n')
+  take_in(page.store, page.folder, str(tmp_path / 'masks'))
+  classes = client.get('/api/state').json()['classes']
+  assert [one['name'] for one in classes] == ['object', 'dog']
+  assert classes[0]['color'] != classes[1]['color']
+  assert client.picture('a.jpg')['areas'].keys() == {'2'}
+
+
+def test_a_name_that_none_may_have_changes_nothing(page, tmp_path):
+  (tmp_path / 'masks').mkdir()
+  save_mask(tmp_path / 'masks' / 'a.png', label_of())
+  save_mask(tmp_path / 'masks' / 'b.png', label_of() * np.uint8(2))
+  (tmp_path / 'masks' / 'class_names.txt').write_text('cat\na/b\n')
+  before = page.store.read(rows.find_all), page.store.read(rows.classes)
+  with pytest.raises(InputError, match='a/b'):
+    take_in(page.store, page.folder, str(tmp_path / 'masks'))
+  assert (page.store.read(rows.find_all), page.store.read(rows.classes)) == before
+
+
+def test_what_is_taken_in_is_of_its_file(page, client, tmp_path):
+  (tmp_path / 'masks').mkdir()
+  save_mask(tmp_path / 'masks' / 'a.png', label_of())
+  take_in(page.store, page.folder, str(tmp_path / 'masks'))
+  os.utime(page.folder / 'a.jpg', ns=(1, 1))  # Touched, the same.
+  assert client.picture('a.jpg')['problem'] is None
+  (page.folder / 'b.jpg').rename(page.folder / 'a.jpg')
+  assert 'changed' in client.picture('a.jpg')['problem']

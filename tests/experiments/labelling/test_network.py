@@ -93,6 +93,16 @@ def test_another_outline_encodes_itself_alone(page, segmenter, monkeypatch):
     assert len(encoded) == 4
 
 
+def test_all_supports_share_one_copy_of_the_weights(page, segmenter):
+  network = Network(segmenter, most=1)
+  fits = []
+  with Client(page.port) as client:
+    for name in ('a.jpg', 'b.jpg'):
+      client.draw(name, half(1))
+      fits.append(network.fit(page.store, page.folder)[0].segmenter.fitted)
+  assert fits[0].variables is fits[1].variables
+
+
 def test_a_support_that_cannot_be_read_is_left_out(page, segmenter):
   network = Network(segmenter, most=8)
   with Client(page.port) as client:

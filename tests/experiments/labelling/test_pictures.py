@@ -140,3 +140,12 @@ def test_the_pixels_of_a_png_are_not_decoded_to_list_it(tmp_path, monkeypatch):
   monkeypatch.setattr(Image.Image, 'load', fail)
   file = look_at(tmp_path, 'a.png')
   assert (file.width, file.height, file.problem) == (40, 30, None)
+
+
+def test_a_file_that_vanishes_while_it_is_looked_at_is_passed_over(tmp_path, monkeypatch):
+  folder = save_pictures(tmp_path / 'pictures')
+  listed = list_pictures(folder)
+  monkeypatch.setattr(pictures, 'list_pictures', lambda folder, *, known=(): listed)
+  (folder / 'b.jpg').unlink()
+  files, gone = look(folder, {})
+  assert [one.name for one in files] == ['a.jpg', 'c.jpg'] and gone == []

@@ -185,6 +185,19 @@ def test_one_picture_that_fails_leaves_the_others(served_page, network, monkeypa
   assert wait_for(lambda: client.picture('c.jpg')['problem'])
 
 
+def test_what_could_not_be_segmented_is_tried_again(served_page, network):
+  client, store = served_page.client, served_page.store
+  network.wait.release(100)
+  client.draw('a.jpg', label_of())
+  wait_for(lambda: at_rest(served_page))
+  for again in (lambda: client.post('/api/propagate').raise_for_status(), store.try_again):
+    store.note('c.jpg', problem='cannot be segmented: no reason')
+    again()
+    served_page.wake()
+    wait_for(lambda: client.picture('c.jpg')['problem'] is None and at_rest(served_page))
+    assert store.read(rows.shown_run)[1] and not store.read(rows.to_do, 1)
+
+
 def test_another_server_goes_on_where_one_was(tmp_path):
   folder = save_pictures(tmp_path / 'pictures', NAMES)
   network = FakeNetwork()

@@ -1,9 +1,11 @@
 """What a browser is answered: every route, two browsers at once, what is wrong in one line."""
 
 import json
+import sqlite3
 import threading
 
 import numpy as np
+import pytest
 from PIL import Image
 
 from tests.labelling import (
@@ -226,6 +228,17 @@ def test_what_is_shown_of_other_formats(tmp_path):
       'c.gif': 'image/png',
       'fake.svg.png': 'image/png',
     }
+
+
+@pytest.mark.parametrize('error', [OSError(5, 'strange'), sqlite3.OperationalError('strange')])
+def test_what_nobody_expected_is_printed(page, client, monkeypatch, caplog, error):
+  def fail():
+    raise error
+
+  monkeypatch.setattr(page, 'look_again', fail)
+  assert 'strange' not in line(client.post('/api/propagate'), 500)
+  (record,) = [one for one in caplog.records if one.name.endswith('labelling.server')]
+  assert record.exc_info[1] is error
 
 
 def test_nothing_to_do(client):

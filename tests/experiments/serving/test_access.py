@@ -5,8 +5,10 @@ import re
 
 import httpx
 import pytest
+from starlette.responses import PlainTextResponse
+from starlette.testclient import TestClient
 
-from experiments.serving.access import COOKIE, HEADER, MOST_BODY, hosts_of, is_address
+from experiments.serving.access import COOKIE, HEADER, MOST_BODY, Access, hosts_of, is_address
 from tests.labelling import TOKEN, Client, save_pictures, served
 
 
@@ -114,6 +116,21 @@ def test_large_bodies_are_refused(page, client, host):
   answer = client.put('/api/pictures/a.jpg/mask', content=endless(), headers={'If-Match': '9'})
   assert answer.status_code == 413
   assert client.get('/api/pictures/a.jpg').json()['state'] == 'waiting'
+
+
+def test_two_ports_of_a_host_have_a_cookie_each():
+  """A browser sends the cookies of all ports to each of them."""
+  app, hosts = PlainTextResponse('in'), ['testserver']
+  one, two = (Access(app, token=f't{n}', hosts=hosts, cookie=f'{COOKIE}-{n}') for n in (1, 2))
+  both = {'Cookie': f'{COOKIE}-1=t1; {COOKIE}-2=t2'}
+  for access, n in ((one, 1), (two, 2)):
+    client = TestClient(access)
+    entered = client.get(f'/?token=t{n}', follow_redirects=False)
+    assert entered.headers['set-cookie'].startswith(f'{COOKIE}-{n}=t{n};')
+    client.cookies.clear()
+    assert client.get('/x', headers=both).text == 'in'
+    client.cookies.clear()
+    assert client.get('/x', headers={'Cookie': f'{COOKIE}-{3 - n}=t{n}'}).status_code == 403
 
 
 def test_a_cookie_among_others_counts(page):

@@ -1,5 +1,7 @@
 """What is served: by the flags' supports, or by a file."""
 
+import socket
+
 import numpy as np
 import pytest
 
@@ -44,8 +46,8 @@ def test_without_supports_it_is_fitted_to_nothing():
 
 def test_a_port_that_is_taken_gives_the_next():
   with listening.bind('127.0.0.1', 0) as first:
-    first.listen()
     port = first.getsockname()[1]
+    socket.create_connection(('127.0.0.1', port), timeout=20).close()  # It listens already.
     with listening.bind('127.0.0.1', port) as second:
       assert second.getsockname()[1] != port
   with pytest.raises(InputError, match='`host`'):

@@ -7,7 +7,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from experiments.labelling.database import history, rows
-from experiments.labelling.database.store import File, Refused, Store
+from experiments.labelling.database.files import File
+from experiments.labelling.database.store import Refused, Store
 
 NAMES = ('a', 'b', 'c', 'd')
 

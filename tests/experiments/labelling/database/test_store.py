@@ -7,8 +7,9 @@ import threading
 import pytest
 
 from experiments.labelling.database import rows
+from experiments.labelling.database.files import File
 from experiments.labelling.database.opened import Database, is_full
-from experiments.labelling.database.store import File, Refused, Store
+from experiments.labelling.database.store import Refused, Store
 from hsnet_jax.errors import InputError
 
 
@@ -58,6 +59,31 @@ def test_only_what_a_person_drew_is_in_the_way(store):
   store.drop('a')
   with pytest.raises(Refused):
     store.draw('a', b'3', {1: 1.0}, since=refused.value.picture.revision)
+
+
+def test_what_was_found_in_another_file_is_not_kept(store):
+  store.draw('b', b'1', {1: 1.0}, since=store.revision())
+  run, _ = store.read(rows.shown_run)
+  figures = {'areas': {}, 'confidence': 0.0, 'presence': 0.0, 'sha': 'x'}
+  seen = store.picture('a')
+  store.list_files([File('a', 1, 2, 2, 2)], [])
+  assert not store.keep_found(run, 'a', b'f', seen=seen, **figures)
+  assert store.picture('a').state == 'waiting'
+  assert store.keep_found(run, 'a', b'f', seen=store.picture('a'), **figures)
+  assert store.picture('a').state == 'absent'
+
+
+def test_what_is_rejected_is_no_support(store):
+  store.draw('a', b'1', {1: 1.0}, since=store.revision())
+  run, _ = store.read(rows.shown_run)
+  assert not store.decide('a', 'rejected').is_support
+  assert store.read(rows.supports) == []
+  one = store.draw('a', b'2', {1: 1.0}, since=store.revision())
+  assert one.is_support and one.decision is None
+  store.decide('a', 'rejected')
+  one = store.support('a', True)
+  assert one.is_support and one.decision is None
+  assert store.read(rows.shown_run)[0] > run
 
 
 def test_a_full_disk_leaves_all_as_it_was(store):
