@@ -62,6 +62,7 @@ def is_listening(port):
     return False
 
 
+@pytest.mark.heavy
 def test_what_was_taken_is_answered_before_the_end(start, fitted, tmp_path):
   """A signal comes in the middle of a request's body."""
   fitted.save(tmp_path / 'saved.safetensors')

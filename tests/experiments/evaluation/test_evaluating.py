@@ -158,6 +158,7 @@ def test_the_prototype_needs_no_checkpoint(tmp_path, monkeypatch, capsys):
   assert record['checkpoint'] is None
 
 
+@pytest.mark.heavy
 def test_photographs_of_another_benchmark(on_voc):
   figures = evaluate(on_voc).figures
   assert figures['class_episodes'] == {

@@ -31,6 +31,7 @@ def half(*numbers):
   return label
 
 
+@pytest.mark.heavy
 def test_it_finds_what_a_segmenter_finds(page, segmenter):
   network = Network(segmenter, most=8)
   assert network.fit(page.store, page.folder) == (None, None)

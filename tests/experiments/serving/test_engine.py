@@ -29,6 +29,7 @@ def engine():
   return engine
 
 
+@pytest.mark.heavy
 def test_what_waits_goes_together_by_its_supports(engine):
   own = [(), (support(3),), (), (support(3),), (support(4),), ()]
   futures = [engine.submit(file(q), s) for q, s in zip(QUERIES, own, strict=True)]

@@ -51,6 +51,7 @@ def test_it_is_the_prior_of_the_coarsest_two_levels():
     np.testing.assert_allclose(found[i], expected[0], atol=1e-5)
 
 
+@pytest.mark.heavy
 def test_at_the_photographs_own_size_it_goes_there_in_one_step():
   batch, sizes = episodes(shots=1), [(16, 16), (9, 12), (16, 5)]
   found = margin_scores(MODEL, variables(), {**batch, 'query_size': np.array(sizes, np.int32)})

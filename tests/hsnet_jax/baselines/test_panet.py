@@ -102,6 +102,7 @@ def test_alignment_takes_in_what_the_supports_do_not_show():
   assert marked == [[True] * 3 + [False] * 7, [True] * 4 + [False] * 6]
 
 
+@pytest.mark.heavy
 def test_panet_is_the_papers_inference_and_the_transductive_pass_a_method_of_its_own():
   rng = np.random.default_rng(0)
   masks = np.zeros((2, 3, 16, 16), np.uint8)

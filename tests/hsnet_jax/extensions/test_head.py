@@ -91,6 +91,7 @@ def test_every_parameter_has_a_gradient(head):
     assert np.isfinite(leaf).all() and leaf.any(), jax.tree_util.keystr(path)
 
 
+@pytest.mark.heavy
 def test_supports_encoded_once_give_what_episodes_give():
   model, variables = made(WHOLE)
   variables = {**variables, 'params': disturbed(variables['params'])}

@@ -101,6 +101,7 @@ def test_a_network_leaves_a_picture_empty_by_all_its_supports(head):
     assert marked[row].any() and not marked[other].any()
 
 
+@pytest.mark.heavy
 def test_supports_encoded_once_judge_alike():
   model, variables = made(WHOLE)
   query, supports, masks = episodes(shots=2)

@@ -184,6 +184,7 @@ def test_tiles_are_windows_of_the_photograph_and_are_laid_together():
   assert np.mean(np.asarray(canvas.mask)[:150, :200] != np.asarray(expected)) < 1e-3
 
 
+@pytest.mark.heavy
 def test_the_mean_of_several_supports_may_decide():
   rng, made = np.random.default_rng(3), variables('tiny')
   module = hs.HSNet('tiny')
