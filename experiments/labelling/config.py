@@ -1,10 +1,9 @@
 """Configures the page on which a folder is labelled; each field is a flag as well."""
 
 import dataclasses
-import re
 
+from experiments.serving.listening import check_token
 from experiments.settings.fields import check, setting
-from hsnet_jax.errors import InputError
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
@@ -50,6 +49,4 @@ class LabelConfig:
   def __post_init__(self) -> None:
     """Refuses what no field may be."""
     check(self)
-    # It stands in an address, and in a cookie.
-    if self.token is not None and not re.fullmatch('[A-Za-z0-9_-]+', self.token):
-      raise InputError('`token`: give letters, digits, - and _ alone, such as a long random word')
+    check_token(self.token)

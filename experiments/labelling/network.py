@@ -18,9 +18,9 @@ from experiments.labelling.database import rows
 from experiments.labelling.database.rows import Picture
 from experiments.labelling.database.store import Store
 from experiments.labelling.labels import decode_label
+from experiments.serving.segmenting import segment
 from hsnet_jax import Segmenter
 from hsnet_jax.errors import InputError
-from hsnet_jax.segmenter import programs
 from hsnet_jax.segmenter.pictures import resize_picture
 from hsnet_jax.segmenter.segmenter import Fitted
 from hsnet_jax.segmenter.supports import Supports
@@ -163,30 +163,17 @@ class Fit:
   def predict(self, image: UInt8[np.ndarray, 'h w 3']) -> Answer:
     """Finds the classes in a picture.
 
-    Masks are those of `Segmenter.predict`, for a third of its time on large photographs: figures
-    are added up while a mask is made, and margins are computed only where classes compete.
+    Masks are those of `Segmenter.predict`, by way of `serving.segmenting`, for a third of its time
+    on large photographs.
     """
     segmenter, size = self.segmenter, (image.shape[0], image.shape[1])
-    fitted, module = segmenter.fitted, segmenter.model.module
-    assert fitted is not None
     small = resize_picture(image, (segmenter.image_size, segmenter.image_size))
-    features = programs.encode(module, fitted.variables, jax.device_put(small[None]))
-    logits = [programs.match(module, fitted.variables, features, one) for one in fitted.sets]
-    if segmenter.combine != 'vote':
-      logits = [programs.merge(one, by=segmenter.combine) for one in logits]
-    judged = [programs.judged(one, 0, size=size) for one in logits]
-    masks = [np.asarray(one.mask)[: size[0], : size[1]] for one in judged]
-    presence = max(float(one.presence) for one in judged)
-    if len(masks) > 1 and (np.sum(masks, axis=0, dtype=np.uint8) > 1).any():
-      found = segmenter.predict(image)
-      table = np.array([0, *self.numbers], np.uint8)
-      return Answer(table[found.label], found.confidence, presence)
-    label = np.zeros(size, np.uint8)
-    for mask, number in zip(masks, self.numbers, strict=True):
-      label += mask * np.uint8(number)
-    areas = [int(np.count_nonzero(mask)) for mask in masks]
-    total = sum(area * float(one.confidence) for area, one in zip(areas, judged, strict=True))
-    return Answer(label, total / max(sum(areas), 1), presence)
+    (found,) = segment(segmenter, small[None], [size])
+    table = np.array([0, *self.numbers], np.uint8)
+    total = sum(one.area * one.confidence for one in found.classes)
+    areas = sum(one.area for one in found.classes)
+    presence = max(one.presence for one in found.classes)
+    return Answer(table[found.label], total / max(areas, 1), presence)
 
 
 def _version(one: Picture) -> int:

@@ -1,8 +1,8 @@
 """Configures the service; each field is a flag as well."""
 
 import dataclasses
-import re
 
+from experiments.serving.listening import check_token
 from experiments.settings.fields import check, setting
 from hsnet_jax.errors import InputError
 
@@ -93,7 +93,6 @@ class ServeConfig:
     check(self)
     if self.segmenter and (self.support_images or self.support_masks):
       raise InputError('`segmenter` has its supports: leave out `support_images`')
-    if self.token is not None and not re.fullmatch('[A-Za-z0-9_-]+', self.token):
-      raise InputError('`token`: give letters, digits, - and _ alone, such as a long random word')
+    check_token(self.token)
     if self.token is not None and self.notoken:
       raise InputError('`token` and `notoken` exclude each other')

@@ -2,6 +2,7 @@
 
 import contextlib
 import importlib.util
+import re
 import socket
 from typing import Any
 
@@ -29,6 +30,19 @@ def require_packages(what: str, *names: str) -> None:
       f"{what} needs {', '.join(missing)}: pip install 'hsnet-jax[page]', or pip install"
       f' {" ".join(missing)}'
     )
+
+
+def check_token(token: str | None) -> None:
+  """Refuses a token that cannot stand in an address and in a cookie.
+
+  Args:
+    token: None where one is to be drawn.
+
+  Raises:
+    InputError: it has other signs than letters, digits, - and _.
+  """
+  if token is not None and not re.fullmatch('[A-Za-z0-9_-]+', token):
+    raise InputError('`token`: give letters, digits, - and _ alone, such as a long random word')
 
 
 def bind(host: str, port: int) -> socket.socket:
