@@ -10,7 +10,7 @@ import sys
 from collections.abc import Mapping
 from typing import Any
 
-from experiments.reporting.page.published import SETTINGS
+from experiments.reporting.page.published import departures
 from experiments.reporting.rows import markdown_table, text_table
 from experiments.reproduction.config import ReproduceConfig
 from experiments.reproduction.plan import Step, folds_of, home_of, missing, plan, results_of
@@ -18,16 +18,6 @@ from experiments.reproduction.rows import Row, find_row, rows
 from experiments.storage.checkout import child_environment
 from hsnet_jax.errors import InputError
 from hsnet_jax.whole_files import write_text
-
-# What an evaluation records where it is as published, beside `SETTINGS`.
-_USUAL = {
-  'protocol': 'published',
-  'original_size': False,
-  'support_margin': None,
-  'combine': 'vote',
-  'test_classes': 'background',
-  'drawn_masks': [],
-}
 
 
 def reproduce(config: ReproduceConfig) -> int:
@@ -104,12 +94,11 @@ def _line(head: str, published: float | None, own: float, interval: Any) -> list
 
 def _remark(config: ReproduceConfig, row: Row, found: Mapping[int, Mapping[str, Any]]) -> str:
   """Says what of ours is not as published."""
-  abouts = [figures['about'] for figures in found.values()]
-  usual = {**_USUAL, **SETTINGS[row.benchmark], 'backbone': row.published.backbone}
-  said = []
-  for name, value in usual.items():
-    others = dict.fromkeys(str(a[name]) for a in abouts if name in a and a[name] != value)
-    said += [f'{name} {other}, where the paper has {value}' for other in others]
+  abouts, backbone = [figures['about'] for figures in found.values()], row.published.backbone
+  others = {about['backbone'] for about in abouts} - {backbone}
+  said = [f'backbone {other}, where the paper has {backbone}' for other in sorted(others)]
+  said += [words for about in abouts for words in departures(about, row.benchmark)]
+  said = list(dict.fromkeys(said))
   if config.max_steps is not None:
     said.append(f'training cut off at {config.max_steps} steps')
   if len(found) < len(row.published.folds):

@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 
 from experiments.reporting.page.forms import Cell, Table, Value, number
-from experiments.reporting.page.published import FOLDS, SETTINGS, Published, published_rows
+from experiments.reporting.page.published import FOLDS, Published, departures, published_rows
 from experiments.reporting.page.reading import Result
 from experiments.reporting.paired import paired_differences
 from experiments.reporting.tables import FIGURES, table_rows
@@ -19,13 +19,6 @@ _CLASS_COLUMNS = 12
 # What evaluations of one row must not differ in, beside the fold.
 _OF_FOLD = ('fold', 'checkpoint', 'step', 'weights', 'list', 'seconds', 'date', 'note', 'versions')
 _OF_FOLD += ('empty_supports', 'threshold', 'pictures', 'also_first', 'batch_size')
-# What results record where it is not as published.
-_OTHERWISE = {
-  'support_margin': 'supports are cut to a window with a margin of {}',
-  'combine': 'several supports are combined by {}, where the paper votes',
-  'test_classes': 'training had `test_classes`={}, where the paper has them as background',
-  'drawn_masks': 'the masks of {} are drawn, where the published ones are files',
-}
 _CLEAR = 'The interval of a difference that holds 0 does not tell which is better.'
 
 
@@ -174,23 +167,11 @@ def _less(own: float | None, other: float | None) -> Value:
 
 def _remarks(lines: Sequence[Line], benchmark: str) -> list[str]:
   """Says what of our settings is not as published."""
-  found = []
-  for name, usual in SETTINGS.get(benchmark, {}).items():
-    form = {'image_size': '{} x {} pixels', 'episodes': '{} episodes'}[name]
-    odd = [line for line in lines if line.about.get(name) not in (None, usual)]
-    for value in dict.fromkeys(line.about[name] for line in odd):
-      labels = ', '.join(line.label for line in odd if line.about[name] == value)
-      own, theirs = (form.format(one, one) for one in (value, usual))
-      found.append(f'Of {labels}: {own}, where the paper has {theirs}.')
-  for name, text in _OTHERWISE.items() if benchmark in SETTINGS else ():
-    said: dict[str, list[str]] = {}
-    for line in lines:
-      value = line.about.get(name)
-      if value not in (None, []):
-        words = text.format(', '.join(value) if isinstance(value, list) else value)
-        said.setdefault(words, []).append(line.label)
-    found += [f'Of {", ".join(labels)}: {words}.' for words, labels in said.items()]
-  return found
+  said: dict[str, list[str]] = {}
+  for line in lines:
+    for words in departures(line.about, benchmark):
+      said.setdefault(words, []).append(line.label)
+  return [f'Of {", ".join(labels)}: {words}.' for words, labels in said.items()]
 
 
 def figure_table(results: Sequence[Result], *, mix: bool) -> Table:

@@ -9,6 +9,8 @@ import csv
 import dataclasses
 import functools
 import importlib.resources
+from collections.abc import Mapping
+from typing import Any
 
 HSNET, UNMASKED = 'HSNet', 'HSNet without support masking'
 # Of how many folds the mean of a table is, by benchmark.
@@ -18,6 +20,14 @@ SETTINGS = {
   'pascal': {'image_size': 400, 'episodes': 1000},
   'coco': {'image_size': 400, 'episodes': 1000},
   'fss': {'image_size': 400},
+}
+
+# What results record where it is not as published.
+_OTHERWISE = {
+  'support_margin': 'supports are cut to a window with a margin of {}',
+  'combine': 'several supports are combined by {}, where the paper votes',
+  'test_classes': 'training had `test_classes`={}, where the paper has them as background',
+  'drawn_masks': 'the masks of {} are drawn, where the published ones are files',
 }
 
 
@@ -58,3 +68,24 @@ def published_rows(benchmark: str, *, method: str = HSNET) -> tuple[Published, .
       of = row['method'], row['backbone'], int(row['shots'])
       found.append(Published(*of, folds, float(row['miou']), fb_iou, row['source']))
   return tuple(found)
+
+
+def departures(about: Mapping[str, Any], benchmark: str) -> list[str]:
+  """Says what of an evaluation is not as the published ones were made.
+
+  Args:
+    about: what was evaluated, as results.json has it.
+    benchmark: its benchmark; of one that the paper has not, nothing is said.
+  """
+  found = []
+  for name, usual in SETTINGS.get(benchmark, {}).items():
+    form = {'image_size': '{} x {} pixels', 'episodes': '{} episodes'}[name]
+    value = about.get(name)
+    if value not in (None, usual):
+      own, theirs = (form.format(one, one) for one in (value, usual))
+      found.append(f'{own}, where the paper has {theirs}')
+  for name, text in _OTHERWISE.items() if benchmark in SETTINGS else ():
+    value = about.get(name)
+    if value not in (None, []):
+      found.append(text.format(', '.join(value) if isinstance(value, list) else value))
+  return found

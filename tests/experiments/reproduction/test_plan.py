@@ -129,7 +129,7 @@ def test_it_ends_with_the_difference_and_goes_on_where_it_stopped(fss, script, t
   assert (
     '82.3' in text
     and 'backbone tiny, where the paper has vgg16' in text
-    and 'image_size 64' in text
+    and '64 x 64 pixels, where the paper has 400 x 400' in text
   )
   again = script('reproduce', *flags, cwd=tmp_path)
   assert again.returncode == 0 and 'done before' in again.stdout and page.read_text() == text
